@@ -1,0 +1,93 @@
+# The way in. A machine needs Python 3.11 or later and make; every other thing is installed into .venv, pinned by hash.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+UV_VERSION := 0.13.9
+
+# Where a Python is looked for, best first. `make setup PYTHON=/path/to/python3` names one instead.
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
+JOBS ?= 2
+ARGS ?=
+
+# Prints the first Python that is new enough and can create an environment; otherwise says what is missing.
+define FIND_PYTHON
+for candidate in $(PYTHONS); do
+  version=$$("$$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+  seen="$$seen $$candidate=$$version"
+  "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || continue
+  if "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then echo "$$candidate"; exit 0; fi
+  bare="$$bare python$$version-venv"
+done
+if [ -n "$$bare" ]; then
+  echo "make: Python is here, but its ensurepip module is not (Debian and Ubuntu pack it apart)." >&2
+  echo "      Install one of:$$bare   e.g. apt-get install python3-venv   and run make again." >&2
+else
+  echo "make: needs Python 3.11 or later; tried: $(PYTHONS); found:$${seen:- none}." >&2
+  echo "      Install one, or name one: make setup PYTHON=/path/to/python3.11" >&2
+fi
+exit 1
+endef
+export FIND_PYTHON
+
+.PHONY: help setup demo test check format bench requirements clean distclean
+
+help: ## list what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## create .venv and install everything, pinned by hash; quick when nothing changed
+
+# An environment without pip, or of a Python that has gone, is made anew.
+$(STAMP): requirements-dev.txt pyproject.toml
+	@if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	  python=$$(sh -c "$$FIND_PYTHON") || exit 1; \
+	  echo "Creating $(VENV) with $$("$$python" --version); the first time takes a minute or two."; \
+	  "$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 5 \
+	  --no-deps --require-hashes --only-binary :all: --requirement requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
+demo: $(STAMP) ## everything on this machine from embedded parts, real traffic replayed, a live view
+	$(BIN)/rollback-budget demo $(ARGS)
+
+test: check ## check, then all tests
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: $(STAMP) ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## put the code into the form that check asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## the benchmarks; ARGS="NAME…" for some of them
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# One resolution for every supported Python and platform. ARGS=--upgrade for newer versions, ARGS="-P NAME" for one.
+COMPILE = .uv/bin/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(ARGS)
+
+requirements: ## resolve the dependencies of pyproject.toml anew into the two pinned lists
+	@python=$$(sh -c "$$FIND_PYTHON") && "$$python" -m venv --clear .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --extra embedded --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	@rm -rf .uv
+
+clean: ## remove caches and what was built
+	rm -rf build dist .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find monitor tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## remove the environment and the embedded servers too
+	rm -rf $(VENV) .embedded

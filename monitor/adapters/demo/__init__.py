@@ -1,0 +1,1 @@
+"""What the demo needs of the outside: the topics, and the monitor's workers as processes."""

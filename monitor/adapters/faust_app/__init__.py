@@ -1,0 +1,1 @@
+"""The host of a worker: the only place where Faust is imported."""

@@ -1,0 +1,232 @@
+"""Faust hosts the worker: signals, crash handling, the probes' web part, and the agents that run effects.
+
+It keeps no table and no state that matters: positions of the two effect topics are its own, and every effect
+is looked up in the ledger before it runs. The data plane and the control plane are one service inside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+from mode import Service
+
+from monitor.adapters.kafka.client import tame_library_logs
+from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.topics import PAGES, REQUESTS
+from monitor.engine.errors import PagerFailed
+
+_log = logging.getLogger(__name__)
+
+RETRY_S = 30.0  # until an effect that could not be carried out is tried again
+_SILENCED = ("faust", "mode", "aiokafka", "aiohttp.access")
+
+
+class Runs(Protocol):
+    """The tasks that Faust hosts."""
+
+    async def prepare(self) -> None:
+        """Read what has to be known before anything is decided."""
+
+    async def run(self) -> None:
+        """Run until `stop`; raising ends the worker."""
+
+    async def stop(self) -> None:
+        """End, within bounds."""
+
+    async def close(self) -> None:
+        """Give connections back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What the agents call with each event of their topic: the CloudEvent as a dict."""
+
+    on_request: Callable[[Mapping[str, Any]], Awaitable[bool]]
+    on_page: Callable[[Mapping[str, Any]], Awaitable[bool]]
+    decode: Callable[[bytes | None, list[tuple[str, bytes]]], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What the web part answers."""
+
+    is_alive: Callable[[], bool]
+    is_ready: Callable[[], bool]
+    status: Callable[[], Mapping[str, object]]
+    metrics: Callable[[], tuple[bytes, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """Where the host listens and what it is called.
+
+    Attributes:
+        group: Consumer group of the effect topics, shared by all workers.
+    """
+
+    group: str
+    worker_id: str
+    http_host: str
+    http_port: int
+    session_timeout_ms: int
+    log_level: str
+
+
+def serve(access: KafkaAccess, runs: Runs, effects: Effects, probes: Probes, options: HostOptions) -> None:
+    """Run the worker until a signal; raises SystemExit with its code, as Faust does.
+
+    The topics have to exist: an agent whose topic is missing at its start gets nothing, ever.
+    """
+    app = _app(access, options)
+    _add_agents(app, effects)
+    _add_pages(app, probes)
+    worker = faust.Worker(
+        app,
+        _Tasks(runs),
+        loglevel="warn",
+        quiet=True,
+        redirect_stdouts=False,
+        override_logging=False,
+    )
+    for name in _SILENCED:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    tame_library_logs()
+    worker.execute_from_commandline()
+
+
+def _app(access: KafkaAccess, options: HostOptions) -> faust.App:
+    session_s = options.session_timeout_ms / 1000
+    return faust.App(
+        f"{options.group}-effects",
+        broker=";".join(f"kafka://{server}" for server in access.bootstrap.split(",")),
+        broker_credentials=_credentials(access),
+        broker_client_id=options.worker_id,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 4,
+        broker_request_timeout=max(30.0, 2 * session_s),
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        datadir=str(Path(tempfile.gettempdir()) / f"{options.group}-{options.worker_id}"),
+        store="memory://",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=False,
+        web_host=options.http_host,
+        web_bind=options.http_host,
+        web_port=options.http_port,
+        web_in_thread=False,
+        web_router_enabled=False,
+        web_tables_enabled=False,
+        web_stats_enabled=False,
+        web_graph_enabled=False,
+        autodiscover=False,
+    )
+
+
+def _credentials(access: KafkaAccess) -> SASLCredentials | SSLCredentials | None:
+    given = access.client_options()
+    context = given.get("ssl_context")
+    if access.security_protocol.startswith("SASL"):
+        return SASLCredentials(
+            username=access.username,
+            password=given.get("sasl_plain_password"),
+            mechanism=access.sasl_mechanism,
+            ssl_context=context,
+        )
+    return SSLCredentials(context=context) if context is not None else None
+
+
+def _add_agents(app: faust.App, effects: Effects) -> None:
+    for name, calls in ((REQUESTS, effects.on_request), (PAGES, effects.on_page)):
+        topic = app.topic(name, value_type=bytes, value_serializer="raw", key_serializer="raw")
+        app.agent(topic, name=f"effects of {name}", concurrency=1)(_agent(calls, effects.decode))
+
+
+def _agent(
+    call: Callable[[Mapping[str, Any]], Awaitable[bool]],
+    decode: Callable[[bytes | None, list[tuple[str, bytes]]], Mapping[str, Any] | None],
+) -> Callable[[Any], Awaitable[None]]:
+    async def run(stream: Any) -> None:
+        async for record in stream.events():
+            event = decode(record.value, list((record.headers or {}).items()))
+            if event is not None and not await _tried(call, event):
+                _later(call, event)
+
+    return run
+
+
+async def _tried(call: Callable[[Mapping[str, Any]], Awaitable[bool]], event: Mapping[str, Any]) -> bool:
+    try:
+        return await call(event)
+    except PagerFailed as error:
+        _log.error("nobody could be told about %s: %s; next try in %g s", event.get("id"), error, RETRY_S)
+        return False
+
+
+_waiting: set[asyncio.Task[None]] = set()
+
+
+def _later(call: Callable[[Mapping[str, Any]], Awaitable[bool]], event: Mapping[str, Any]) -> None:
+    """Try again beside the stream, so that one broken system does not hold the next rollback up."""
+
+    async def again() -> None:
+        await asyncio.sleep(RETRY_S)
+        while not await _tried(call, event):
+            await asyncio.sleep(RETRY_S)
+
+    task = asyncio.get_running_loop().create_task(again())
+    _waiting.add(task)
+    task.add_done_callback(_waiting.discard)
+
+
+def _add_pages(app: faust.App, probes: Probes) -> None:
+    async def livez(view: Any, _request: Any) -> Any:
+        return view.json({"alive": probes.is_alive()}, status=200 if probes.is_alive() else 503)
+
+    async def readyz(view: Any, _request: Any) -> Any:
+        return view.json(dict(probes.status()), status=200 if probes.is_ready() else 503)
+
+    async def metrics(view: Any, _request: Any) -> Any:
+        body, content_type = probes.metrics()
+        return view.bytes(body, content_type=content_type.partition(";")[0])
+
+    for path, page in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+        app.page(path, name=path.strip("/"))(page)
+
+
+class _Tasks(Service):
+    """The data plane and the control plane, as Faust starts and stops them."""
+
+    def __init__(self, runs: Runs, **options: Any) -> None:
+        super().__init__(**options)
+        self._runs = runs
+
+    async def on_start(self) -> None:
+        """Prepare before anything else of the worker counts as started."""
+        await self._runs.prepare()
+        self.add_future(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._runs.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # whatever ended it ends the worker: an external supervisor restarts it
+            _log.exception("the worker cannot go on")
+            await self.crash(error)
+
+    async def on_stop(self) -> None:
+        """Flush and leave."""
+        await self._runs.stop()
+
+    async def on_shutdown(self) -> None:
+        """Give connections back, once every task has ended."""
+        await self._runs.close()

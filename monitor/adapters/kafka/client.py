@@ -1,0 +1,131 @@
+"""What every Kafka client here needs: bounded waits, a hard end, and a library that does not flood the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
+
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from monitor.engine.errors import LogUnreachable
+
+_T = TypeVar("_T")
+
+STOP_DEADLINE_S: Final = 5.0
+_HARD_CLOSE_S: Final = 2.0
+_SAME_MESSAGE_S: Final = 30.0
+
+_LIBRARY_LOGGERS: Final = (
+    "aiokafka",
+    "aiokafka.cluster",
+    "aiokafka.conn",
+    "aiokafka.consumer.consumer",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.consumer.subscription_state",
+    "aiokafka.producer.producer",
+    "aiokafka.producer.sender",
+    "aiokafka.producer.transaction_manager",
+)
+
+
+async def bounded(call: Awaitable[_T], deadline_s: float, what: str) -> _T:
+    """Await a call of the library, but not for ever: several of them never return while the broker is down.
+
+    Raises:
+        LogUnreachable: Not answered in time, or refused; says what was asked.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await call
+    except TimeoutError as error:
+        raise LogUnreachable(f"{what}: no answer within {deadline_s:g} s") from error
+    except KafkaError as error:
+        raise LogUnreachable(f"{what}: {error}") from error
+
+
+async def stop_client(client: Any, deadline_s: float = STOP_DEADLINE_S) -> None:
+    """Stop a producer, consumer or admin client; where it cannot (the broker is gone), cut it off.
+
+    The library offers no abort: what it leaves behind would go on retrying for ever, so its background tasks
+    are ended by their private names. The version is pinned, and a test with a killed broker guards the names.
+    """
+    stop = getattr(client, "stop", None) or client.close
+    try:
+        async with asyncio.timeout(deadline_s):
+            await stop()
+        return
+    except (TimeoutError, KafkaError, OSError):
+        logging.getLogger(__name__).debug("a Kafka client did not stop politely", exc_info=True)
+    await _cut_off(client)
+
+
+async def _cut_off(client: Any) -> None:
+    for owner, task_name in (
+        ("_sender", "_sender_task"),
+        ("_coordinator", "_coordination_task"),
+        ("_coordinator", "_heartbeat_task"),
+        ("_coordinator", "_commit_refresh_task"),
+        ("_fetcher", "_fetch_task"),
+    ):
+        task = getattr(getattr(client, owner, None), task_name, None)
+        if isinstance(task, asyncio.Task):
+            task.cancel()
+    if waiting := getattr(client, "_message_accumulator", None):
+        waiting.fail_all(KafkaConnectionError("the producer was given up"))
+    connections = getattr(client, "client", None) or getattr(client, "_client", None)
+    with suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(_HARD_CLOSE_S):
+            if connections is not None:
+                await connections.close()
+
+
+class OncePerPeriod(logging.Filter):
+    """Lets the same message (before its arguments) through once in a while, and says how many it held back."""
+
+    def __init__(self, period_s: float = _SAME_MESSAGE_S) -> None:
+        super().__init__()
+        self._period_s = period_s
+        self._passed_at: dict[str, float] = {}
+        self._held_back: dict[str, int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; called by `logging`."""
+        now, template = time.monotonic(), str(record.msg)
+        if now - self._passed_at.get(template, -self._period_s) < self._period_s:
+            self._held_back[template] = self._held_back.get(template, 0) + 1
+            return False
+        self._passed_at[template] = now
+        if held_back := self._held_back.pop(template, 0):
+            record.msg = f"{record.getMessage()} ({held_back} times more since)"
+            record.args = ()
+        return True
+
+
+def tame_library_logs() -> None:
+    """Make aiokafka write warnings and errors only, each at most twice a minute.
+
+    While a broker is away it would otherwise write several lines a second for each connection.
+    """
+    for name in _LIBRARY_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        if not any(isinstance(present, OncePerPeriod) for present in logger.filters):
+            logger.addFilter(OncePerPeriod())
+
+
+@contextmanager
+def silent_library() -> Iterator[None]:
+    """Write nothing of aiokafka's meanwhile: for probes, whose failures we report ourselves."""
+    levels = [(logger, logger.level) for logger in map(logging.getLogger, _LIBRARY_LOGGERS)]
+    for logger, _ in levels:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in levels:
+            logger.setLevel(level)

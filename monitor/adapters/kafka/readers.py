@@ -1,0 +1,50 @@
+"""Records of the control topics as the engine knows them: budgets and commands."""
+
+from __future__ import annotations
+
+from monitor.config.budget_file import load_budget
+from monitor.config.problem import BudgetInvalid
+from monitor.core.budget import Budget
+from monitor.engine.book import Command
+from monitor.engine.ports import Record
+from monitor.wire.commands import Acknowledge, BadCommand, Decide, HoldBack, read_command
+
+
+def budget_of(record: Record) -> tuple[str, Budget | None] | str:
+    """Return the release and its budget (None for a tombstone), or why the record cannot be used."""
+    if not record.key:
+        return "the record has no key; its key is the release that the budget is for"
+    if record.value is None:
+        return record.key, None
+    try:
+        budget = load_budget(record.value, f"budget of {record.key}")
+    except BudgetInvalid as error:
+        return str(error)
+    if budget.release != record.key:
+        return f"the record's key is {record.key!r} and its budget is for {budget.release!r}; they must be equal"
+    return record.key, budget
+
+
+def command_of(record: Record, at_ms: int) -> Command | str:
+    """Return the command a record holds, or why it is none.
+
+    Args:
+        at_ms: The record's time, in event time: a command counts from then on.
+    """
+    try:
+        order = read_command(record.value)
+    except BadCommand as error:
+        return str(error)
+    return Command(
+        kind=order.command,
+        command_id=order.command_id,
+        release=order.release,
+        author=order.author,
+        reason=order.reason,
+        at_ms=at_ms,
+        decision=order.decision if isinstance(order, Decide) else None,
+        page_id=order.page_id if isinstance(order, Decide | Acknowledge) else None,
+        objective=order.objective if isinstance(order, Decide | Acknowledge | HoldBack) else None,
+        until_ms=order.until if isinstance(order, Decide | HoldBack) else None,
+        limit=order.limit if isinstance(order, HoldBack) else None,
+    )

@@ -1,0 +1,90 @@
+"""One way to talk to Redis: few retries, bounded waits, and errors that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    MasterDownError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from monitor.engine.errors import StoreUnreachable, StoreUnusable
+
+# Retries are safe because every script answers a repeated call as it answered the first; the library's own
+# default of 10 would hide an outage for longer than a session of the consumer group lasts.
+_RETRIES: Final = 3
+_BACKOFF_BASE_S: Final = 0.02
+_BACKOFF_CAP_S: Final = 0.25
+SOCKET_TIMEOUT_S: Final = 1.0
+DEADLINE_S: Final = 3.0
+
+
+def connect(url: str, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
+    """Return a client; nothing is sent yet.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS) or `unix://`. One server, or a proxy that looks like one: Redis
+            Cluster needs a client that follows redirections, which this is not (the keys are ready for it).
+    """
+    return Redis.from_url(
+        url,
+        socket_timeout=socket_timeout_s,
+        socket_connect_timeout=socket_timeout_s,
+        retry=Retry(ExponentialBackoff(cap=_BACKOFF_CAP_S, base=_BACKOFF_BASE_S), _RETRIES),
+        health_check_interval=15,
+        decode_responses=False,
+    )
+
+
+def shown(url: str) -> str:
+    """Return the address without user and password, for messages."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def script_text(name: str) -> str:
+    """Return one of the product's Lua scripts."""
+    return files("monitor.adapters.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+@asynccontextmanager
+async def answers(address: str, deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
+    """Bound everything inside by one deadline, and name what went wrong.
+
+    Raises:
+        StoreUnreachable: No answer, or the server is still loading its data: trying again is right.
+        StoreUnusable: It answered and refused (out of memory, disk full, read-only, no permission).
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            yield
+    except AuthenticationError as error:
+        raise StoreUnusable(f"{address}: {error}; check user and password of the address") from error
+    except (
+        RedisConnectionError,
+        RedisTimeoutError,
+        TimeoutError,
+        BusyLoadingError,
+        MasterDownError,
+    ) as error:
+        cause = str(error) or f"no answer within {deadline_s:g} s"
+        raise StoreUnreachable(f"{address}: {cause}; is the server up and the address right?") from error
+    except ResponseError as error:
+        raise StoreUnusable(f"{address}: the server refused: {error}") from error
+    except RedisError as error:
+        raise StoreUnreachable(f"{address}: {error}") from error

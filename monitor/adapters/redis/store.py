@@ -1,0 +1,196 @@
+"""The state of every source partition in Redis: one hash each, replaced by exactly one HSET at a time."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import ResponseError
+
+from monitor.adapters.flush_limits import BATCH, TOKEN, check_drop, check_flush
+from monitor.adapters.redis.connection import (
+    DEADLINE_S,
+    SOCKET_TIMEOUT_S,
+    answers,
+    connect,
+    script_text,
+    shown,
+)
+from monitor.adapters.redis.keys import partition_key
+from monitor.engine.errors import StoreUnusable
+from monitor.engine.ports import MAX_FLUSH_FIELDS, Claim, FlushAnswer, Partition
+
+_log = logging.getLogger(__name__)
+
+_CLAIM_TRIES: Final = 5  # each lost race means that somebody else made progress
+_NO_EVICTION: Final = "noeviction"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What the server says about itself.
+
+    Attributes:
+        version: Name and version, as `valkey 9.1.2`.
+        eviction: Its `maxmemory-policy`.
+        warnings: What makes it weaker than it could be, each with the remedy.
+    """
+
+    version: str
+    eviction: str
+    warnings: tuple[str, ...]
+
+
+class RedisStateStore:
+    """`StateStore` on one Redis or Valkey server (7.0 or later).
+
+    A token is `<epoch>:<owner>:<nonce>`. The epoch grows with every claim and is for people; the nonce makes
+    the token unique, also after the server lost everything, so an older writer can never pass for the new one.
+    """
+
+    def __init__(
+        self, url: str, *, socket_timeout_s: float = SOCKET_TIMEOUT_S, deadline_s: float = DEADLINE_S
+    ) -> None:
+        """Prepare the client; nothing is sent yet.
+
+        Args:
+            url: See `connection.connect`.
+            deadline_s: Bound of any call with all its retries; keep it below a third of the group's session.
+        """
+        self._address = shown(url)
+        self._deadline_s = deadline_s
+        self._redis = connect(url, socket_timeout_s=socket_timeout_s)
+        self._claim = self._redis.register_script(script_text("claim"))
+        self._flush = self._redis.register_script(script_text("flush"))
+        self._drop = self._redis.register_script(script_text("drop"))
+
+    async def check(self) -> None:
+        """Refuse a server that may evict keys; log its version and what is weaker than it could be.
+
+        Raises:
+            StoreUnusable: `maxmemory-policy` is not `noeviction`: state would vanish without an error.
+            StoreUnreachable: No answer.
+        """
+        facts = await self.facts()
+        if facts.eviction != _NO_EVICTION:
+            raise StoreUnusable(
+                f"{self._address}: maxmemory-policy is {facts.eviction}, which deletes state without an error; "
+                f"it must be {_NO_EVICTION}: CONFIG SET maxmemory-policy {_NO_EVICTION}, and the same line in "
+                "the server's configuration file"
+            )
+        _log.info("state store %s is %s", self._address, facts.version)
+        for warning in facts.warnings:
+            _log.warning("state store %s: %s", self._address, warning)
+
+    async def facts(self) -> StoreFacts:
+        """Ask the server what it is; needs INFO, and CONFIG GET only for one warning."""
+        async with answers(self._address, self._deadline_s):
+            info = await self._redis.info("everything")
+            truncated_load = await self._config("aof-load-truncated")
+        version = (
+            f"valkey {info['valkey_version']}"
+            if "valkey_version" in info
+            else f"redis {info['redis_version']}"
+        )
+        return StoreFacts(
+            version, str(info.get("maxmemory_policy", "unknown")), _warnings(info, truncated_load)
+        )
+
+    async def claim(self, partition: Partition, owner: str) -> Claim:
+        """Take the partition over: a new token in one HSET, and all fields as they stood at that moment."""
+        key = partition_key(partition)
+        async with answers(self._address, self._deadline_s):
+            seen = _bytes(await self._redis.hget(key, TOKEN))
+            for _ in range(_CLAIM_TRIES):
+                token = _next_token(seen, owner)
+                won, answer = await self._claim(keys=[key], args=[seen, token])
+                if won:
+                    return Claim(partition, token, _fields(answer))
+                seen = _bytes(answer)
+        raise StoreUnusable(
+            f"{self._address}: {key} changed hands {_CLAIM_TRIES} times while {owner} claimed it; "
+            "are two workers running under different names on the same partition?"
+        )
+
+    async def flush(
+        self, claim: Claim, *, batch: str, expected_offset: int, fields: Mapping[str, bytes]
+    ) -> FlushAnswer:
+        """Set the fields in one HSET, if token and offset still are what the claim's owner believes.
+
+        At the first start nothing is stored: the absent offset counts as 0, whatever the offset the partition
+        begins at, and the first flush sets `offset` (and the engine's `base`) to what it read.
+        """
+        check_flush(batch, expected_offset, fields)
+        arguments: list[str | bytes] = [claim.token, batch, str(expected_offset), BATCH, batch]
+        for name, value in fields.items():
+            arguments += (name, value)
+        async with answers(self._address, self._deadline_s):
+            answer: bytes = await self._flush(keys=[partition_key(claim.partition)], args=arguments)
+        return FlushAnswer(answer.decode())
+
+    async def read(self, partitions: Sequence[Partition], fields: Sequence[str]) -> list[list[bytes | None]]:
+        """Return the named fields of each partition; each partition's are of one moment."""
+        if not fields:
+            return [[] for _ in partitions]
+        async with answers(self._address, self._deadline_s), self._redis.pipeline(transaction=False) as pipe:
+            for partition in partitions:
+                pipe.hmget(partition_key(partition), list(fields))
+            rows: list[list[bytes | None]] = await pipe.execute()
+        return rows
+
+    async def drop(self, claim: Claim, fields: Sequence[str]) -> None:
+        """Delete the named fields while the claim holds; a fenced caller deletes nothing."""
+        check_drop(fields)
+        for start in range(0, len(fields), MAX_FLUSH_FIELDS):
+            names = fields[start : start + MAX_FLUSH_FIELDS]
+            async with answers(self._address, self._deadline_s):
+                await self._drop(keys=[partition_key(claim.partition)], args=[claim.token, *names])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _config(self, name: str) -> str | None:
+        """Return one setting of the server, or None where we may not ask (managed servers forbid CONFIG)."""
+        try:
+            found = await self._redis.config_get(name)
+        except ResponseError:  # no permission, or no such command
+            return None
+        return found.get(name)
+
+
+def _bytes(value: bytes | str | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
+
+
+def _next_token(seen: bytes, owner: str) -> str:
+    epoch = seen.split(b":", 1)[0]
+    number = int(epoch) + 1 if epoch.isdigit() else 1
+    return f"{number}:{owner}:{secrets.token_hex(8)}"
+
+
+def _fields(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> dict[str, bytes]:
+    pairs = flat.items() if isinstance(flat, Mapping) else _pairs(flat)
+    return {name.decode(): value for name, value in pairs if name != TOKEN.encode()}
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _warnings(info: Mapping[str, object], truncated_load: str | None) -> tuple[str, ...]:
+    warnings = []
+    if not info.get("aof_enabled"):
+        warnings.append(
+            "appendonly is off: a restart loses the state and it is read again from Kafka; "
+            "CONFIG SET appendonly yes keeps it"
+        )
+    elif truncated_load == "yes":
+        warnings.append(
+            "aof-load-truncated is yes: a torn file is repaired by cutting it, which can bring half a batch "
+            "back at the second restart; set it to no, the state is then read again from Kafka"
+        )
+    return tuple(warnings)

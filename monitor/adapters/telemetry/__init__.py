@@ -1,0 +1,1 @@
+"""Spans, metrics and logs of the monitor itself, through OpenTelemetry and structlog."""

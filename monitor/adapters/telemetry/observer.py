@@ -1,0 +1,102 @@
+"""The engine's observer: counts in metrics, writes to the log, decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from monitor.adapters.telemetry.metrics import Metrics
+from monitor.core.decision import Decision
+from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
+
+_QUIET_S = 30.0  # between two lines about the same outage
+
+
+class TelemetryObserver:
+    """`Observer` on metrics and structured logs."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log = structlog.get_logger("monitor")
+        self._said: dict[str, float] = {}
+
+    def partition_claimed(self, partition: Partition, offset: int) -> None:
+        """A partition is ours from this offset on."""
+        self._log.info("partition claimed", topic=partition.topic, partition=partition.number, offset=offset)
+
+    def partition_lost(self, partition: Partition, why: str) -> None:
+        """A partition went to somebody else while we took it over."""
+        self._log.info("partition lost", topic=partition.topic, partition=partition.number, why=why)
+
+    def state_damaged(self, partition: Partition, why: str) -> None:
+        """A partition's state did not add up; it is rebuilt from the log."""
+        self._log.error(
+            "state damaged: rebuilding", topic=partition.topic, partition=partition.number, why=why
+        )
+
+    def folded(self, partition: Partition, records: int) -> None:
+        """Records were folded."""
+        self._metrics.observe("batch_events", records)
+
+    def counted(self, *, accepted: int, late: int, duplicate: int, rejected: int) -> None:
+        """The totals grew by this much."""
+        for result, amount in (
+            ("accepted", accepted), ("late", late), ("duplicate", duplicate), ("rejected", rejected),
+        ):  # fmt: skip
+            if amount:
+                self._metrics.count("events", amount, result=result)
+
+    def rejected(self, letters: Sequence[DeadLetter]) -> None:
+        """Records became dead letters."""
+        for letter in letters:
+            self._metrics.count("dead_letters", reason=letter.reason.partition(":")[0])
+
+    def flushed(self, partition: Partition, answer: FlushAnswer, fields: int) -> None:
+        """The store answered a write."""
+        self._metrics.count("flushes", answer=answer.value)
+        if answer is FlushAnswer.FENCED:
+            self._log.warning("fenced", topic=partition.topic, partition=partition.number)
+
+    def store_away(self, why: str) -> None:
+        """The store did not answer; reading waits for it."""
+        self._metrics.count("flushes", answer="failed")
+        self._once("state store away", why)
+
+    def log_away(self, why: str) -> None:
+        """The log did not answer; the watermark waits for it."""
+        self._once("Kafka away", why)
+
+    def ticked(self, ticks: int, seconds: float, watermark_ms: int | None, now_ms: int, held: int) -> None:
+        """A step of the control plane is done; the watermark stands here."""
+        if ticks:
+            self._metrics.count("ticks", ticks, result="decided")
+            self._metrics.observe("tick_duration", seconds / ticks)
+        if watermark_ms is not None:
+            self._metrics.set("watermark_lag", max(0, now_ms - watermark_ms) / 1000)
+        self._metrics.set("lease_held", held)
+        self._metrics.set("heartbeat_timestamp", time.time())
+
+    def decided(self, decision: Decision) -> None:
+        """A decision is on record."""
+        self._metrics.count("decisions", type=decision.type.value)
+        self._log.info(
+            "decision",
+            type=decision.type.value,
+            release=decision.release,
+            id=decision.decision_id,
+            objective=decision.data.get("objective"),
+            reason=decision.data.get("reason"),
+            summary=decision.data.get("summary"),
+        )
+
+    def refused(self, what: str, why: str) -> None:
+        """A budget or command from a topic could not be used; what was in force stays in force."""
+        self._log.error("not used: what was in force stays in force", what=what, why=why)
+
+    def _once(self, event: str, why: str) -> None:
+        now = time.monotonic()
+        if now - self._said.get(event, -_QUIET_S) >= _QUIET_S:
+            self._said[event] = now
+            self._log.warning(event, why=why)

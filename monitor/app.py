@@ -1,0 +1,366 @@
+"""The composition root: the one file that knows every part. It builds, wires and hands over; it decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+
+from monitor.adapters.faust_app.host import Effects, HostOptions, Probes, serve
+from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
+from monitor.adapters.kafka.clock import BrokerClock
+from monitor.adapters.kafka.consumer import TraceConsumer
+from monitor.adapters.kafka.decode import decode
+from monitor.adapters.kafka.ledger import KafkaLedger, ledger_entry
+from monitor.adapters.kafka.log import KafkaLog
+from monitor.adapters.kafka.outputs import KafkaOutputs, incident_of
+from monitor.adapters.kafka.readers import budget_of, command_of
+from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.source import KafkaSource, LogTime
+from monitor.adapters.kafka.topics import (
+    BUDGETS,
+    COMMANDS,
+    INCIDENTS,
+    LEDGER,
+    ensure_topics,
+    partition_count,
+    product_topics,
+    wait_for_kafka,
+)
+from monitor.adapters.pagers import pager_for
+from monitor.adapters.redis.lease import RedisLease
+from monitor.adapters.redis.store import RedisStateStore
+from monitor.adapters.telemetry.logs import configure_logs
+from monitor.adapters.telemetry.observer import TelemetryObserver
+from monitor.adapters.telemetry.setup import CONTENT_TYPE, Telemetry, configure
+from monitor.adapters.timebase import SteadyClock, Timebase, WallClock
+from monitor.config.canonical import canonical, from_canonical
+from monitor.config.files import load_budgets
+from monitor.config.settings import Settings
+from monitor.core.budget import Budget
+from monitor.core.decision import Decision, Type
+from monitor.core.moment import rfc3339
+from monitor.core.window import tick_ms
+from monitor.engine.act import Act, Outcome
+from monitor.engine.book import BudgetBook
+from monitor.engine.control import Control
+from monitor.engine.errors import StoreUnreachable, TopicUnusable
+from monitor.engine.feed import Feed, FeedOptions
+from monitor.engine.ports import Actuator, LedgerEntry, Partition
+from monitor.engine.supervise import Followers, Instance, Planner, Readers
+from monitor.wire.cloudevent import NotACloudEvent, from_binary, to_structured
+
+_FOR_EVER_S = 10 * 365 * 86_400.0
+_STORE_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was found out before the worker starts."""
+
+    partitions: tuple[Partition, ...]
+    budgets: tuple[Budget, ...]
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker until a signal.
+
+    Raises:
+        MonitorError: Budgets, topics or servers cannot be used; the message says what to do.
+        SystemExit: With the host's exit code.
+    """
+    as_json = None if settings.log_format == "auto" else settings.log_format == "json"
+    configure_logs(settings.log_level, as_json=as_json)
+    budgets = load_budgets(settings.budgets) if settings.budgets else ()
+    prepared = asyncio.run(_prepare(settings, budgets))
+    telemetry = configure(
+        service_version=version("rollback-budget-monitor"),
+        otlp_endpoint=settings.otlp_endpoint,
+        instance_id=settings.worker_id,
+    )
+    worker = Worker(settings, prepared, telemetry)
+    options = HostOptions(
+        group=settings.group,
+        worker_id=settings.worker_id,
+        http_host=settings.http_host,
+        http_port=settings.http_port,
+        session_timeout_ms=settings.session_timeout_ms,
+        log_level=settings.log_level,
+    )
+    serve(kafka_access(settings), worker, worker.effects(), worker.probes(), options)
+
+
+def kafka_access(settings: Settings) -> KafkaAccess:
+    """Return how to reach Kafka."""
+    password = settings.kafka_password
+    return KafkaAccess(
+        bootstrap=settings.kafka_bootstrap,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_username,
+        password=None if password is None else password.get_secret_value(),
+        ca_file=settings.kafka_ca_file,
+    )
+
+
+async def _prepare(settings: Settings, budgets: Sequence[Budget]) -> Prepared:
+    """Wait for the servers, create and check the topics, check the store; say what is being waited for."""
+    log = structlog.get_logger("monitor")
+    access = kafka_access(settings)
+    await wait_for_kafka(
+        access, lambda text: log.warning(text), settings.kafka_wait_s or _FOR_EVER_S
+    )
+    wanted = product_topics(traces=settings.traces_topic, trace_partitions=settings.traces_partitions)
+    findings = await ensure_topics(access, wanted, settings.kafka_replication)
+    for finding in findings:
+        log.warning(str(finding))
+    broken = [str(finding) for finding in findings if finding.severity == "error"]
+    if broken:
+        raise TopicUnusable("\n".join(broken))
+    await _wait_for_store(settings, log)
+    count = await partition_count(access, settings.traces_topic)
+    return Prepared(
+        tuple(Partition(settings.traces_topic, number) for number in range(count)), tuple(budgets)
+    )
+
+
+async def _wait_for_store(settings: Settings, log: Any) -> None:
+    waited_s, limit_s = 0.0, settings.kafka_wait_s or math.inf
+    store = RedisStateStore(settings.redis_url.get_secret_value())
+    try:
+        while True:
+            try:
+                await store.check()
+                return
+            except StoreUnreachable as error:
+                if waited_s >= limit_s:
+                    raise
+                log.warning(f"{error}; next try in {_STORE_PAUSE_S:g} s")
+            await asyncio.sleep(_STORE_PAUSE_S)
+            waited_s += _STORE_PAUSE_S
+    finally:
+        await store.close()
+
+
+class Worker:
+    """Everything one worker is made of. Built before the event loop runs; connects when started."""
+
+    def __init__(self, settings: Settings, prepared: Prepared, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._prepared = prepared
+        self._telemetry = telemetry
+        self._built: _Parts | None = None
+
+    @property
+    def _parts(self) -> _Parts:
+        # Connections belong to the event loop that made them, so they are made when the host calls.
+        if self._built is None:
+            self._built = _build(self._settings, self._prepared, self._telemetry)
+        return self._built
+
+    async def prepare(self) -> None:
+        """Read the control topics and join the group."""
+        await self._parts.instance.prepare()
+        await self._parts.consumer.start()
+
+    async def run(self) -> None:
+        """Run the tasks."""
+        await self._parts.instance.run()
+
+    async def stop(self) -> None:
+        """Flush, and end the tasks."""
+        await self._parts.instance.stop()
+
+    async def close(self) -> None:
+        """Give connections back."""
+        await self._parts.consumer.stop()
+        await self._parts.store.close()
+        await self._parts.lease.close()
+        await self._parts.log.close()
+        self._telemetry.shutdown()
+
+    def effects(self) -> Effects:
+        """Return what the host's agents call."""
+
+        async def on_request(event: Mapping[str, Any]) -> bool:
+            outcome = await self._parts.act.on_request(event)
+            self._count("rollback", outcome)
+            return outcome is not Outcome.TRY_LATER
+
+        async def on_page(event: Mapping[str, Any]) -> bool:
+            outcome = await self._parts.act.on_page(event)
+            self._count("page", outcome)
+            return outcome is not Outcome.TRY_LATER
+
+        return Effects(on_request, on_page, _event)
+
+    def _count(self, effect: str, outcome: Outcome) -> None:
+        if outcome is not Outcome.IGNORED:
+            self._telemetry.metrics.count("effects", effect=effect, result=outcome.value)
+
+    def probes(self) -> Probes:
+        """Return what the web part answers."""
+        return Probes(
+            is_alive=lambda: self._built is None or self._built.instance.is_alive,
+            is_ready=lambda: self._built is not None and self._built.instance.is_ready,
+            status=self._status,
+            metrics=lambda: (self._telemetry.render_prometheus(), CONTENT_TYPE),
+        )
+
+    def _status(self) -> Mapping[str, object]:
+        if self._built is None:
+            return {"ready": False, "state": "starting"}
+        parts = self._built
+        watermark = parts.control.watermark
+        return {
+            "ready": parts.instance.is_ready,
+            "partitions": [one.number for one in sorted(parts.feed.ingests)],
+            "watermark": None if watermark is None else rfc3339(tick_ms(watermark)),
+            "evaluates": {
+                release: live.evaluator.progress.stage.value for release, live in parts.control.live.items()
+            },
+        }
+
+
+def _event(value: bytes | None, headers: list[tuple[str, bytes]]) -> Mapping[str, Any] | None:
+    try:
+        return to_structured(from_binary(value, headers))
+    except NotACloudEvent as error:
+        structlog.get_logger("monitor").error("not one of our events", why=str(error))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    log: KafkaLog
+    store: RedisStateStore
+    lease: RedisLease
+    consumer: TraceConsumer
+    feed: Feed
+    control: Control
+    instance: Instance
+    act: Act
+
+
+def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Parts:
+    access = kafka_access(settings)
+    timebase = timebase_of(settings)
+    clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics)
+    log = KafkaLog(access)
+    redis_url = settings.redis_url.get_secret_value()
+    store, lease = RedisStateStore(redis_url), RedisLease(redis_url)
+    ledger, outputs = KafkaLedger(log), KafkaOutputs(log)
+    consumer = TraceConsumer(
+        access,
+        settings.traces_topic,
+        settings.group,
+        settings.worker_id,
+        settings.session_timeout_ms,
+        fetch_max_wait_ms=5,
+    )
+    control = Control(
+        owner=settings.worker_id,
+        store=store,
+        lease=lease,
+        ledger=ledger,
+        outputs=outputs,
+        clock=clock,
+        observer=observer,
+        budgets=BudgetBook(prepared.budgets),
+        encode_budget=canonical,
+        decode_budget=from_canonical,
+        partitions=lambda: prepared.partitions,
+        lease_ttl_ms=settings.lease_ttl_ms,
+    )
+    feed = Feed(
+        source=KafkaSource(consumer, settings.start_from, WallClock(Timebase())),
+        store=store,
+        outputs=outputs,
+        decode=decode,
+        plan=Planner(control),
+        event_time=timebase.event_ms,
+        clock=SteadyClock(),
+        broker_clock=LogTime(BrokerClock(log)),
+        observer=observer,
+        options=FeedOptions(
+            owner=settings.worker_id,
+            flush_interval_ms=settings.flush_interval_ms,
+            max_ids=settings.seen_ids_max,
+            partitions_expected=len(prepared.partitions),
+        ),
+    )
+    instance = Instance(
+        feed=feed,
+        control=control,
+        followers=Followers(
+            ledger=log.follow(LEDGER),
+            budgets=log.follow(BUDGETS),
+            commands=log.follow(COMMANDS),
+            incidents=log.follow(INCIDENTS),
+        ),
+        readers=Readers(
+            entry=ledger_entry,
+            budget=budget_of,
+            command=lambda record: command_of(record, timebase.event_ms(record.at_ms)),
+            incident=incident_of,
+        ),
+        observer=observer,
+        clock=clock,
+    )
+    act = Act(
+        _actuators(settings),
+        pager_for(None, settings),
+        EffectLedger(control, ledger, outputs, clock),
+        clock=clock,
+    )
+    return _Parts(log, store, lease, consumer, feed, control, instance, act)
+
+
+def timebase_of(settings: Settings) -> Timebase:
+    """Return how record time becomes event time."""
+    return Timebase(
+        settings.event_time_speed, settings.event_time_origin_ms or 0, settings.wall_origin_ms or 0
+    )
+
+
+def _actuators(settings: Settings) -> dict[str, Actuator]:
+    """Return every actuator whose settings are there, by the name budgets use."""
+    found: dict[str, Actuator] = {}
+    for kind in ACTUATORS:
+        try:
+            found[kind] = actuator_for(kind, settings)
+        except ActuatorUnusable as error:
+            structlog.get_logger("monitor").debug("actuator not set up", why=str(error))
+    return found
+
+
+class EffectLedger:
+    """The ledger as effects see it: what is recorded, and how to record and publish what they did."""
+
+    def __init__(
+        self, control: Control, ledger: KafkaLedger, outputs: KafkaOutputs, clock: WallClock
+    ) -> None:
+        self._control = control
+        self._ledger = ledger
+        self._outputs = outputs
+        self._clock = clock
+
+    async def known(self, decision_id: str) -> bool:
+        """Tell whether a decision of this id is recorded."""
+        return self._control.book.get(decision_id) is not None
+
+    async def record(self, kind: Type, decision_id: str, release: str, data: Mapping[str, object]) -> None:
+        """Append the decision to the ledger and publish it; return when it is acknowledged."""
+        plain = json.loads(json.dumps(data, default=str))
+        decision = Decision(kind, decision_id, release, self._clock.now_ms(), plain)
+        await self._ledger.append(LedgerEntry(decision, None))
+        await self._outputs.publish(decision)
+        entry = LedgerEntry(decision, None, True)
+        await self._ledger.append(entry)
+        self._control.note(entry)

@@ -1,0 +1,37 @@
+"""What every verb shares about its output: for people on a terminal, plain elsewhere, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Output(StrEnum):
+    """For whom a verb writes."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", help="`text` for people, `json` for machines.")]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return where text for people goes: styled on a terminal, plain and never cut elsewhere."""
+    from rich.console import Console  # quick help: loaded when there is something to print
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 10_000  # a pipe has no width: nothing may be wrapped there
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Write one JSON document to stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False))

@@ -1,0 +1,230 @@
+"""The settings of a worker: environment variables `ROLLBACK_BUDGET_*`, or a file; the environment wins."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from monitor.config.masking import MASK, masked_url, parsed_url
+
+PREFIX: Final = "ROLLBACK_BUDGET_"
+_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
+_KAFKA_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka allows in topic and group names
+_SASL: Final = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
+_NEEDS_URL: Final = (
+    ("actuator_webhook_secret", "actuator_webhook_url"),
+    ("actuator_webhook_verify_url", "actuator_webhook_url"),
+    ("pager_webhook_secret", "pager_webhook_url"),
+)
+_CLOCK_MAP: Final = ("event_time_speed", "event_time_origin_ms", "wall_origin_ms")
+
+
+def _refuse(message: str) -> PydanticCustomError:
+    return PydanticCustomError("setting", "{message}", {"message": message})
+
+
+def _servers(value: str) -> str:
+    for server in value.split(","):
+        found = _SERVER.fullmatch(server.strip())
+        if not found or not 0 < int(found[2]) <= 65_535:
+            raise _refuse("write host:port, several with commas between, such as 127.0.0.1:9092")
+    return ",".join(server.strip() for server in value.split(","))
+
+
+def _kafka_name(value: str) -> str:
+    if not _KAFKA_NAME.fullmatch(value) or value in (".", ".."):
+        raise _refuse('use 1 to 249 of the characters A-Z, a-z, 0-9, ".", "_" and "-"')
+    return value
+
+
+def _listed(value: object) -> object:
+    """Split what an environment variable holds; a file gives a list already."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _http(value: str) -> str:
+    if parsed_url(value, ("http", "https")) is None:
+        raise _refuse("write a URL that begins with http:// or https:// and names a host")
+    return value
+
+
+KafkaName = Annotated[str, AfterValidator(_kafka_name)]
+Listed = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class Settings(BaseSettings):
+    """Everything about a worker that is not a budget. Build it with `monitor.config.settings_source.load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,  # a variable that a compose file passes on without a value is not set
+        enable_decoding=False,  # lists come with commas, not as JSON
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    kafka_bootstrap: Annotated[str, AfterValidator(_servers)] = Field(
+        "127.0.0.1:9092", description="Kafka servers to begin with, host:port, several with commas between."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How Kafka connections are secured."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How to log in to Kafka; needed with SASL."
+    )
+    kafka_username: str | None = Field(None, description="Kafka user; needed with SASL.")
+    kafka_password: SecretStr | None = Field(None, description="Kafka password; needed with SASL.")
+    kafka_ca_file: Path | None = Field(None, description="Certificates that Kafka's is checked against, PEM.")
+    kafka_replication: int | None = Field(
+        None,
+        ge=1,
+        le=32,
+        description="Copies of the topics we create; by default 3, or as many as there are brokers.",
+    )
+    kafka_wait_s: float = Field(
+        0, ge=0, le=86_400, description="Seconds to wait for Kafka at the start; 0 waits for ever."
+    )
+    traces_topic: KafkaName = Field("llm.traces.v1", description="Where trace events come from.")
+    traces_partitions: int = Field(
+        8, ge=1, le=10_000, description="Partitions of that topic where we create it."
+    )
+    group: KafkaName = Field("rollback-budget", description="The workers' Kafka consumer group.")
+    worker_id: KafkaName = Field(
+        default_factory=socket.gethostname,
+        description="This worker's name, the same after a restart; by default the host's name.",
+    )
+    session_timeout_ms: int = Field(
+        10_000,
+        ge=6_000,
+        le=1_800_000,
+        description="Silence after which Kafka gives a worker's partitions away.",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey: redis://, rediss:// or unix://."
+    )
+    flush_interval_ms: int = Field(
+        1_000, ge=50, le=60_000, description="How often state is written to Redis."
+    )
+    lease_ttl_ms: int = Field(
+        10_000,
+        ge=1_000,
+        le=600_000,
+        description="How long the right to evaluate a release outlives its holder.",
+    )
+    seen_ids_max: int = Field(
+        1_000_000, ge=1_000, le=1_000_000, description="Event ids a worker remembers to recognise duplicates."
+    )
+    budgets: Listed = Field([], description="Budget files or directories, with commas between.")
+    start_from: Literal["window", "earliest", "latest"] = Field(
+        "window",
+        description="Where a new group begins: one budget window back, the oldest event, or the newest.",
+    )
+    http_host: str = Field("127.0.0.1", min_length=1, description="Where the console and the probes listen.")
+    http_port: int = Field(6066, ge=0, le=65_535, description="Their port; 0 takes a free one.")
+    event_time_speed: float = Field(
+        1.0, gt=0, le=100_000, description="Demos: minutes of event time in a minute of record time."
+    )
+    event_time_origin_ms: int | None = Field(
+        None, ge=0, description="Demos: the event time at `wall_origin_ms`."
+    )
+    wall_origin_ms: int | None = Field(
+        None, ge=0, description="Demos: the record time at `event_time_origin_ms`."
+    )
+    flagd_file: Path | None = Field(
+        None, description="The flag file that flagd watches; a rollback rewrites it."
+    )
+    actuator_webhook_url: SecretStr | None = Field(None, description="Called to serve the baseline.")
+    actuator_webhook_secret: SecretStr | None = Field(None, description="Signs those calls.")
+    actuator_webhook_verify_url: SecretStr | None = Field(
+        None, description="Where the flag's state is read back; without it the call's answer must hold it."
+    )
+    pager_webhook_url: SecretStr | None = Field(None, description="Called to reach the commander.")
+    pager_webhook_secret: SecretStr | None = Field(None, description="Signs those calls.")
+    webhook_allow_private: bool = Field(
+        False, description="Webhooks may be at private and loopback addresses, and there without TLS."
+    )
+    otlp_endpoint: str | None = Field(None, description="An OpenTelemetry collector, OTLP over HTTP.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is worth a line."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: for people on a terminal, JSON elsewhere."
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        if parsed_url(value.get_secret_value(), ("redis", "rediss", "unix")) is None:
+            raise _refuse("write a URL such as redis://127.0.0.1:6379/0, rediss://... or unix:///path")
+        return value
+
+    @field_validator("actuator_webhook_url", "actuator_webhook_verify_url", "pager_webhook_url")
+    @classmethod
+    def _webhook(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(_http(value.get_secret_value()))
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str | None) -> str | None:
+        return value and _http(value)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        """Check what settings say about each other; all of it in one message, a line each."""
+        problems = (*self._login_problems(), *self._webhook_problems(), *self._clock_problems())
+        if problems:
+            raise PydanticCustomError("settings", "{message}", {"message": "\n".join(problems)})
+        return self
+
+    def _login_problems(self) -> list[str]:
+        login = ("kafka_sasl_mechanism", "kafka_username", "kafka_password")
+        given = [name for name in login if getattr(self, name) is not None]
+        if self.kafka_security_protocol in _SASL:
+            return [
+                f"{name}: missing; {self.kafka_security_protocol} needs it"
+                for name in login
+                if name not in given
+            ]
+        protocol = self.kafka_security_protocol
+        return [f"{name}: has no effect with {protocol}; use SASL_SSL, or remove it" for name in given]
+
+    def _webhook_problems(self) -> list[str]:
+        return [
+            f"{name}: has no effect without {url}; set both, or remove it"
+            for name, url in _NEEDS_URL
+            if getattr(self, name) is not None and getattr(self, url) is None
+        ]
+
+    def _clock_problems(self) -> list[str]:
+        missing = [name for name in _CLOCK_MAP if name not in self.model_fields_set]
+        if 0 < len(missing) < len(_CLOCK_MAP):
+            return [f"{name}: missing; set all three of {', '.join(_CLOCK_MAP)}, or none" for name in missing]
+        return []
+
+    def masked(self) -> dict[str, object]:
+        """Return every setting by name as it may be printed: no password, no token, no signing secret."""
+        return {name: _shown(name, getattr(self, name)) for name in type(self).model_fields}
+
+
+def secret_names() -> tuple[str, ...]:
+    """Return the settings that hold secrets; each may also come from a file named by `<NAME>_FILE`."""
+    return tuple(
+        name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+    )
+
+
+def _shown(name: str, value: object) -> object:
+    if isinstance(value, SecretStr):
+        return (
+            masked_url(value.get_secret_value(), path=name != "redis_url") if name.endswith("_url") else MASK
+        )
+    if name == "otlp_endpoint" and isinstance(value, str):
+        return masked_url(value, path=False)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,74 @@
+"""A budget in words: what each objective forbids, for how long, for whom, and what then happens."""
+
+from __future__ import annotations
+
+from monitor.core.budget import Accounting, Budget, Objective, OnSilence, Scope, Tier, TierAction, Unit
+from monitor.core.cohort import CohortKey
+from monitor.core.indicator import Direction, Indicator, IndicatorKind
+
+_NAMES = {
+    "high_severity_incidents": "high-severity incidents",
+    "error": "the error rate",
+    "timeout": "the timeout rate",
+    "fallback": "the fallback rate",
+    "refusal": "the refusal rate",
+    "abstention": "the abstention rate",
+    "user_retry": "the user retry rate",
+}
+
+
+def meaning(objective: Objective, budget: Budget) -> str:
+    """Return one sentence: "task success must not fall more than 2 % below the baseline for 20 minutes: rolls back"."""
+    return (
+        f"{_forbidden(objective)}{_duration(objective)}{_slice(objective)}: {_consequence(objective, budget)}"
+    )
+
+
+def name_in_words(meant: Indicator) -> str:
+    """Return an indicator's name as people say it: `task success`, `p95 latency`, `retrieval p95 latency`."""
+    if meant.kind is IndicatorKind.QUANTILE:
+        stage, _, quantile = meant.name.rpartition("_")
+        return f"{stage} {quantile} latency".strip()
+    if meant.name.startswith("outcome."):
+        return f"the rate of {meant.name.removeprefix('outcome.')}"
+    return _NAMES.get(meant.name, meant.name.replace("_", " "))
+
+
+def _forbidden(objective: Objective) -> str:
+    name = name_in_words(objective.indicator)
+    if objective.unit is Unit.COUNT:
+        by = f" by more than {objective.limit:g}" if objective.limit else ""
+        return f"{name} must not exceed what the baseline's rate predicts{by}"
+    moves, side = ("fall", "below") if objective.worse is Direction.LOWER_IS_WORSE else ("rise", "above")
+    points = "percentage point" if abs(objective.limit) == 1 else "percentage points"
+    unit = "%" if objective.unit is Unit.PERCENT else points
+    return f"{name} must not {moves} more than {abs(objective.limit):g} {unit} {side} the baseline"
+
+
+def _duration(objective: Objective) -> str:
+    if not objective.hold_min or not objective.is_guarded:
+        return ""
+    if objective.accounting is Accounting.CUMULATIVE:
+        return f" for more than {objective.hold_min} minutes in all"
+    return f" for {objective.hold_min} minutes"
+
+
+def _slice(objective: Objective) -> str:
+    where = f", where {_pairs(objective.where)}" if objective.where else ""
+    critical = " or ".join(_pairs(cohort) for cohort in objective.critical_cohorts)
+    return f"{where}, also for {critical} alone" if critical else where
+
+
+def _pairs(key: CohortKey) -> str:
+    return " and ".join(f"{dimension}={value}" for dimension, value in key)
+
+
+def _consequence(objective: Objective, budget: Budget) -> str:
+    what = "rolls back that cohort only" if objective.scope is Scope.COHORT else "rolls back"
+    if objective.tier is Tier.A:
+        if budget.tier_a is TierAction.PAGE:
+            return "pages"
+        return f"{what} at the first one, always" if objective.literal else f"{what} at once"
+    silence = what if budget.on_silence is OnSilence.ROLLBACK else "goes on"
+    minutes = budget.decide_within_min
+    return f"pages the commander, who has {minutes} minute{'s' * (minutes != 1)}; silence {silence}"

@@ -1,0 +1,162 @@
+"""Aggregates: what one minute of one slice of one release adds up to.
+
+Folding observations in any order, and merging partial aggregates in any grouping, gives the same aggregate:
+merge is associative and commutative, and an empty aggregate changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitor.core.event import Observation
+from monitor.core.exemplar import Exemplar, offer
+from monitor.core.indicator import LABELS
+from monitor.core.sketch import Sketch
+
+NEVER_MS: Final = 1 << 62  # the first moment of an aggregate that holds no request
+_LABEL_COUNT: Final = len(LABELS)
+
+
+class Aggregate:
+    """Mergeable sums of one cell. Counts are whole numbers; sketches hold micro-units.
+
+    Attributes:
+        known, hits: Per label of `LABELS`: how many requests had it measured, and how many of them true.
+        outcomes: Per named outcome `[hits, known]`.
+        incidents: High-severity incidents.
+        sketches: Per distribution (`latency`, `stage.<name>`, `cost`, `tokens`) that a budget asks for.
+        first_at_ms: The earliest request; `NEVER_MS` without one.
+        exemplars: Per indicator the few requests that would show its breach.
+    """
+
+    __slots__ = (
+        "errors",
+        "exemplars",
+        "first_at_ms",
+        "hits",
+        "incidents",
+        "known",
+        "outcomes",
+        "requests",
+        "sketches",
+        "timeouts",
+    )
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.timeouts = 0
+        self.incidents = 0
+        self.first_at_ms = NEVER_MS
+        self.known = [0] * _LABEL_COUNT
+        self.hits = [0] * _LABEL_COUNT
+        self.outcomes: dict[str, list[int]] = {}
+        self.sketches: dict[str, Sketch] = {}
+        self.exemplars: dict[str, list[Exemplar]] = {}
+
+    def add_request(self, event: Observation, wanted: tuple[str, ...]) -> None:
+        """Count a finished request: its status, its labels and the distributions that are wanted."""
+        self.requests += 1
+        self.first_at_ms = min(self.first_at_ms, event.at_ms)
+        status = event.status
+        if status == "error":
+            self.errors += 1
+        elif status == "timeout":
+            self.timeouts += 1
+        self.add_labels(event)
+        for name in wanted:
+            self._add_distribution(name, event, status)
+
+    def add_labels(self, event: Observation) -> None:
+        """Count what an event says about a request's outcome, whether with it or later."""
+        for index, label in enumerate(event.labels()):
+            if label is not None:
+                self.known[index] += 1
+                if label:
+                    self.hits[index] += 1
+        if event.outcomes:
+            for name, value in event.outcomes.items():
+                counts = self.outcomes.setdefault(name, [0, 0])
+                counts[1] += 1
+                if value:
+                    counts[0] += 1
+
+    def _add_distribution(self, name: str, event: Observation, status: str) -> None:
+        value: int | None
+        if name == "cost":
+            value = event.cost_microusd
+        elif name == "tokens":
+            value = event.tokens
+        elif status == "error":  # failing fast is not being fast
+            return
+        elif name == "latency":
+            if status == "timeout":
+                self._sketch(name).add_unfinished()
+                return
+            value = event.latency_us
+        else:
+            value = event.stage_us(name[6:])  # the name behind `stage.`
+        if value is not None:
+            self._sketch(name).add(value)
+
+    def _sketch(self, name: str) -> Sketch:
+        sketch = self.sketches.get(name)
+        if sketch is None:
+            sketch = self.sketches[name] = Sketch()
+        return sketch
+
+    def keep(self, indicator: str, exemplar: Exemplar) -> None:
+        """Offer a request as evidence for an indicator."""
+        offer(self.exemplars.setdefault(indicator, []), exemplar)
+
+    def merge(self, other: Aggregate) -> None:
+        """Add all that `other` holds."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.timeouts += other.timeouts
+        self.incidents += other.incidents
+        self.first_at_ms = min(self.first_at_ms, other.first_at_ms)
+        for index in range(_LABEL_COUNT):
+            self.known[index] += other.known[index]
+            self.hits[index] += other.hits[index]
+        for name, (hits, known) in other.outcomes.items():
+            counts = self.outcomes.setdefault(name, [0, 0])
+            counts[0] += hits
+            counts[1] += known
+        for name, sketch in other.sketches.items():
+            self._sketch(name).merge(sketch)
+        for name, kept in other.exemplars.items():
+            for exemplar in kept:
+                self.keep(name, exemplar)
+
+    def rate(self, source: str) -> tuple[int, int]:
+        """Return (hits, known) of a rate: how many requests had it, of how many it was measured."""
+        if source == "error":
+            return self.errors, self.requests
+        if source == "timeout":
+            return self.timeouts, self.requests
+        if source.startswith("outcome."):
+            hits, known = self.outcomes.get(source.removeprefix("outcome."), (0, 0))
+            return hits, known
+        index = LABELS.index(source)
+        return self.hits[index], self.known[index]
+
+    def distribution(self, source: str) -> Sketch:
+        """Return the sketch of a distribution; an empty one where nothing was measured."""
+        return self.sketches.get(source) or Sketch()
+
+    def _as_tuple(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Aggregate) and self._as_tuple() == other._as_tuple()
+
+    __hash__ = None  # type: ignore[assignment]  # mutable: hashing one would be a mistake
+
+
+def merged(parts: list[Aggregate]) -> Aggregate:
+    """Return a new aggregate that holds what all parts hold."""
+    whole = Aggregate()
+    for part in parts:
+        whole.merge(part)
+    return whole

@@ -1,0 +1,163 @@
+"""A rollback budget as the core sees it: already parsed, already checked (`monitor.config` does both)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from monitor.core.cohort import OVERALL, CohortKey, narrowed
+from monitor.core.indicator import Direction, Indicator, IndicatorKind
+
+
+class Tier(Enum):
+    """A rolls back at once and then tells people; B asks the incident commander first."""
+
+    A = "A"
+    B = "B"
+
+
+class Unit(Enum):
+    """What a limit's number counts."""
+
+    PERCENT = "pct"  # relative to the baseline's value
+    POINTS = "pp"  # percentage points, rates only
+    COUNT = "increase"  # occurrences above what the baseline's rate predicts
+
+
+class Accounting(Enum):
+    """What "beyond X for Y minutes" adds up: one unbroken stretch, or all bad minutes of the window."""
+
+    SUSTAINED = "sustained"
+    CUMULATIVE = "cumulative"
+
+
+class EvidenceMode(Enum):
+    """How much evidence a breach needs: beyond half the limit, beyond the limit, or none (tests)."""
+
+    DEFAULT = "default"
+    STRICT = "strict"
+    OFF = "off"
+
+
+class OnNoData(Enum):
+    """What to do when everything was read and no candidate traffic came."""
+
+    HOLD = "hold"
+    PAGE = "page"
+    ROLLBACK = "rollback"
+
+
+class BaselineMode(Enum):
+    """Whether the baseline's traffic of the same minutes, or a frozen past, is the reference."""
+
+    AUTO = "auto"
+    CONCURRENT = "concurrent"
+    FROZEN = "frozen"
+
+
+class Scope(Enum):
+    """What a rollback takes back: the whole release, or one critical cohort of it."""
+
+    RELEASE = "release"
+    COHORT = "cohort"
+
+
+class OnSilence(Enum):
+    """What a tier-B page does when its deadline passes without a word from the commander."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+
+
+class TierAction(Enum):
+    """What a tier-A breach leads to."""
+
+    AUTO_ROLLBACK = "auto_rollback"
+    PAGE = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One limit of a budget.
+
+    Attributes:
+        objective_id: `<group>.<key as written>`, e.g. `quality.task_success_delta_pct`.
+        limit: As written, signed; its sign agrees with `worse`. COUNT limits are whole and >= 0.
+        hold_min: Minutes a breach must last: 0 (at once) or 4 and more.
+        where: The slice the objective looks at; OVERALL looks at everybody.
+        critical_cohorts: Slices that act as the tier says, besides the overall view.
+        watched_dimensions: Dimensions of which every value is watched; a breach there pages.
+    """
+
+    objective_id: str
+    indicator: Indicator
+    worse: Direction
+    limit: float
+    unit: Unit
+    hold_min: int
+    tier: Tier
+    immediate: bool = False
+    where: CohortKey = OVERALL
+    critical_cohorts: tuple[CohortKey, ...] = ()
+    watched_dimensions: tuple[str, ...] = ()
+    scope: Scope = Scope.RELEASE
+    accounting: Accounting = Accounting.SUSTAINED
+    evidence: EvidenceMode = EvidenceMode.DEFAULT
+    min_samples: int = 0
+    label_delay_min: int = 0
+    on_no_data: OnNoData = OnNoData.PAGE
+    baseline_mode: BaselineMode = BaselineMode.AUTO
+    literal: bool = False
+    ignores_override: bool = False
+
+    @property
+    def is_guarded(self) -> bool:
+        """Tell whether the sustained rule judges it (everything but incidents)."""
+        return self.indicator.kind is not IndicatorKind.INCIDENTS
+
+    def views(self) -> tuple[CohortKey, ...]:
+        """Return every slice this objective judges: its overall view first, then its critical cohorts."""
+        return (self.where, *(narrowed(self.where, cohort) for cohort in self.critical_cohorts))
+
+
+@dataclass(frozen=True, slots=True)
+class FlagTarget:
+    """Which switch serves the candidate, and what serving the baseline means there."""
+
+    actuator: str
+    key: str
+    baseline_variation: str
+    candidate_variation: str
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The objectives of one release against its baseline, and who decides.
+
+    Attributes:
+        digest: SHA-256 of the budget's canonical JSON: equal meaning, equal digest.
+        window_min: How long the budget watches, from the candidate's first live request.
+        decide_within_min: The commander's clock of a tier-B page.
+    """
+
+    release: str
+    baseline: str
+    digest: str
+    window_min: int
+    objectives: tuple[Objective, ...]
+    tier_a: TierAction = TierAction.AUTO_ROLLBACK
+    decide_within_min: int = 15
+    on_silence: OnSilence = OnSilence.ROLLBACK
+    name: str | None = None
+    owner: str | None = None
+    on_call: str | None = None
+    flag: FlagTarget | None = None
+    strata: tuple[str, ...] = ("workflow",)
+    exemplars: int = 5
+    follow_ups: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name people know the budget by: its own, else its release."""
+        return self.name or self.release

@@ -1,0 +1,308 @@
+"""One partition's fold: events in log order become cells, totals, a clock and a list of incidents.
+
+Pure and deterministic: the same records in the same order give the same state, wherever and how often they
+are folded. Live ingest, replay and the tests all fold through this class.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+from monitor.core.aggregate import Aggregate
+from monitor.core.cohort import OVERALL, CohortKey, matches
+from monitor.core.event import Observation
+from monitor.core.exemplar import Exemplar
+from monitor.core.indicator import INCIDENTS
+from monitor.core.plan import Plan, View, exemplar_id
+from monitor.core.window import BUCKET_MS, DUPLICATE_MS, FUTURE_MS, LATENESS_MS, closed_before, minute_of
+
+OTHER_RELEASES_MAX: Final = 256  # releases without a budget that are remembered by name
+
+
+class Fate(Enum):
+    """What became of a record. Every record has exactly one."""
+
+    ACCEPTED = "accepted"
+    LATE = "late"
+    DUPLICATE = "duplicate"
+    FUTURE = "future"
+
+
+class CellKey(NamedTuple):
+    """Where an aggregate belongs. Labels that come later have cells of their own, which close later."""
+
+    minute: int
+    release: str
+    view: CohortKey
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A high-severity incident, as the evaluator hears of it before its minute is closed.
+
+    Attributes:
+        minute: The minute it counts in: its own, or the oldest open one where it came late.
+    """
+
+    release: str
+    event_id: str
+    at_ms: int
+    minute: int
+    severity: str
+    exemplar: str
+    failure_class: str
+    cohort: tuple[tuple[str, str], ...]
+
+
+class SeenIds:
+    """The ids seen while the clock moved less than two minutes; bounded, the oldest go first.
+
+    Python's own keyed 64-bit string hash stands for an id: 8 bytes instead of a string, and not to be
+    provoked from outside. It never leaves the process.
+    """
+
+    __slots__ = ("_clocks", "_evicted", "_hashes", "_known", "_max", "_start")
+
+    def __init__(self, max_ids: int) -> None:
+        self._max = max_ids
+        self._known: set[int] = set()
+        self._hashes = array("q")
+        self._clocks = array("q")
+        self._start = 0
+        self._evicted = 0
+
+    @property
+    def evicted(self) -> int:
+        """How many ids were forgotten early because the bound was reached."""
+        return self._evicted
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def is_repeat(self, event_id: str, clock_ms: int) -> bool:
+        """Tell whether the id was seen lately; remember it if not."""
+        self._forget_before(clock_ms - DUPLICATE_MS)
+        hashed = hash(event_id)
+        if hashed in self._known:
+            return True
+        if len(self._known) >= self._max:
+            self._drop_oldest()
+            self._evicted += 1
+        self._known.add(hashed)
+        self._hashes.append(hashed)
+        self._clocks.append(clock_ms)
+        return False
+
+    def _forget_before(self, limit_ms: int) -> None:
+        clocks, end = self._clocks, len(self._clocks)
+        while self._start < end and clocks[self._start] <= limit_ms:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._known.discard(self._hashes[self._start])
+        self._start += 1
+        if self._start > 4096 and self._start * 2 > len(self._hashes):
+            del self._hashes[: self._start]
+            del self._clocks[: self._start]
+            self._start = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """accepted + late + duplicates + rejected = offset - base - gaps, always."""
+
+    accepted: int = 0
+    late: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    gaps: int = 0
+    other_releases: int = 0
+
+    @property
+    def records(self) -> int:
+        """How many records these totals speak of."""
+        return self.accepted + self.late + self.duplicates + self.rejected
+
+
+class PartitionFold:
+    """The state of one partition (or file) and the fold of one more record into it.
+
+    Attributes:
+        clock_ms: The largest event time so far, never beyond a record's own time; None before the first.
+        complete_ms: Event time up to which the partition was seen to be read to its end.
+        late_by_release, others: Late counts, and the first request of releases without a budget.
+    """
+
+    def __init__(self, plan: Plan, seen: SeenIds) -> None:
+        self.plan = plan
+        self.seen = seen
+        self.totals = Totals()
+        self.clock_ms: int | None = None
+        self.complete_ms: int | None = None
+        self.first_minute: int | None = None
+        self.late_by_release: dict[str, int] = {}
+        self.others: dict[str, int] = {}
+        self.cells: dict[CellKey, Aggregate] = {}
+        self.changed: set[CellKey] = set()
+        self.incidents: deque[Incident] = deque()
+        self._rows: dict[tuple[int, str, bool], list[tuple[View, Aggregate, CellKey]]] = {}
+
+    @property
+    def horizon_ms(self) -> int | None:
+        """Event time up to which this partition is read, before lateness; None before anything was."""
+        if self.clock_ms is None or self.complete_ms is None:
+            return self.complete_ms if self.clock_ms is None else self.clock_ms
+        return max(self.clock_ms, self.complete_ms)
+
+    def fold(self, event: Observation, record_ms: int | None) -> Fate:
+        """Fold one decoded record and say what became of it.
+
+        Args:
+            record_ms: The record's own time, mapped to event time; None for a line of a file.
+        """
+        at_ms = event.at_ms
+        if record_ms is not None and at_ms > record_ms + FUTURE_MS:
+            self.totals.rejected += 1
+            return Fate.FUTURE
+        claimed = at_ms if record_ms is None else min(at_ms, record_ms)
+        clock_ms = self.clock_ms
+        if clock_ms is None or claimed > clock_ms:
+            self.clock_ms = clock_ms = claimed
+        if self.seen.is_repeat(event.event_id, clock_ms):
+            self.totals.duplicates += 1
+            return Fate.DUPLICATE
+        return self._place(event, at_ms)
+
+    def warm(self, event: Observation, record_ms: int | None) -> None:
+        """Re-read a record that is already in the totals: remember its id, move the clock, count nothing."""
+        if record_ms is not None and event.at_ms > record_ms + FUTURE_MS:
+            return
+        claimed = event.at_ms if record_ms is None else min(event.at_ms, record_ms)
+        if self.clock_ms is None or claimed > self.clock_ms:
+            self.clock_ms = claimed
+        self.seen.is_repeat(event.event_id, self.clock_ms)
+
+    def reject(self) -> None:
+        """Count a record that could not be decoded."""
+        self.totals.rejected += 1
+
+    def _place(self, event: Observation, at_ms: int) -> Fate:
+        release = event.release
+        views = self.plan.views.get(release)
+        horizon_ms = self.horizon_ms
+        open_ms = (at_ms if horizon_ms is None else horizon_ms) - LATENESS_MS
+        delay_ms = self.plan.label_delay_ms.get(release, 0) if event.is_outcome else 0
+        minute = minute_of(at_ms)
+        if views is not None and event.is_high_severity and event.traffic == "live":
+            # An incident that comes late still happened: it counts in the oldest minute that is open.
+            self._add_incident(event, release, max(minute, minute_of(open_ms)))
+        late = at_ms < open_ms - delay_ms
+        if late:
+            self.totals.late += 1
+            self.late_by_release[release] = self.late_by_release.get(release, 0) + 1
+            return Fate.LATE
+        self.totals.accepted += 1
+        if views is None:
+            self._remember_other(release, at_ms)
+        elif event.traffic == "live":
+            self._add(event, minute, release, later=delay_ms > 0)
+        if self.first_minute is None or minute < self.first_minute:
+            self.first_minute = minute
+        return Fate.ACCEPTED
+
+    def _remember_other(self, release: str, at_ms: int) -> None:
+        self.totals.other_releases += 1
+        first_ms = self.others.get(release)
+        if first_ms is not None or len(self.others) < OTHER_RELEASES_MAX:
+            self.others[release] = at_ms if first_ms is None else min(first_ms, at_ms)
+
+    def _add(self, event: Observation, minute: int, release: str, *, later: bool) -> None:
+        cohort = event.cohort or {}
+        for view, cell, key in self._row(minute, release, later=later):
+            if view.key is not OVERALL and not matches(view.key, cohort):
+                continue
+            if event.is_outcome:
+                cell.add_labels(event)
+            else:
+                cell.add_request(event, view.sketches)
+            for indicator, exemplar in view.offer(event):
+                cell.keep(indicator, exemplar)
+            self.changed.add(key)
+
+    def _add_incident(self, event: Observation, release: str, minute: int) -> None:
+        cohort = event.cohort or {}
+        for view, cell, key in self._row(minute, release, later=False):
+            if view.key is OVERALL or matches(view.key, cohort):
+                cell.incidents += 1
+                cell.keep(INCIDENTS, Exemplar(event.at_ms, exemplar_id(event), event.failure_class or ""))
+                self.changed.add(key)
+        self.incidents.append(
+            Incident(
+                release=release,
+                event_id=event.event_id,
+                at_ms=event.at_ms,
+                minute=minute,
+                severity=event.incident_severity or "",
+                exemplar=exemplar_id(event),
+                failure_class=event.failure_class or "",
+                cohort=tuple(sorted(cohort.items())),
+            )
+        )
+
+    def _row(
+        self, minute: int, release: str, *, later: bool
+    ) -> list[tuple[View, Aggregate, CellKey]]:
+        row = self._rows.get((minute, release, later))
+        if row is None:
+            row = []
+            for view in self.plan.views[release]:
+                key = CellKey(minute, release, view.key, later)
+                cell = self.cells.setdefault(key, Aggregate())
+                row.append((view, cell, key))
+            self._rows[minute, release, later] = row
+        return row
+
+    def replan(self, plan: Plan) -> None:
+        """Fold by another plan from the next record on; cells that exist go on."""
+        self.plan = plan
+        self._rows.clear()
+
+    def restore(self, key: CellKey, cell: Aggregate) -> None:
+        """Put a stored cell back, so that an open minute goes on adding up."""
+        self.cells[key] = cell
+        self._rows.clear()
+
+    def take_incidents(self) -> list[Incident]:
+        """Return the incidents folded since the last call."""
+        taken = list(self.incidents)
+        self.incidents.clear()
+        return taken
+
+    def forget_before(self, minute: int) -> None:
+        """Drop the cells of the minutes before this one from memory; whoever needs them has them by now."""
+        for key in [key for key in self.cells if key.minute < minute]:
+            del self.cells[key]
+            self._rows.pop((key.minute, key.release, key.later), None)
+
+    def forget_closed(self) -> None:
+        """Drop the cells that no further event can change, once they are stored."""
+        for key in list(self.closed_keys()):
+            if key not in self.changed:
+                del self.cells[key]
+                self._rows.pop((key.minute, key.release, key.later), None)
+
+    def closed_keys(self) -> Iterator[CellKey]:
+        """Yield the keys of cells that no further event can change."""
+        if self.horizon_ms is None:
+            return
+        open_from = closed_before(self.horizon_ms)
+        for key in self.cells:
+            delay_ms = self.plan.label_delay_ms.get(key.release, 0) if key.later else 0
+            if key.minute + delay_ms // BUCKET_MS < open_from:
+                yield key

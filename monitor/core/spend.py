@@ -1,0 +1,65 @@
+"""How many of a budget's minutes are spent: bad minutes in all, in one stretch or in many.
+
+Blocks of a quarter of the hold are judged once each, when they are complete: spent if the block is beyond the
+limit with p <= 1e-3 (over phi) of being beyond kappa times it. Flapping that the sustained rule rightly lets
+pass still spends, and shows as "12 of 20 min".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from monitor.core.series import Series
+from monitor.core.stats.evidence import evidence_for
+from monitor.core.sustained import Rule
+
+SPEND_NATS: Final = evidence_for(1e-3)
+
+
+class Spend:
+    """Bad minutes of one series within its window. Blocks follow on each other from the series' first minute.
+
+    A decided block is never judged again: calling `advance` at every tick or once in a while is the same, as
+    long as the series still holds the minutes.
+    """
+
+    __slots__ = ("_block_min", "_judged_to", "_rule", "_spent")
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._block_min = rule.recent_min
+        self._judged_to: int | None = None
+        self._spent: deque[int] = deque()  # first minutes of the spent blocks: at most window / block
+
+    def advance(self, series: Series, now_minute: int, phi: float = 1.0) -> None:
+        """Judge the blocks that are complete at `now_minute` and not judged yet."""
+        at = series.first_minute if self._judged_to is None else self._judged_to
+        while at + self._block_min <= now_minute:
+            if _is_bad(series, at, at + self._block_min, phi):
+                self._spent.append(at)
+            at += self._block_min
+        self._judged_to = at
+        while self._spent and self._spent[0] < now_minute - self._rule.window_min:
+            self._spent.popleft()
+
+    @property
+    def minutes(self) -> int:
+        """Minutes spent within the window."""
+        return len(self._spent) * self._block_min
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """The spent blocks as minutes [start, end), oldest first."""
+        return tuple((at, at + self._block_min) for at in self._spent)
+
+    @property
+    def is_overspent(self) -> bool:
+        """Tell whether more minutes than the hold are spent: where `accounting: cumulative` fires, others page."""
+        return self.minutes > self._rule.hold_min
+
+
+def _is_bad(series: Series, start: int, end: int, phi: float) -> bool:
+    if not series.beyond(start, end, 1.0):
+        return False
+    return not series.limit.needs_evidence or series.evidence_in(start, end) / phi >= SPEND_NATS

@@ -1,0 +1,195 @@
+"""One objective on one slice: its series, its rule, its trigger, what it spent, and its evidence."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.core.aggregate import Aggregate
+from monitor.core.budget import Accounting, Objective
+from monitor.core.cohort import CohortKey
+from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, smallest
+from monitor.core.indicator import IndicatorKind
+from monitor.core.record import Finding, Observed
+from monitor.core.series import MeanSeries, QuantileSeries, RateSeries
+from monitor.core.spend import Spend
+from monitor.core.stats.evidence import evidence_for
+from monitor.core.stats.limit import limit_of
+from monitor.core.stats.rule import Rule
+from monitor.core.stats.thresholds import MAX_WINDOW_MIN
+from monitor.core.sustained import Answer, Judgement, judge
+from monitor.core.trigger import Phase, TriggerState, step
+from monitor.core.window import DAY_MIN, tick_ms
+
+HEALTHY_NATS: Final = evidence_for(0.05)  # what being within the limit must show before it is called healthy
+HEALTHY_RECENT_MIN: Final = 240  # and still show over the last four hours
+_MICRO: Final = 1e-6
+_MILLI: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one tick changed: the trigger before and after, and the rule's judgement."""
+
+    before: TriggerState
+    after: TriggerState
+    judgement: Judgement
+
+    @property
+    def started(self) -> bool:
+        """Tell whether an episode began."""
+        return self.before.phase is Phase.INACTIVE and self.after.phase is not Phase.INACTIVE
+
+    @property
+    def cleared(self) -> bool:
+        """Tell whether an episode ended."""
+        return self.before.phase is not Phase.INACTIVE and self.after.phase is Phase.INACTIVE
+
+
+class Watch:
+    """The state of one objective on one slice since the candidate's first live request.
+
+    Attributes:
+        acted: Whether this episode already led to a page or a rollback.
+        fired: Whether any episode ever did: then the release's verdict here is `breach`.
+    """
+
+    def __init__(self, objective: Objective, view: CohortKey, rule: Rule, first_minute: int) -> None:
+        self.objective = objective
+        self.view = view
+        self.rule = rule
+        self.first_minute = first_minute
+        self.series = _series(objective)
+        self.trigger = TriggerState(Phase.INACTIVE, tick_ms(first_minute), tick_ms(first_minute))
+        self.spend = Spend(rule)
+        self.judgement: Judgement | None = None
+        self.acted = False
+        self.fired = False
+        self.spent_paged = False
+        self.empty_minutes = 0
+        self._exemplars: deque[tuple[int, list[Exemplar]]] = deque(maxlen=DAY_MIN)
+
+    def append(self, minute: int, candidate: Aggregate, baseline: Aggregate) -> None:
+        """Take in one closed minute of both arms, empty or not; minutes come in order."""
+        source = self.objective.indicator.source
+        if isinstance(self.series, RateSeries):
+            self.series.append(minute, candidate.rate(source), baseline.rate(source))
+        else:
+            self.series.append(minute, candidate.distribution(source), baseline.distribution(source))
+        self.empty_minutes = 0 if candidate.requests else self.empty_minutes + 1
+        kept = candidate.exemplars.get(self.objective.indicator.name)
+        if kept:
+            self._exemplars.append((minute, kept))
+
+    def judge(self, now: int) -> Change:
+        """Judge the minutes before `now` and step the trigger."""
+        judgement = self.judgement = judge(self.series, now, self.rule)
+        before = self.trigger
+        answer = judgement.answer
+        self.spend.advance(self.series, now)
+        if self.is_cumulative:
+            answer = self._cumulative(answer)
+        self.trigger = step(before, answer, at_ms=tick_ms(now))
+        if self.trigger.phase is Phase.INACTIVE:
+            self.acted = False
+        return Change(before, self.trigger, judgement)
+
+    @property
+    def is_cumulative(self) -> bool:
+        """Tell whether bad minutes add up over the window instead of lasting at a stretch."""
+        return self.objective.accounting is Accounting.CUMULATIVE
+
+    @property
+    def is_overspent(self) -> bool:
+        """Tell whether more minutes were bad, in all, than the budget grants."""
+        return self.spend.is_overspent and self.objective.hold_min > 0
+
+    @property
+    def is_unknown(self) -> bool:
+        """Tell whether the newest minutes cannot be judged."""
+        return self.judgement is None or self.judgement.answer is Answer.UNKNOWN
+
+    def is_due(self, change: Change) -> bool:
+        """Tell whether this tick's evidence asks for an act that this episode has not had yet."""
+        fires = change.judgement.answer is Answer.FIRES
+        if self.is_cumulative:
+            fires = self.is_overspent and self.trigger.phase is Phase.FIRING
+        return fires and not self.acted
+
+    def _cumulative(self, answer: Answer) -> Answer:
+        if self.is_overspent:
+            return Answer.FIRES
+        return Answer.SUSPECT if answer is Answer.FIRES else answer
+
+    def finding(self, now: int, size: int, judgement: Judgement | None) -> Finding:
+        """Return what this watch shows: the judged window where there is one, else the newest stretch."""
+        if judgement is not None and judgement.answer is Answer.FIRES and judgement.window is not None:
+            start, end = judgement.window
+        else:
+            start, end = max(self.first_minute, now - self.rule.recent_min), now
+        return Finding(
+            objective=self.objective,
+            view=self.view,
+            seen=self.observe(start, end),
+            started_ms=tick_ms(start),
+            held_min=end - start,
+            exemplars=self.exemplars(start, end, size),
+        )
+
+    def observe(self, start: int, end: int) -> Observed:
+        """Return point estimates, interval and MDE over [start, end), in the units people read."""
+        value = self.series.observed(start, end)
+        span = self.series.interval(start, end)
+        counts = self.series.counts(start, end)
+        factor = _factor(self.objective)
+        return Observed(
+            baseline=None if value.baseline is None else value.baseline * factor,
+            candidate=None if value.candidate is None else value.candidate * factor,
+            delta=value.delta,
+            lower=span.lower,
+            upper=span.upper,
+            mde=self.series.mde(start, end, self.rule.x_star),
+            samples=(counts.baseline, counts.candidate),
+        )
+
+    def observe_all(self, now: int) -> Observed:
+        """Return what the whole watch showed, as far back as minutes are kept."""
+        return self.observe(max(self.first_minute, now - MAX_WINDOW_MIN), now)
+
+    def verdict(self, now: int) -> str:
+        """Return what the watch came to: `breach`, `no_data`, `healthy`, or `inconclusive`.
+
+        Healthy has to be shown: over the whole watch and over its last four hours.
+        """
+        if self.fired or self.trigger.phase is Phase.FIRING:
+            return "breach"
+        start = max(self.first_minute, now - MAX_WINDOW_MIN)
+        counts = self.series.counts(start, now)
+        if not counts.candidate or not counts.baseline:
+            return "no_data"
+        recent = max(start, now - HEALTHY_RECENT_MIN)
+        shown = min(self.series.evidence_out(start, now), self.series.evidence_out(recent, now))
+        return "healthy" if shown >= HEALTHY_NATS else "inconclusive"
+
+    def exemplars(self, start: int, end: int, size: int) -> tuple[Exemplar, ...]:
+        """Return the best exemplars of the candidate over [start, end)."""
+        groups = (kept for minute, kept in self._exemplars if start <= minute < end)
+        return tuple(smallest(groups, min(size, EXEMPLARS_PER_CELL * 4)))
+
+
+def _series(objective: Objective) -> RateSeries | QuantileSeries | MeanSeries:
+    limit = limit_of(objective)
+    if objective.indicator.kind is IndicatorKind.RATE:
+        return RateSeries(limit)
+    if objective.indicator.kind is IndicatorKind.QUANTILE:
+        return QuantileSeries(limit)
+    return MeanSeries(limit)
+
+
+def _factor(objective: Objective) -> float:
+    """Return what turns a stored value into what people read: microseconds to ms, micro-dollars to USD."""
+    source = objective.indicator.source
+    if objective.indicator.kind is IndicatorKind.QUANTILE:
+        return _MILLI
+    return _MICRO if source == "cost" else 1.0

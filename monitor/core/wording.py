@@ -1,0 +1,99 @@
+"""One sentence a person can act on: what broke, for whom, since when, how sure."""
+
+from __future__ import annotations
+
+from monitor.core.budget import Objective, Unit
+from monitor.core.cohort import CohortKey
+from monitor.core.indicator import Direction, IndicatorKind
+
+_NAMES = {
+    "task_success": "task success",
+    "parse_failures": "parse failures",
+    "citation_validity": "citation validity",
+    "human_handoff": "human handoff",
+    "user_retry": "user retries",
+    "tool_success": "tool success",
+    "error": "errors",
+    "timeout": "timeouts",
+    "fallback": "fallbacks",
+    "high_severity_incidents": "high-severity incidents",
+    "cost_per_request": "cost per request",
+    "tokens_per_request": "tokens per request",
+}
+
+
+def indicator_words(objective: Objective) -> str:
+    """Return the indicator as people say it."""
+    name = objective.indicator.name
+    if objective.indicator.kind is IndicatorKind.QUANTILE and objective.indicator.source == "latency":
+        return f"{name} latency"
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def slice_words(view: CohortKey) -> str:
+    """Return ` for tenant=acme`, or nothing for everybody."""
+    return " for " + ", ".join(f"{name}={value}" for name, value in view) if view else ""
+
+
+def value_words(objective: Objective, value: float | None) -> str:
+    """Return a value of the indicator with its unit."""
+    if value is None:
+        return "unknown"
+    kind, source = objective.indicator.kind, objective.indicator.source
+    if kind is IndicatorKind.RATE:
+        return f"{value * 100:.2f} %"
+    if kind is IndicatorKind.QUANTILE:
+        return f"{value:,.0f} ms"
+    if source == "cost":
+        return f"{value:.6g} USD"
+    return f"{value:,.6g}"
+
+
+def unit_words(unit: Unit) -> str:
+    """Return the unit of a delta."""
+    return {Unit.PERCENT: "%", Unit.POINTS: "points", Unit.COUNT: "incidents"}[unit]
+
+
+def breach_words(
+    objective: Objective,
+    view: CohortKey,
+    *,
+    baseline: float | None,
+    candidate: float | None,
+    delta: float | None,
+    bounds: tuple[float | None, float | None],
+    span_min: int,
+) -> str:
+    """Return `task success is 12.3 % below the baseline (78.10 % against 89.00 %, limit -2 %) over 23 min`."""
+    what = f"{indicator_words(objective)}{slice_words(view)}"
+    if delta is None:
+        return f"{what} cannot be compared over the last {span_min} min"
+    side = "below" if delta < 0 else "above"
+    unit = unit_words(objective.unit)
+    sure = ""
+    low, high = bounds
+    if low is not None and high is not None:
+        sure = f"; 95 % sure it lies between {low:+.1f} and {high:+.1f} {unit}"
+    return (
+        f"{what} is {abs(delta):.1f} {unit} {side} the baseline "
+        f"({value_words(objective, candidate)} against {value_words(objective, baseline)}, "
+        f"limit {objective.limit:+g} {unit}) over {span_min} min{sure}"
+    )
+
+
+def incident_words(count: int, expected: float, exemplar: str) -> str:
+    """Return what the safety rule saw."""
+    times = "1 high-severity incident" if count == 1 else f"{count} high-severity incidents"
+    return f"{times} of the candidate where the baseline's rate predicts {expected:.2g} (e.g. {exemplar})"
+
+
+def limit_words(objective: Objective) -> str:
+    """Return a limit as a sentence for people who did not write it."""
+    name = indicator_words(objective)
+    if objective.unit is Unit.COUNT:
+        return f"no more than {objective.limit:g} {name} above what the baseline predicts"
+    verb = "fall" if objective.worse is Direction.LOWER_IS_WORSE else "rise"
+    return (
+        f"{name} must not {verb} more than {abs(objective.limit):g} {unit_words(objective.unit)} "
+        f"against the baseline for {objective.hold_min} min"
+    )

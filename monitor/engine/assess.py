@@ -1,0 +1,64 @@
+"""The assessment of a release: what each objective came to, per slice, at the end of a watch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitor.core.decision import Decision, Type
+from monitor.core.ids import decision_id
+from monitor.core.moment import rfc3339
+from monitor.core.record import observed_data, release_data, samples_data
+from monitor.core.watch import Watch
+from monitor.core.window import tick_ms
+from monitor.core.wording import indicator_words, slice_words
+
+if TYPE_CHECKING:
+    from monitor.engine.evaluate import Evaluator
+
+
+def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: bool) -> Decision:
+    """Return `release.assessed` at a tick.
+
+    Args:
+        complete: Whether the budget's whole window was watched.
+    """
+    budget, arming = evaluator.budget, evaluator.arming
+    rows = [_row(watch, now - watch.objective.label_delay_min, late_count) for watch in evaluator.watches.values()]
+    rows += [safety.assessed(late_count) for safety in evaluator.safety]
+    verdicts = [str(row["verdict"]) for row in rows]
+    at_ms = tick_ms(now)
+    data = {
+        **release_data(budget, arming),
+        "stage": "window" if complete else "input",
+        "complete": complete,
+        "decided_at": rfc3339(at_ms),
+        "armed_late": arming.armed_late,
+        "late_count": late_count,
+        "objectives": rows,
+        "summary": _summary(budget.release, verdicts, evaluator),
+    }
+    event_id = decision_id(Type.RELEASE_ASSESSED.value, budget.release, arming.number, None, {}, at_ms)
+    return Decision(Type.RELEASE_ASSESSED, event_id, budget.release, at_ms, data)
+
+
+def _row(watch: Watch, now: int, late_count: int) -> dict[str, object]:
+    seen = watch.observe_all(now)
+    return {
+        "objective": watch.objective.objective_id,
+        "cohort": dict(watch.view),
+        "verdict": watch.verdict(now),
+        "observed": observed_data(seen, watch.objective.unit),
+        "samples": samples_data(seen),
+        "mde": seen.mde,
+        "phi": 1.0,
+        "minutes_spent": watch.spend.minutes,
+        "late_count": late_count,
+        "summary": f"{indicator_words(watch.objective)}{slice_words(watch.view)}: {watch.verdict(now)}",
+    }
+
+
+def _summary(release: str, verdicts: list[str], evaluator: Evaluator) -> str:
+    counts = {name: verdicts.count(name) for name in ("breach", "inconclusive", "no_data", "healthy")}
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to judge"
+    ending = "; a rollback was requested" if evaluator.progress.requested else ""
+    return f"{release}: {told}{ending}"

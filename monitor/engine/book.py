@@ -1,0 +1,135 @@
+"""What every instance knows of the control topics: the ledger, the budgets, the commands not yet answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from monitor.core.budget import Budget
+from monitor.core.decision import Type
+from monitor.engine.ports import LedgerEntry
+
+COMMANDS_MAX = 10_000  # unanswered commands remembered; more is counted as dropped and said
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A person's instruction, as read from the commands topic.
+
+    Attributes:
+        kind: `decide`, `override`, `acknowledge`, `arm` or `disarm`.
+        decision: `rollback` or `continue`, for `decide`.
+        at_ms: Its record time, in event time.
+    """
+
+    kind: str
+    command_id: str
+    release: str
+    author: str
+    reason: str
+    at_ms: int
+    decision: str | None = None
+    page_id: str | None = None
+    objective: str | None = None
+    until_ms: int | None = None
+    limit: float | None = None
+
+
+class LedgerBook:
+    """The ledger in memory, by decision id and by release."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, LedgerEntry] = {}
+        self._by_release: dict[str, dict[str, None]] = {}
+        self._answered: set[str] = set()
+
+    def note(self, entry: LedgerEntry) -> None:
+        """Take in an entry; a published one is never forgotten to be published."""
+        known = self._entries.get(entry.decision.decision_id)
+        if known is not None and known.is_published and not entry.is_published:
+            return
+        self._entries[entry.decision.decision_id] = entry
+        self._by_release.setdefault(entry.decision.release, {})[entry.decision.decision_id] = None
+        if entry.command_id:
+            self._answered.add(entry.command_id)
+
+    def get(self, decision_id: str) -> LedgerEntry | None:
+        """Return an entry by its decision id."""
+        return self._entries.get(decision_id)
+
+    def is_answered(self, command_id: str) -> bool:
+        """Tell whether a command already led to an entry."""
+        return command_id in self._answered
+
+    def of(self, release: str) -> Iterator[LedgerEntry]:
+        """Yield a release's entries, in the order they were first seen."""
+        return (self._entries[one] for one in self._by_release.get(release, ()))
+
+    def arming(self, release: str) -> LedgerEntry | None:
+        """Return the release's newest arming."""
+        armings = (one for one in self.of(release) if one.decision.type is Type.ARMING_CREATED)
+        return max(armings, key=arming_number, default=None)
+
+    def of_arming(self, release: str, number: int) -> list[LedgerEntry]:
+        """Return a release's entries of one arming."""
+        return [one for one in self.of(release) if arming_number(one) == number]
+
+    def unpublished(self, release: str) -> list[LedgerEntry]:
+        """Return the outbox of a release: what is decided and not known to be published."""
+        return [one for one in self.of(release) if not one.is_published]
+
+
+def arming_number(entry: LedgerEntry) -> int:
+    """Return the number of the arming an entry belongs to."""
+    number = entry.decision.data.get("arming", 0)
+    return number if isinstance(number, int) else 0
+
+
+class BudgetBook:
+    """The budgets in force: of one release at most one, the topic's before a file's."""
+
+    def __init__(self, files: Iterable[Budget] = ()) -> None:
+        self._files = {budget.release: budget for budget in files}
+        self._topic: dict[str, Budget] = {}
+        self._removed: set[str] = set()
+
+    def put(self, budget: Budget) -> bool:
+        """Take a budget from the topic; True where it displaces a file's."""
+        self._topic[budget.release] = budget
+        self._removed.discard(budget.release)
+        return budget.release in self._files
+
+    def remove(self, release: str) -> None:
+        """Take a tombstone from the topic: the release is disarmed, a file's budget included."""
+        self._topic.pop(release, None)
+        self._removed.add(release)
+
+    def active(self) -> list[Budget]:
+        """Return the budgets in force, by release."""
+        both = {**self._files, **self._topic}
+        return [both[release] for release in sorted(both) if release not in self._removed]
+
+    def removed(self) -> frozenset[str]:
+        """Return the releases that a tombstone disarmed."""
+        return frozenset(self._removed)
+
+
+class CommandBook:
+    """The commands read so far that no ledger entry answers yet; bounded, the oldest go first."""
+
+    def __init__(self) -> None:
+        self._commands: dict[str, Command] = {}
+        self.dropped = 0
+
+    def note(self, command: Command) -> None:
+        """Remember a command; a repeat of its id changes nothing."""
+        self._commands.setdefault(command.command_id, command)
+        while len(self._commands) > COMMANDS_MAX:
+            del self._commands[next(iter(self._commands))]
+            self.dropped += 1
+
+    def waiting(self, release: str, ledger: LedgerBook) -> list[Command]:
+        """Return a release's unanswered commands in the order they came, and forget the answered ones."""
+        for done in [one for one in self._commands if ledger.is_answered(one)]:
+            del self._commands[done]
+        return [one for one in self._commands.values() if one.release == release]

@@ -1,0 +1,210 @@
+"""How cells and a partition's meta data are packed into the fields of its state hash, and read back.
+
+A cell is one MessagePack array of whole numbers; a sketch's counts go between its first and last bin as 1, 2,
+4 or 8 bytes each, whatever the largest needs. The first element is the layout's version.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from monitor.core.aggregate import Aggregate
+from monitor.core.cohort import CohortKey
+from monitor.core.errors import MonitorError
+from monitor.core.exemplar import Exemplar
+from monitor.core.partition import CellKey, Totals
+from monitor.core.sketch import UNFINISHED_BIN, Sketch
+
+CELL_VERSION: Final = 1
+META_FIELD: Final = "meta"
+OFFSET_FIELD: Final = "offset"
+_CELL_PREFIX: Final = "c"
+_LATER_PREFIX: Final = "l"
+_WIDTHS: Final = (("B", 0xFF), ("H", 0xFFFF), ("I", 0xFFFFFFFF), ("Q", (1 << 64) - 1))
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+_as_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder(list[tuple[str, str]]).decode
+
+
+class StateDamaged(MonitorError):
+    """A stored field cannot be what this product wrote; the partition has to be rebuilt from the log."""
+
+
+class Meta(msgspec.Struct, frozen=True, array_like=True):
+    """What a partition's hash says beside its cells, replaced together with them.
+
+    Attributes:
+        base: The offset this state began at; totals speak of the records from there on.
+        clock_ms, complete_ms, first_minute: As `PartitionFold` has them.
+        warm_offset, warm_clock_ms: Re-reading from this offset with this clock rebuilds the seen ids.
+        digest: Order-free digest over all folded cells' counts, for the self-check.
+    """
+
+    version: int
+    base: int
+    clock_ms: int | None
+    complete_ms: int | None
+    first_minute: int | None
+    warm_offset: int
+    warm_clock_ms: int | None
+    accepted: int
+    late: int
+    duplicates: int
+    rejected: int
+    gaps: int
+    other_releases: int
+    late_by_release: dict[str, int]
+    others: dict[str, int]
+    labels_delayed_ms: dict[str, int] = {}
+
+    @property
+    def totals(self) -> Totals:
+        """The totals as the fold keeps them."""
+        return Totals(
+            self.accepted, self.late, self.duplicates, self.rejected, self.gaps, self.other_releases
+        )
+
+    @property
+    def horizon_ms(self) -> int | None:
+        """Event time up to which the partition is read; None before anything was."""
+        if self.clock_ms is None or self.complete_ms is None:
+            return self.complete_ms if self.clock_ms is None else self.clock_ms
+        return max(self.clock_ms, self.complete_ms)
+
+
+_meta_decoder = msgspec.msgpack.Decoder(Meta)
+
+
+def encode_meta(meta: Meta) -> bytes:
+    """Return the meta field's bytes."""
+    return _pack(meta)
+
+
+def decode_meta(packed: bytes) -> Meta:
+    """Return the meta data; raises `StateDamaged`."""
+    try:
+        return _meta_decoder.decode(packed)
+    except msgspec.MsgspecError as error:
+        raise StateDamaged(f"the meta field is no meta data: {error}") from error
+
+
+def cell_field(key: CellKey) -> str:
+    """Return the hash field that holds a cell, e.g. `c|29345678|model-v42|[]`."""
+    prefix = _LATER_PREFIX if key.later else _CELL_PREFIX
+    return f"{prefix}|{key.minute}|{key.release}|{_as_json(key.view).decode()}"
+
+
+def cell_key(field: str) -> CellKey | None:
+    """Return the key of a cell's field; None for a field that holds no cell.
+
+    The release may itself contain `|`; the view is JSON and begins at the last `|[`.
+    """
+    prefix, _, rest = field.partition("|")
+    if prefix not in (_CELL_PREFIX, _LATER_PREFIX):
+        return None
+    minute, _, rest = rest.partition("|")
+    try:
+        release, view = _split_view(rest)
+        key = CohortKey(tuple(_from_json(view)))
+        return CellKey(int(minute), release, key, prefix == _LATER_PREFIX)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise StateDamaged(f"the field {field!r} names no cell") from error
+
+
+def _split_view(rest: str) -> tuple[str, str]:
+    at = rest.rindex("|[") if rest.endswith("]") else -1
+    while at >= 0:
+        try:
+            _from_json(rest[at + 1 :])
+        except msgspec.MsgspecError:
+            at = rest.rfind("|[", 0, at)
+            continue
+        return rest[:at], rest[at + 1 :]
+    raise ValueError(rest)
+
+
+def encode_cell(cell: Aggregate) -> bytes:
+    """Return a cell's bytes: absolute values, so that writing it twice is writing it once."""
+    return _pack(
+        (
+            CELL_VERSION,
+            cell.requests,
+            cell.errors,
+            cell.timeouts,
+            cell.incidents,
+            cell.first_at_ms,
+            cell.known,
+            cell.hits,
+            cell.outcomes,
+            {name: _pack_sketch(sketch) for name, sketch in cell.sketches.items()},
+            cell.exemplars,
+        )
+    )
+
+
+def decode_cell(packed: bytes) -> Aggregate:
+    """Return the cell; raises `StateDamaged` where the bytes are not one."""
+    try:
+        version, *rest = _unpack(packed)
+        if version != CELL_VERSION:
+            raise StateDamaged(f"a cell has layout {version}; this version reads {CELL_VERSION}")
+        return _cell(*rest)
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise StateDamaged(f"a cell of {len(packed)} bytes cannot be read: {error}") from error
+
+
+def _cell(
+    requests: int,
+    errors: int,
+    timeouts: int,
+    incidents: int,
+    first_at_ms: int,
+    known: list[int],
+    hits: list[int],
+    outcomes: Mapping[str, list[int]],
+    sketches: Mapping[str, tuple[int, str, bytes, int, int]],
+    exemplars: Mapping[str, list[tuple[int, str, str]]],
+) -> Aggregate:
+    cell = Aggregate()
+    cell.requests, cell.errors, cell.timeouts = requests, errors, timeouts
+    cell.incidents, cell.first_at_ms = incidents, first_at_ms
+    cell.known, cell.hits = known, hits
+    cell.outcomes = {name: list(counts) for name, counts in outcomes.items()}
+    cell.sketches = {name: _unpack_sketch(*packed) for name, packed in sketches.items()}
+    cell.exemplars = {name: [Exemplar(*one) for one in kept] for name, kept in exemplars.items()}
+    return cell
+
+
+def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes, int, int]:
+    unfinished = sketch.bins.get(UNFINISHED_BIN, 0)
+    finished = {index: count for index, count in sketch.bins.items() if index != UNFINISHED_BIN}
+    if not finished:
+        return 0, "B", b"", sketch.total, unfinished
+    low, high = min(finished), max(finished)
+    largest = max(finished.values())
+    width = next(code for code, most in _WIDTHS if largest <= most)
+    counts = array(width, bytes((high - low + 1) * array(width).itemsize))
+    for index, count in finished.items():
+        counts[index - low] = count
+    if sys.byteorder == "big":
+        counts.byteswap()
+    return low, width, counts.tobytes(), sketch.total, unfinished
+
+
+def _unpack_sketch(low: int, width: str, packed: bytes, total: int, unfinished: int) -> Sketch:
+    counts = array(width)
+    counts.frombytes(packed)
+    if sys.byteorder == "big":
+        counts.byteswap()
+    bins: dict[int, int] = {low + index: count for index, count in enumerate(counts) if count}
+    if unfinished:
+        bins[UNFINISHED_BIN] = unfinished
+    return Sketch(bins, total)
+
+

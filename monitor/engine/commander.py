@@ -1,0 +1,238 @@
+"""The commander's book of one armed release: open pages, overrides in force, and what silence means.
+
+Every method takes event time and returns the decisions it leads to; the order of calls is the evaluator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monitor.core.budget import Accounting, Budget, Objective, OnSilence, Tier
+from monitor.core.cohort import OVERALL, CohortKey
+from monitor.core.decision import Action, Decision, Reason, Type
+from monitor.core.ids import decision_id
+from monitor.core.moment import rfc3339
+from monitor.core.override import Override
+from monitor.core.page import Page
+from monitor.core.record import Arming, Finding, finding_data, release_data, trace_ids
+
+PageKey = tuple[str, CohortKey, Reason]  # objective, slice, and what it is about (BREACH for every breach)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A page ran out: the page, what the objective shows, and whether silence means rollback."""
+
+    page: Page
+    rolls_back: bool
+
+
+class Commander:
+    """Pages and overrides of one arming."""
+
+    def __init__(self, budget: Budget, arming: Arming, *, delivered_when_opened: bool) -> None:
+        self.budget = budget
+        self._arming = arming
+        self._delivered_when_opened = delivered_when_opened
+        self.pages: dict[PageKey, Page] = {}
+        self.overrides: list[Override] = []
+        self._deliveries: dict[str, int] = {}
+
+    def open_page(self, finding: Finding, reason: Reason, episode_ms: int, at_ms: int, text: str) -> list[Decision]:
+        """Open a page, or reopen the one this breach had within the last six hours."""
+        objective = finding.objective
+        is_breach = reason is Reason.BREACH or (
+            reason is Reason.CUMULATIVE and objective.accounting is Accounting.CUMULATIVE
+        )
+        runs_out = objective.tier is Tier.B and is_breach
+        clock_ms = self.budget.decide_within_min * 60_000 if runs_out else None
+        about = Reason.BREACH if reason is Reason.CUMULATIVE else reason
+        key: PageKey = (objective.objective_id, finding.view, about)
+        known = self.pages.get(key)
+        # A page about minutes that add up becomes the breach's own page, with its clock, when it is sustained.
+        is_news = known is None or not known.is_open or (known.clock_ms is None and clock_ms is not None)
+        if not is_news:
+            return []
+        event_id = self._id(Type.PAGE_OPENED, objective.objective_id, finding.view, episode_ms)
+        if known is not None and (known.is_open or known.can_reopen(at_ms)):
+            page = known.reopened(event_id, reason, at_ms, episode_ms, clock_ms)
+        else:
+            page = Page(event_id, event_id, objective.objective_id, finding.view, reason, episode_ms, at_ms, clock_ms)
+        delivered_ms = at_ms if self._delivered_when_opened else self._deliveries.get(event_id)
+        if delivered_ms is not None:
+            page = page.delivered(delivered_ms)
+        self.pages[key] = page
+        data = finding_data(
+            self.budget,
+            self._arming,
+            finding,
+            action=Action.PAGE,
+            reason=reason,
+            at_ms=at_ms,
+            summary=text,
+            deadline_ms=None if clock_ms is None else at_ms + clock_ms,
+        )
+        return [Decision(Type.PAGE_OPENED, event_id, self.budget.release, at_ms, {**data, "page_id": page.page_id})]
+
+    def _id(self, type_: Type, objective_id: str | None, view: CohortKey, start_ms: int) -> str:
+        return decision_id(
+            type_.value, self.budget.release, self._arming.number, objective_id, dict(view), start_ms
+        )
+
+    def page_event(self, type_: Type, page: Page, at_ms: int, reason: Reason, text: str, **more: object) -> Decision:
+        """Return an event about a page that exists."""
+        data = {
+            **release_data(self.budget, self._arming),
+            "page_id": page.page_id,
+            "objective": page.objective_id,
+            "cohort": dict(page.cohort),
+            "reason": reason.value,
+            "decided_at": rfc3339(at_ms),
+            "deadline": None if page.deadline_ms is None else rfc3339(page.deadline_ms),
+            "summary": text,
+            **more,
+        }
+        event_id = self._id(type_, page.objective_id, page.cohort, page.episode_ms)
+        return Decision(type_, event_id, self.budget.release, at_ms, data)
+
+    def resolve(self, objective_id: str, view: CohortKey, at_ms: int, reason: Reason, text: str) -> list[Decision]:
+        """Resolve the open pages of one objective and slice."""
+        return [
+            self._resolved(key, page, at_ms, reason, text)
+            for key, page in list(self.pages.items())
+            if page.is_open and key[:2] == (objective_id, view)
+        ]
+
+    def resolve_all(self, at_ms: int, reason: Reason, text: str) -> list[Decision]:
+        """Resolve every open page."""
+        return [
+            self._resolved(key, page, at_ms, reason, text)
+            for key, page in list(self.pages.items())
+            if page.is_open
+        ]
+
+    def _resolved(self, key: PageKey, page: Page, at_ms: int, reason: Reason, text: str) -> Decision:
+        self.pages[key] = page.resolved(at_ms)
+        return self.page_event(Type.PAGE_RESOLVED, page, at_ms, reason, text)
+
+    def expire_due(self, at_ms: int, waits: set[tuple[str, CohortKey]]) -> tuple[list[Decision], list[Silence]]:
+        """Expire the pages whose deadline has come, but those whose objective is unknown now: they wait."""
+        decisions, silences = [], []
+        for key, page in list(self.pages.items()):
+            if not page.is_due(at_ms) or key[:2] in waits:
+                continue
+            self.pages[key] = expired = page.expired(at_ms)
+            rolls_back = self.budget.on_silence is OnSilence.ROLLBACK
+            outcome = "the release rolls back" if rolls_back else "the release is held as it is"
+            text = f"nobody decided within {self.budget.decide_within_min} min: {outcome}"
+            decisions.append(self.page_event(Type.PAGE_EXPIRED, expired, at_ms, Reason.EXPIRED, text))
+            silences.append(Silence(expired, rolls_back))
+        return decisions, silences
+
+    def held_by(self, objective: Objective, delta: float | None) -> Override | None:
+        """Return the override that holds this objective's rollback back, if one does."""
+        return next((one for one in self.overrides if one.holds(objective, delta)), None)
+
+    def add_override(self, override: Override, at_ms: int, text: str) -> Decision:
+        """Put an override into force."""
+        self.overrides.append(override)
+        return self._override_event(Type.OVERRIDE_CREATED, override, at_ms, Reason.COMMANDER, text)
+
+    def end_overrides(self, at_ms: int) -> list[tuple[Override, Decision]]:
+        """End the overrides whose time is up."""
+        text = "the override's time is up: the rule decides again"
+        return [
+            (one, self._end(index, at_ms, Reason.EXPIRED, text))
+            for index, one in enumerate(self.overrides)
+            if one.ended_ms is None and one.is_over(at_ms)
+        ]
+
+    def end_continued(self, objective_id: str, at_ms: int) -> list[Decision]:
+        """End the open-ended overrides of an objective that has cleared."""
+        return [
+            self._end(index, at_ms, Reason.RECOVERED, "the breach it held back has cleared")
+            for index, one in enumerate(self.overrides)
+            if one.ended_ms is None and one.until_ms is None and one.objective_id == objective_id
+        ]
+
+    def _end(self, index: int, at_ms: int, reason: Reason, text: str) -> Decision:
+        self.overrides[index] = ended = self.overrides[index].ended(at_ms)
+        return self._override_event(Type.OVERRIDE_EXPIRED, ended, at_ms, reason, text)
+
+    def _override_event(self, type_: Type, override: Override, at_ms: int, reason: Reason, text: str) -> Decision:
+        data = {
+            **release_data(self.budget, self._arming),
+            "override_id": override.override_id,
+            "objective": override.objective_id,
+            "until": None if override.until_ms is None else rfc3339(override.until_ms),
+            "limit": override.limit,
+            "author": override.author,
+            "reason": reason.value,
+            "note": override.reason,
+            "decided_at": rfc3339(at_ms),
+            "summary": text,
+        }
+        event_id = self._id(type_, override.objective_id, OVERALL, override.from_ms)
+        return Decision(type_, event_id, self.budget.release, at_ms, data)
+
+    def delivered(self, event_id: str, at_ms: int) -> None:
+        """Note that a `page.opened` reached a person, whether the page is known here yet or not."""
+        self._deliveries.setdefault(event_id, at_ms)
+        for key, page in self.pages.items():
+            if page.event_id == event_id:
+                self.pages[key] = page.delivered(at_ms)
+
+    def acknowledge(self, page_id: str, at_ms: int) -> bool:
+        """Note that a person has seen a page; False where no such page is open."""
+        return self._update(page_id, lambda page: page.acknowledged(at_ms))
+
+    def _update(self, page_id: str, change: Callable[[Page], Page]) -> bool:
+        for key, page in self.pages.items():
+            if page.page_id == page_id and page.is_open:
+                self.pages[key] = change(page)
+                return True
+        return False
+
+    def find(self, page_id: str | None, objective_id: str | None) -> Page | None:
+        """Return the one open page meant by an id, an objective, or by being the only one."""
+        pages = [
+            page
+            for page in self.pages.values()
+            if page.is_open
+            and (page_id is None or page.page_id == page_id)
+            and (objective_id is None or page.objective_id == objective_id)
+        ]
+        return pages[0] if len(pages) == 1 else None
+
+    def rearm(self, budget: Budget) -> None:
+        """Go on under a changed budget: pages and overrides stay."""
+        self.budget = budget
+
+
+def debt(
+    budget: Budget, arming: Arming, finding: Finding, classes: list[str], episode_ms: int, at_ms: int
+) -> Decision:
+    """Return the eval debt that a breach opens when it pages or rolls back."""
+    objective = finding.objective
+    event_id = decision_id(
+        Type.DEBT_CREATED.value, budget.release, arming.number, objective.objective_id,
+        dict(finding.view), episode_ms,
+    )
+    data = {
+        **release_data(budget, arming),
+        "debt_id": event_id,
+        "objective": objective.objective_id,
+        "metric": objective.indicator.name,
+        "cohort": dict(finding.view),
+        "owner": budget.owner,
+        "decided_at": rfc3339(at_ms),
+        "due_at": rfc3339(at_ms + 7 * 24 * 3_600_000),
+        "failure_classes": classes,
+        "exemplars": trace_ids(finding.exemplars),
+        "follow_ups": list(budget.follow_ups),
+        "summary": f"write an evaluation case for {objective.objective_id}: it broke in {budget.release}",
+    }
+    return Decision(Type.DEBT_CREATED, event_id, budget.release, at_ms, data)
+
+

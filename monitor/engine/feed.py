@@ -1,0 +1,274 @@
+"""The data plane of one instance: its partitions, from the log through the fold into the store.
+
+Claim, restore, re-read, fold, flush: one task drives them all, so nothing of a partition happens twice at
+once. While the store is away, reading pauses and the unanswered write is sent again under the same name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from monitor.core.plan import Plan
+from monitor.engine.codec import StateDamaged
+from monitor.engine.errors import LogUnreachable, OffsetOutOfRange, PartitionLost, StoreUnreachable
+from monitor.engine.ingest import Flush, PartitionIngest
+from monitor.engine.observer import Observer
+from monitor.engine.ports import (
+    MAX_FLUSH_FIELDS,
+    BrokerClock,
+    Claim,
+    Clock,
+    FlushAnswer,
+    Outputs,
+    Partition,
+    Source,
+    SourceRecord,
+    StateStore,
+)
+from monitor.engine.replay import Decode
+
+SLICE_RECORDS = 500  # folded before the event loop gets a turn: a few milliseconds
+MAX_RECORDS = 4_000  # taken from the client at once
+FENCED_WAIT_MS = 3_000  # before a fenced partition is claimed again, if the group still says it is ours
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """How the data plane runs.
+
+    Attributes:
+        max_ids: Ids remembered per instance, shared by its partitions.
+    """
+
+    owner: str
+    flush_interval_ms: int
+    max_ids: int
+    partitions_expected: int
+
+
+class Feed:
+    """Reads the owned partitions and keeps their state up to date."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        store: StateStore,
+        outputs: Outputs,
+        decode: Decode,
+        plan: Callable[[], Plan],
+        event_time: Callable[[int], int],
+        clock: Clock,
+        broker_clock: BrokerClock,
+        observer: Observer,
+        options: FeedOptions,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._outputs = outputs
+        self._decode = decode
+        self._plan = plan
+        self._event_time = event_time
+        self._clock = clock
+        self._broker_clock = broker_clock
+        self._asked_ms = 0
+        self._observer = observer
+        self._options = options
+        self._ingests: dict[Partition, PartitionIngest] = {}
+        self._pending: dict[Partition, Flush] = {}
+        self._planned: Plan | None = None
+        self._flushed_ms = 0
+        self._is_waiting = False
+        self._fenced_until_ms: dict[Partition, int] = {}
+
+    @property
+    def ingests(self) -> Mapping[Partition, PartitionIngest]:
+        """The partitions this instance writes now."""
+        return self._ingests
+
+    async def step(self) -> int:
+        """Read once, fold, and flush if it is time; return how many records were folded."""
+        await self._settle_ownership()
+        self._replan()
+        if self._pending and not await self._store_is_back():
+            return 0
+        batches = await self._source.getmany(timeout_ms=100, max_records=MAX_RECORDS)
+        taken = 0
+        for partition, records in batches.items():
+            ingest = self._ingests.get(partition)
+            if ingest is not None:
+                taken += await self._take(ingest, records)
+        await self._note_ends()
+        if self._clock.now_ms() - self._flushed_ms >= self._options.flush_interval_ms:
+            await self.flush_all()
+        return taken
+
+    async def _settle_ownership(self) -> None:
+        owned = self._source.owned
+        for partition in [one for one in self._ingests if one not in owned]:
+            del self._ingests[partition]
+            self._pending.pop(partition, None)
+        now_ms = self._clock.now_ms()
+        for partition in sorted(owned - self._ingests.keys()):
+            # Whoever was fenced has probably lost the partition and not heard of it yet.
+            if self._fenced_until_ms.get(partition, 0) <= now_ms:
+                await self._claim(partition)
+
+    async def _claim(self, partition: Partition) -> None:
+        try:
+            ingest = await self._restored(partition)
+            await self._source.seek_and_resume(partition, ingest.read_from)
+        except PartitionLost as lost:
+            self._observer.partition_lost(partition, str(lost))
+            return
+        except (StateDamaged, OffsetOutOfRange) as damage:
+            self._observer.state_damaged(partition, str(damage))
+            ingest = await self._rebuilt(partition)
+            await self._source.seek_and_resume(partition, ingest.read_from)
+        self._ingests[partition] = ingest
+        self._observer.partition_claimed(partition, ingest.offset)
+
+    async def _restored(self, partition: Partition) -> PartitionIngest:
+        """Take the partition over where its state says it stands."""
+        claim = await self._store.claim(partition, self._options.owner)
+        ingest = await self._ingest(claim)
+        if not ingest.is_warm and await self._source.first_offset(partition) > ingest.read_from:
+            ingest.skip_warming()
+        return ingest
+
+    async def _rebuilt(self, partition: Partition) -> PartitionIngest:
+        """Start the partition anew from the log: its state did not add up."""
+        claim = await self._store.claim(partition, self._options.owner)
+        names = list(claim.fields)
+        for at in range(0, len(names), MAX_FLUSH_FIELDS):
+            await self._store.drop(claim, names[at : at + MAX_FLUSH_FIELDS])
+        return await self._ingest(replace(claim, fields={}))
+
+    async def _ingest(self, claim: Claim) -> PartitionIngest:
+        share = max(1, self._options.partitions_expected)
+        return PartitionIngest(
+            claim,
+            self._plan(),
+            self._decode,
+            start_offset=await self._source.start_offset(claim.partition),
+            max_ids=max(10_000, self._options.max_ids // share),
+            event_time=self._event_time,
+        )
+
+    def _replan(self) -> None:
+        plan = self._plan()
+        if plan is not self._planned:
+            self._planned = plan
+            for ingest in self._ingests.values():
+                ingest.fold.replan(plan)
+
+    async def _take(self, ingest: PartitionIngest, records: Sequence[SourceRecord]) -> int:
+        """Fold records in slices; flush where the next write would grow too large."""
+        done = 0
+        while done < len(records):
+            taken = ingest.take(records[done : done + SLICE_RECORDS])
+            done += taken
+            await self._hand_over(ingest)
+            if ingest.is_full:
+                await self._flush(ingest)
+                if ingest.partition not in self._ingests or ingest.partition in self._pending:
+                    break  # what is left is read again from `position` once the store is back
+            await asyncio.sleep(0)
+        self._observer.folded(ingest.partition, done)
+        return done
+
+    async def _hand_over(self, ingest: PartitionIngest) -> None:
+        """Give incidents and dead letters on before the state that counts them is stored."""
+        for incident in ingest.take_incidents():
+            await self._outputs.publish_incident(incident)
+        letters = ingest.take_letters()
+        if letters:
+            await asyncio.gather(*(self._outputs.publish_dead_letter(one) for one in letters))
+            self._observer.rejected(letters)
+
+    async def _note_ends(self) -> None:
+        """A partition read to an end asked for after the broker told its time is complete up to that time."""
+        now_ms = self._clock.now_ms()
+        if now_ms - self._asked_ms < self._options.flush_interval_ms or not self._ingests:
+            return
+        self._asked_ms = now_ms
+        try:
+            broker_ms = await self._broker_clock.now_ms()
+            ends = await self._source.end_offsets(list(self._ingests))
+        except LogUnreachable as error:
+            self._observer.log_away(str(error))
+            return
+        for partition, end in ends.items():
+            ingest = self._ingests.get(partition)
+            if ingest is not None and ingest.is_warm and ingest.position >= end:
+                ingest.complete(self._event_time(broker_ms))
+
+    async def flush_all(self) -> None:
+        """Bring the store up to date with every partition that has news."""
+        self._flushed_ms = self._clock.now_ms()
+        for ingest in list(self._ingests.values()):
+            if ingest.has_news and ingest.is_warm and ingest.partition not in self._pending:
+                await self._flush(ingest)
+        await self._source.commit({one.partition: one.stored_offset for one in self._ingests.values()})
+
+    async def _flush(self, ingest: PartitionIngest) -> None:
+        self._pending[ingest.partition] = ingest.flush()
+        await self._send(ingest)
+
+    async def _store_is_back(self) -> bool:
+        """Send what was not answered again; meanwhile stay in the group without taking records."""
+        if not self._is_waiting:
+            self._is_waiting = True
+            for partition in self._ingests:
+                self._source.pause(partition)
+        for partition in list(self._pending):
+            await self._send(self._ingests[partition])
+        if self._pending:
+            await self._source.getmany(timeout_ms=200, max_records=1)
+            return False
+        self._is_waiting = False
+        for partition, ingest in list(self._ingests.items()):
+            try:
+                await self._source.seek_and_resume(partition, ingest.position)
+            except PartitionLost as lost:
+                self._observer.partition_lost(partition, str(lost))
+                del self._ingests[partition]
+        return True
+
+    async def _send(self, ingest: PartitionIngest) -> None:
+        flush = self._pending[ingest.partition]
+        try:
+            answer = await self._store.flush(
+                ingest.claim,
+                batch=flush.batch,
+                expected_offset=flush.expected_offset,
+                fields=flush.fields,
+            )
+        except StoreUnreachable as error:
+            self._observer.store_away(str(error))
+            return
+        del self._pending[ingest.partition]
+        self._observer.flushed(ingest.partition, answer, len(flush.fields))
+        if answer is FlushAnswer.FENCED:
+            self._ingests.pop(ingest.partition, None)
+            self._source.pause(ingest.partition)
+            self._fenced_until_ms[ingest.partition] = self._clock.now_ms() + FENCED_WAIT_MS
+            return
+        before = ingest.stored_totals
+        ingest.flushed(flush)
+        after = ingest.stored_totals
+        self._observer.counted(
+            accepted=after.accepted - before.accepted,
+            late=after.late - before.late,
+            duplicate=after.duplicates - before.duplicates,
+            rejected=after.rejected - before.rejected,
+        )
+
+    async def drop_old(self, before_minute: int) -> None:
+        """Delete the stored cells that no window needs any more."""
+        for ingest in list(self._ingests.values()):
+            fields = ingest.old_fields(before_minute)
+            if fields:
+                await self._store.drop(ingest.claim, fields)

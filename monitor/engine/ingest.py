@@ -1,0 +1,293 @@
+"""Ingest of one partition: batch -> fold -> one atomic write, in that order and no other.
+
+The owner keeps the open cells in memory and writes absolute values; the stored offset and the cells always
+move together. Taking a partition over means: claim it (older writers are fenced from then on), put its open
+cells back, re-read the last two minutes for the ids seen, and go on at the stored offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, SeenIds, Totals
+from monitor.core.plan import Plan
+from monitor.core.window import BUCKET_MS, DUPLICATE_MS
+from monitor.engine.codec import (
+    META_FIELD,
+    OFFSET_FIELD,
+    Meta,
+    StateDamaged,
+    cell_field,
+    cell_key,
+    decode_cell,
+    decode_meta,
+    encode_cell,
+    encode_meta,
+)
+from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS, Claim, DeadLetter, Partition, SourceRecord
+from monitor.engine.replay import Decode
+
+META_VERSION: Final = 1
+# What a changed cell may weigh when packed: a guess on the safe side, so that folding stops in time.
+_CELL_BYTES: Final = 512
+_SKETCH_BYTES: Final = 4_096
+_META_BYTES: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """One atomic write of a partition's state; sending it twice is sending it once."""
+
+    batch: str
+    expected_offset: int
+    new_offset: int
+    fields: Mapping[str, bytes]
+    cells: frozenset[CellKey]
+    complete_ms: int | None
+    totals: Totals
+
+
+class PartitionIngest:
+    """The writer of one partition's state.
+
+    Attributes:
+        offset: The next record to fold.
+        read_from: Where reading has to begin: before `offset` where ids have to be learnt again.
+        position: The next record to read.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        plan: Plan,
+        decode: Decode,
+        *,
+        start_offset: int,
+        max_ids: int,
+        event_time: Callable[[int], int],
+    ) -> None:
+        self.claim = claim
+        self.partition = claim.partition
+        self._decode = decode
+        self._event_time = event_time
+        self.fold = PartitionFold(plan, SeenIds(max_ids))
+        self.stored_offset = 0
+        self._batches = 0
+        self._marks: list[tuple[int, int | None]] = []
+        self._warm_clock_ms: int | None = None
+        self._stored_complete_ms: int | None = None
+        self.is_warm = True
+        self._letters: list[DeadLetter] = []
+        packed = claim.fields.get(META_FIELD)
+        if packed is None:
+            self.base = self.offset = self.read_from = start_offset
+            self._marks = [(start_offset, None)]
+        else:
+            self._restore(decode_meta(packed))
+        self.position = self.read_from
+        self.stored_totals = replace(self.fold.totals)
+        self._stored: dict[int, set[str]] = {}
+        self._note_stored(claim.fields)
+
+    def _note_stored(self, fields: Iterable[str]) -> None:
+        for field in fields:
+            key = cell_key(field)
+            if key is not None:
+                self._stored.setdefault(key.minute, set()).add(field)
+
+    def old_fields(self, before_minute: int) -> list[str]:
+        """Return stored cells of the minutes before this one, at most one drop's worth, and forget them."""
+        old: list[str] = []
+        for minute in sorted(one for one in self._stored if one < before_minute):
+            if len(old) + len(self._stored[minute]) > MAX_FLUSH_FIELDS:
+                break
+            old += sorted(self._stored.pop(minute))
+        return old
+
+    def _restore(self, meta: Meta) -> None:
+        fields = self.claim.fields
+        self.base = meta.base
+        self.stored_offset = self.offset = int(fields[OFFSET_FIELD])
+        if meta.totals.records + meta.gaps != self.offset - meta.base:
+            raise StateDamaged(
+                f"{self.partition}: the totals speak of {meta.totals.records} records and {meta.gaps} gaps, "
+                f"the offsets of {self.offset - meta.base}; the partition has to be rebuilt from the log"
+            )
+        fold = self.fold
+        fold.totals = meta.totals
+        fold.clock_ms = meta.warm_clock_ms
+        fold.first_minute = meta.first_minute
+        fold.complete_ms = meta.complete_ms
+        fold.late_by_release = dict(meta.late_by_release)
+        fold.others = dict(meta.others)
+        self.read_from = min(meta.warm_offset, self.offset)
+        self._marks = [(self.read_from, meta.warm_clock_ms)]
+        self._stored_complete_ms = meta.complete_ms
+        self._warm_clock_ms = meta.clock_ms
+        self.is_warm = self.read_from == self.offset
+        if self.is_warm:
+            fold.clock_ms = meta.clock_ms
+        self._restore_cells(meta)
+
+    def _restore_cells(self, meta: Meta) -> None:
+        horizon_ms = meta.horizon_ms
+        if horizon_ms is None:
+            return
+        for field, packed in self.claim.fields.items():
+            key = cell_key(field)
+            if key is None:
+                continue
+            delay_ms = self.fold.plan.label_delay_ms.get(key.release, 0) if key.later else 0
+            # A minute is restored while an event could still change it; one more does no harm.
+            if (key.minute + 4) * BUCKET_MS + delay_ms >= horizon_ms:
+                self.fold.restore(key, decode_cell(packed))
+
+    def take(self, records: Iterable[SourceRecord]) -> int:
+        """Fold records until the next flush would grow too large; return how many were taken."""
+        taken = 0
+        for record in records:
+            if self.is_full:
+                break
+            taken += 1
+            self.position = record.offset + 1
+            if record.offset < self.offset:
+                self._warm(record)
+            else:
+                if not self.is_warm:
+                    self._finish_warming()
+                self._fold(record)
+        return taken
+
+    def _warm(self, record: SourceRecord) -> None:
+        event = self._decode(record.value)
+        if not isinstance(event, str):
+            self.fold.warm(event, self._event_time(record.timestamp))
+        if record.offset == self.offset - 1:
+            self._finish_warming()
+
+    def _finish_warming(self) -> None:
+        self.is_warm = True
+        if self.fold.clock_ms != self._warm_clock_ms:
+            raise StateDamaged(
+                f"{self.partition}: re-reading gives the clock {self.fold.clock_ms}, the state says "
+                f"{self._warm_clock_ms}; the partition has to be rebuilt from the log"
+            )
+
+    def skip_warming(self) -> None:
+        """Go on without the last ids, where the log no longer has the records that told them."""
+        self.is_warm = True
+        self.read_from = self.position = self.offset
+        self.fold.clock_ms = self._warm_clock_ms
+
+    def _fold(self, record: SourceRecord) -> None:
+        fold = self.fold
+        fold.totals.gaps += record.offset - self.offset
+        self.offset = record.offset + 1
+        record_ms = self._event_time(record.timestamp)
+        event = self._decode(record.value)
+        if isinstance(event, str):
+            fold.reject()
+            self._letters.append(self._letter(record, event, record_ms))
+        elif fold.fold(event, record_ms) is Fate.FUTURE:
+            self._letters.append(self._letter(record, "future", record_ms))
+
+    def _letter(self, record: SourceRecord, reason: str, at_ms: int) -> DeadLetter:
+        value = record.value or b""
+        return DeadLetter(
+            self.partition, record.offset, reason, len(value), sha256(value).hexdigest(), at_ms
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the next flush has no room for another record's cells."""
+        changed = len(self.fold.changed)
+        if changed < 16 and len(self._letters) < 1_000:
+            return False
+        sketches = sum(len(self.fold.cells[key].sketches) for key in self.fold.changed)
+        weight = _META_BYTES + changed * _CELL_BYTES + sketches * _SKETCH_BYTES
+        return weight > MAX_FLUSH_BYTES or changed > MAX_FLUSH_FIELDS - 256 or len(self._letters) >= 1_000
+
+    def take_letters(self) -> list[DeadLetter]:
+        """Return the dead letters since the last call. Publish them before the flush: twice is harmless, never is not."""
+        letters, self._letters = self._letters, []
+        return letters
+
+    def take_incidents(self) -> list[Incident]:
+        """Return the incidents since the last call."""
+        return self.fold.take_incidents()
+
+    def complete(self, up_to_ms: int) -> None:
+        """Note that the partition was seen to be read to its end, up to this event time."""
+        if self.fold.complete_ms is None or up_to_ms > self.fold.complete_ms:
+            self.fold.complete_ms = up_to_ms
+
+    @property
+    def has_news(self) -> bool:
+        """Tell whether memory is ahead of the store."""
+        if self.offset != self.stored_offset or self.fold.changed:
+            return True
+        return self.fold.complete_ms != self._stored_complete_ms
+
+    def flush(self) -> Flush:
+        """Return the write that brings the store up to date."""
+        fold = self.fold
+        self._mark()
+        warm_offset, warm_clock_ms = self._marks[0]
+        totals: Totals = fold.totals
+        meta = Meta(
+            version=META_VERSION,
+            base=self.base,
+            clock_ms=fold.clock_ms,
+            complete_ms=fold.complete_ms,
+            first_minute=fold.first_minute,
+            warm_offset=warm_offset,
+            warm_clock_ms=warm_clock_ms,
+            accepted=totals.accepted,
+            late=totals.late,
+            duplicates=totals.duplicates,
+            rejected=totals.rejected,
+            gaps=totals.gaps,
+            other_releases=totals.other_releases,
+            late_by_release=fold.late_by_release,
+            others=fold.others,
+        )
+        self._batches += 1
+        changed = frozenset(fold.changed)
+        fields = {cell_field(key): encode_cell(fold.cells[key]) for key in changed}
+        fields[META_FIELD] = encode_meta(meta)
+        fields[OFFSET_FIELD] = str(self.offset).encode()
+        return Flush(
+            batch=f"{self.stored_offset}:{self.offset}:{self._batches}",
+            expected_offset=self.stored_offset,
+            new_offset=self.offset,
+            fields=fields,
+            cells=changed,
+            complete_ms=fold.complete_ms,
+            totals=replace(totals),
+        )
+
+    def _mark(self) -> None:
+        """Remember where the clock stands at this offset; keep the newest mark that is two minutes old."""
+        clock_ms = self.fold.clock_ms
+        if self._marks[-1][0] != self.offset:
+            self._marks.append((self.offset, clock_ms))
+        if clock_ms is None:
+            return
+        limit_ms = clock_ms - DUPLICATE_MS
+        keep = 0
+        for index, (_, mark_ms) in enumerate(self._marks):
+            if mark_ms is not None and mark_ms <= limit_ms:
+                keep = index
+        del self._marks[:keep]
+
+    def flushed(self, flush: Flush) -> None:
+        """Note that a write is in the store."""
+        self.stored_offset = flush.new_offset
+        self._stored_complete_ms = flush.complete_ms
+        self.stored_totals = flush.totals
+        self._note_stored(flush.fields)
+        self.fold.changed -= flush.cells
+        self.fold.forget_closed()

@@ -1,0 +1,102 @@
+"""Recovery: what a ledger entry means to an evaluator that is run again.
+
+Entries that ticks produced come out again by themselves; the ones that people and incidents caused do not,
+so they are put back here. Recalling an entry twice, or one that is already known, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from monitor.core.budget import Budget
+from monitor.core.cohort import cohort_key
+from monitor.core.decision import Reason, Type
+from monitor.core.override import Override
+from monitor.core.page import Page
+from monitor.engine.evaluate import Evaluator, Stage
+from monitor.engine.ports import LedgerEntry
+
+DecodeBudget = Callable[[Mapping[str, object]], Budget]
+
+
+def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget) -> None:
+    """Let the evaluator take note of what an entry says happened."""
+    decision, data = entry.decision, entry.decision.data
+    commander = evaluator.commander
+    match decision.type:
+        case Type.PAGE_DELIVERED:
+            commander.delivered(str(data["event_id"]), decision.at_ms)
+        case Type.PAGE_ACKNOWLEDGED:
+            commander.acknowledge(str(data["page_id"]), decision.at_ms)
+        case Type.PAGE_OPENED:
+            _recall_page(evaluator, entry)
+        case Type.PAGE_RESOLVED:
+            _recall_resolved(evaluator, str(data["page_id"]), decision.at_ms)
+        case Type.OVERRIDE_CREATED:
+            _recall_override(evaluator, entry)
+        case Type.ROLLBACK_REQUESTED:
+            evaluator.lock(decision.at_ms)
+        case Type.ARMING_ENDED:
+            evaluator.progress.stage = Stage.ENDED
+        case Type.BUDGET_CHANGED:
+            spec = data["spec"]
+            if isinstance(spec, Mapping):
+                evaluator.change_budget(decode_budget(spec), decision.at_ms)
+        case _:
+            pass
+
+
+def _recall_page(evaluator: Evaluator, entry: LedgerEntry) -> None:
+    """Put back a page that no tick opens again: one that an incident opened between ticks."""
+    data = entry.decision.data
+    if data.get("reason") != Reason.IMMEDIATE.value:
+        return
+    view = cohort_key(_strings(data["cohort"]))
+    key = (str(data["objective"]), view, Reason.IMMEDIATE)
+    if key in evaluator.commander.pages:
+        return
+    evaluator.commander.pages[key] = Page(
+        page_id=str(data["page_id"]),
+        event_id=entry.decision.decision_id,
+        objective_id=key[0],
+        cohort=view,
+        reason=Reason.IMMEDIATE,
+        episode_ms=entry.decision.at_ms,
+        opened_ms=entry.decision.at_ms,
+    )
+
+
+def _recall_resolved(evaluator: Evaluator, page_id: str, at_ms: int) -> None:
+    pages = evaluator.commander.pages
+    for key, page in pages.items():
+        if page.page_id == page_id and page.is_open and page.opened_ms <= at_ms:
+            pages[key] = page.resolved(at_ms)
+
+
+def _recall_override(evaluator: Evaluator, entry: LedgerEntry) -> None:
+    data = entry.decision.data
+    override_id = str(data["override_id"])
+    overrides = evaluator.commander.overrides
+    if any(one.override_id == override_id for one in overrides):
+        return
+    limit, objective, until = data.get("limit"), data.get("objective"), data.get("until")
+    overrides.append(
+        Override(
+            override_id=override_id,
+            objective_id=objective if isinstance(objective, str) else None,
+            from_ms=entry.decision.at_ms,
+            until_ms=_epoch_ms(until) if isinstance(until, str) else None,
+            limit=float(limit) if isinstance(limit, int | float) else None,
+            author=str(data["author"]),
+            reason=str(data["note"]),
+        )
+    )
+
+
+def _strings(value: object) -> dict[str, str]:
+    return {str(name): str(one) for name, one in value.items()} if isinstance(value, Mapping) else {}
+
+
+def _epoch_ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)

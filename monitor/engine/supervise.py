@@ -1,0 +1,250 @@
+"""One instance's tasks: the data plane, the control plane and the readers of the control topics.
+
+A task that ends is a crash of the instance: whoever runs it starts it again, and everything is recovered from
+the log. Outages are not crashes: the loops go on, wait, and say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from monitor.core.budget import Budget
+from monitor.core.errors import MonitorError
+from monitor.core.partition import Incident
+from monitor.core.plan import Plan, plan_for
+from monitor.core.window import tick_ms
+from monitor.engine.book import Command
+from monitor.engine.control import Control
+from monitor.engine.errors import LogUnreachable, StoreUnreachable
+from monitor.engine.feed import Feed
+from monitor.engine.observer import Observer
+from monitor.engine.ports import Clock, Follower, LedgerEntry, Record
+
+CONTROL_PAUSE_S = 0.2
+OUTAGE_PAUSE_S = 1.0
+KEPT_MIN = 26 * 60  # stored cells older than this are dropped: a day of windows and two hours to recover in
+STALE_S = 30.0  # without progress for so long an instance is not alive
+
+
+class TaskEnded(MonitorError):
+    """A task that must never end did; the instance cannot go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """How the records of the control topics become what the engine knows.
+
+    Attributes:
+        budget: A budget, None for a tombstone, or why it cannot be used; with its release.
+        command: A command, or why it is none.
+    """
+
+    entry: Callable[[Record], LedgerEntry | str]
+    budget: Callable[[Record], tuple[str, Budget | None] | str]
+    command: Callable[[Record], Command | str]
+    incident: Callable[[Record], Incident | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """The control topics, each read whole by every instance."""
+
+    ledger: Follower
+    budgets: Follower
+    commands: Follower
+    incidents: Follower
+
+
+class Planner:
+    """The plan of all budgets in force, made anew when they change."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._digests: tuple[str, ...] | None = None
+        self._plan = plan_for(())
+
+    def __call__(self) -> Plan:
+        """Return the plan; the same object while no budget changed."""
+        budgets = self._control.budgets.active()
+        digests = tuple(budget.digest for budget in budgets)
+        if digests != self._digests:
+            self._digests = digests
+            self._plan = plan_for(budgets)
+        return self._plan
+
+
+class Instance:
+    """Runs the tasks and tells how far they are."""
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        control: Control,
+        followers: Followers,
+        readers: Readers,
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
+        self._feed = feed
+        self._control = control
+        self._followers = followers
+        self._readers = readers
+        self._observer = observer
+        self._clock = clock
+        self._fed_s = self._controlled_s = time.monotonic()
+        self._is_started = False
+        self._stopping = asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Read the control topics to their ends, so that nothing is decided on half a picture."""
+        follow = self._followers
+        for follower in (follow.ledger, follow.budgets, follow.commands, follow.incidents):
+            await follower.start()
+        self._note_entries(await follow.ledger.read_to_end())
+        self._note_budgets(await follow.budgets.read_to_end())
+        self._note_commands(await follow.commands.read_to_end())
+        self._note_incidents(await follow.incidents.read_to_end())
+
+    async def run(self) -> None:
+        """Run until `stop`; raises whatever ended a task."""
+        follow = self._followers
+        tasks = (
+            self._guarded("data plane", self._feed_loop()),
+            self._guarded("control plane", self._control_loop()),
+            self._guarded("ledger", self._each(follow.ledger, self._on_entries)),
+            self._guarded("budgets", self._each(follow.budgets, self._on_budgets)),
+            self._guarded("commands", self._each(follow.commands, self._on_commands)),
+            self._guarded("incidents", self._each(follow.incidents, self._on_incidents)),
+        )
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(task)
+
+    async def stop(self) -> None:
+        """Flush what memory has ahead of the store, and end the tasks."""
+        self._stopping.set()
+        for follower in (
+            self._followers.ledger,
+            self._followers.budgets,
+            self._followers.commands,
+            self._followers.incidents,
+        ):
+            await follower.stop()
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether both planes have made a step lately: from progress, not from being up."""
+        oldest = min(self._fed_s, self._controlled_s)
+        return time.monotonic() - oldest < STALE_S
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the control topics are read and the planes run."""
+        return self._is_started and self.is_alive
+
+    async def _guarded(self, name: str, task: Awaitable[None]) -> None:
+        await task
+        if not self._stopping.is_set():
+            raise TaskEnded(f"the task {name!r} ended by itself")
+
+    async def _feed_loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._feed.step()
+                self._fed_s = time.monotonic()
+            except LogUnreachable as error:
+                self._observer.log_away(str(error))
+                await asyncio.sleep(OUTAGE_PAUSE_S)
+            except StoreUnreachable as error:
+                self._observer.store_away(str(error))
+                await asyncio.sleep(OUTAGE_PAUSE_S)
+        await self._feed.flush_all()
+
+    async def _control_loop(self) -> None:
+        dropped_before = 0
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            try:
+                ticks = await self._control.step()
+                self._controlled_s = time.monotonic()
+                self._is_started = True
+                watermark = self._control.watermark
+                self._observer.ticked(
+                    ticks,
+                    self._controlled_s - began_s,
+                    None if watermark is None else tick_ms(watermark),
+                    self._clock.now_ms(),
+                    len(self._control.live),
+                )
+                if watermark is not None and watermark - KEPT_MIN > dropped_before:
+                    dropped_before = watermark - KEPT_MIN
+                    await self._feed.drop_old(dropped_before)
+            except LogUnreachable as error:
+                self._observer.log_away(str(error))
+                await asyncio.sleep(OUTAGE_PAUSE_S)
+            except StoreUnreachable as error:
+                self._observer.store_away(str(error))
+                await asyncio.sleep(OUTAGE_PAUSE_S)
+            await asyncio.sleep(CONTROL_PAUSE_S)
+
+    async def _each(
+        self, follower: Follower, take: Callable[[list[Record]], Awaitable[None]]
+    ) -> None:
+        async for records in follower:
+            await take(records)
+
+    async def _on_entries(self, records: list[Record]) -> None:
+        self._note_entries(records)
+
+    async def _on_budgets(self, records: list[Record]) -> None:
+        self._note_budgets(records)
+
+    async def _on_commands(self, records: list[Record]) -> None:
+        self._note_commands(records)
+
+    async def _on_incidents(self, records: list[Record]) -> None:
+        self._note_incidents(records)
+        try:
+            await self._control.decide_now()
+        except LogUnreachable as error:
+            self._observer.log_away(str(error))  # the next step of the control plane sends what is left
+
+    def _note_entries(self, records: list[Record]) -> None:
+        for record in records:
+            entry = self._readers.entry(record)
+            if isinstance(entry, str):
+                self._observer.refused(f"{record.topic} {record.partition}/{record.offset}", entry)
+            else:
+                self._control.note(entry)
+
+    def _note_budgets(self, records: list[Record]) -> None:
+        for record in records:
+            found = self._readers.budget(record)
+            if isinstance(found, str):
+                self._observer.refused(f"{record.topic} {record.partition}/{record.offset}", found)
+                continue
+            release, budget = found
+            if budget is None:
+                self._control.budgets.remove(release)
+            elif self._control.budgets.put(budget):
+                self._observer.refused(
+                    f"the file's budget of {release}", "the topic names the same release, and the topic wins"
+                )
+
+    def _note_commands(self, records: list[Record]) -> None:
+        for record in records:
+            command = self._readers.command(record)
+            if isinstance(command, str):
+                self._observer.refused(f"{record.topic} {record.partition}/{record.offset}", command)
+            else:
+                self._control.commands.note(command)
+
+    def _note_incidents(self, records: list[Record]) -> None:
+        for record in records:
+            incident = self._readers.incident(record)
+            if incident is not None:
+                self._control.hear(incident)

@@ -1,0 +1,119 @@
+"""Commands in, topic `rollback.commands.v1`: what a person orders. Each is signed, has a reason and an id.
+
+Strict: an unknown key or a wrong type is an error that says where, what it got and what is allowed, because
+a command that is half understood is worse than one refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from monitor.core.errors import MonitorError
+from monitor.core.ids import canonical_json
+from monitor.wire.json_text import load_object
+from monitor.wire.rejection import Rejection
+from monitor.wire.shared import Release
+from monitor.wire.trace_event import At
+
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+Author = Annotated[str, Field(min_length=1, max_length=128)]
+Words = Annotated[str, Field(min_length=1, max_length=1_000)]
+ObjectiveId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class BadCommand(MonitorError):
+    """A command that cannot be understood; every problem has its line."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    command_id: Id = Field(description="Unique per order: sending it again changes nothing.")
+    release: Release
+    author: Author = Field(description="Who orders it.")
+    reason: Words = Field(description="Why, in the author's words.")
+
+
+class Decide(_Order):
+    """The commander's answer to a page: roll back now, or go on."""
+
+    command: Literal["decide"]
+    decision: Literal["rollback", "continue"]
+    page_id: Id | None = Field(None, description="Which page; not needed where one alone is open.")
+    objective: ObjectiveId | None = Field(None, description="Which objective, as an alternative to the page.")
+    until: At | None = Field(None, description="`continue` only: until then; else until it clears.")
+
+    @model_validator(mode="after")
+    def _until_is_for_continue(self) -> Decide:
+        if self.until is not None and self.decision != "continue":
+            raise ValueError("until belongs to `continue`; leave it out of `rollback`")
+        return self
+
+
+class HoldBack(_Order):
+    """An override: hold rollbacks of a release, or of one objective, back until a moment."""
+
+    command: Literal["override"]
+    objective: ObjectiveId | None = Field(None, description="Absent: the whole release.")
+    until: At = Field(description="When it ends.")
+    limit: float | None = Field(None, description="Holds only while the delta is not beyond this.")
+
+
+class Acknowledge(_Order):
+    """A person has seen a page: reminders and escalation stop, the deadline does not."""
+
+    command: Literal["acknowledge"]
+    reason: Annotated[str, Field(max_length=1_000)] = ""
+    page_id: Id | None = Field(None, description="Which page; not needed where one alone is open.")
+    objective: ObjectiveId | None = None
+
+
+class Arm(_Order):
+    """Arm a release again after a rollback or a disarming."""
+
+    command: Literal["arm"]
+
+
+class Disarm(_Order):
+    """Stop watching a release."""
+
+    command: Literal["disarm"]
+
+
+Command = Annotated[Decide | HoldBack | Acknowledge | Arm | Disarm, Field(discriminator="command")]
+COMMANDS: Final = TypeAdapter[Decide | HoldBack | Acknowledge | Arm | Disarm](Command)
+
+
+def read_command(value: bytes | None) -> Decide | HoldBack | Acknowledge | Arm | Disarm:
+    """Return the command a record holds; `until` is then epoch milliseconds.
+
+    Raises:
+        BadCommand: With every problem.
+    """
+    loaded = load_object(value)
+    if isinstance(loaded, Rejection):
+        raise BadCommand((f"command: {loaded.reason}; it must be one JSON object in UTF-8",))
+    try:
+        return COMMANDS.validate_python(loaded)
+    except ValidationError as error:
+        problems = tuple(_problem(one) for one in error.errors(include_url=False))
+        raise BadCommand(problems) from error
+
+
+def _problem(error: ErrorDetails) -> str:
+    # The first place is the variant that was tried; the reader knows it as the value of `command`.
+    place = ".".join(str(part) for part in error["loc"][1:]) or "command"
+    got = "" if error["type"] in ("missing", "union_tag_not_found") else f", got {error['input']!r:.80}"
+    return f"{place}: {error['msg'][0].lower()}{error['msg'][1:]}{got}"
+
+
+def command_value(command: BaseModel) -> bytes:
+    """Return a command as the value of its record; the key is its release."""
+    return canonical_json(command.model_dump(mode="json", exclude_none=True)).encode()

@@ -1,0 +1,44 @@
+"""`page.*.v1`: what the incident commander is asked, and how it went on."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from monitor.core.budget import Tier
+from monitor.core.decision import Action, Reason
+from monitor.wire.shared import Cohort, DecisionData, Moment, Name, ReleaseData, Text
+
+
+class PageOpened(DecisionData):
+    """A person must look; for a tier-B breach with a deadline, after which the budget's silence rule holds."""
+
+    page_id: Name = Field(description="Stays the same while the page is open, reopened and resolved.")
+
+
+class PageChanged(ReleaseData):
+    """What every later event of a page says."""
+
+    page_id: Name
+    objective: str | None
+    metric: str | None = None
+    cohort: Cohort
+    tier: Tier | None = None
+    action: Action | None = None
+    reason: Reason
+    decided_at: Moment
+    deadline: Moment | None = Field(description="Null: this page never runs out.")
+    summary: Text
+
+
+class PageAcknowledged(PageChanged):
+    """A person has seen it: reminders and escalation stop, the deadline does not."""
+
+    author: Name
+
+
+class PageExpired(PageChanged):
+    """Nobody decided in time."""
+
+
+class PageResolved(PageChanged):
+    """There is nothing left to decide."""

@@ -1,0 +1,84 @@
+"""What the messages of this product share: strict models and the parts that come back in many of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitor.core.budget import Tier
+from monitor.core.decision import Action, Reason
+
+_MOMENT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+
+Moment = Annotated[str, Field(pattern=_MOMENT, json_schema_extra={"format": "date-time"})]
+"""A moment of event time: RFC 3339 in UTC with milliseconds."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+Release = Annotated[str, Field(min_length=1, max_length=128)]
+Cohort = Annotated[dict[str, str], Field(description="The slice; `{}` is everybody.")]
+Text = Annotated[str, Field(min_length=1, description="One sentence for people.")]
+
+
+class Message(BaseModel):
+    """A message this product writes: nothing that is not named here, no number that is not finite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ReleaseData(Message):
+    """What every event of an armed release says."""
+
+    release: Release = Field(description="The candidate.")
+    baseline: Release = Field(description="The release it is compared with.")
+    budget: Name = Field(description="The budget's name, else its release.")
+    budget_digest: Sha256 = Field(description="SHA-256 of the budget's meaning.")
+    arming: Count = Field(description="Number of the arming.")
+
+
+class Observed(Message):
+    """What a stretch of minutes showed; null where there is no data to say it."""
+
+    baseline: float | None = Field(description="Point estimate of the baseline.")
+    candidate: float | None = Field(description="Point estimate of the candidate.")
+    delta: float | None = Field(description="Candidate against baseline, in `unit`.")
+    unit: Literal["pct", "pp", "increase"] = Field(description="As in the limit's name.")
+    lower: float | None = Field(description="The true delta is not below it, at `confidence`.")
+    upper: float | None = Field(description="The true delta is not above it, at `confidence`.")
+    confidence: float = Field(gt=0, lt=1, description="Of the interval from `lower` to `upper`.")
+    mde: float | None = Field(description="Smallest harmful delta these samples could have shown, in `unit`.")
+
+
+class Samples(Message):
+    """How many requests of each arm were compared."""
+
+    baseline: Count
+    candidate: Count
+
+
+class DecisionData(ReleaseData):
+    """A decision about one objective on one slice, with the numbers behind it.
+
+    The keys are always there; those that a decision without an objective cannot fill (an order of the
+    commander, say) are null.
+    """
+
+    objective: str | None = Field(description="As `quality.task_success_delta_pct`.")
+    metric: str | None = Field(description="The indicator's name, as budgets write it.")
+    cohort: Cohort
+    tier: Tier | None
+    action: Action
+    reason: Reason
+    limit: float | None = Field(description="As the budget writes it, signed.")
+    observed: Observed | None
+    samples: Samples | None
+    held_min: Count | None = Field(description="Minutes the shown stretch lasts.")
+    breach_started_at: Moment | None
+    decided_at: Moment
+    deadline: Moment | None = Field(
+        description="When the commander's time is over, as known now; pages only."
+    )
+    exemplars: list[Name] = Field(description="Trace ids: where to look.")
+    summary: Text

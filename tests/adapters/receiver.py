@@ -1,0 +1,96 @@
+"""A real HTTP server on loopback that keeps what it was sent: what webhooks are tested against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from monitor.adapters.http import Limits, Timing
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYq="  # 32 made-up bytes, for tests only
+LOCAL = Limits(allow_private=True)
+
+
+@dataclass
+class Sent:
+    """One request as the server got it."""
+
+    method: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+    def verify(self, secret: str = SECRET) -> None:
+        """Check the signature with the library a receiver would use; raises where it does not hold."""
+        Webhook(secret).verify(self.body, self.headers, json_parse=False)
+
+
+Reply = Callable[[Sent], "web.Response | Awaitable[web.Response]"]
+
+
+@dataclass
+class Receiver:
+    """The server: answers with `replies` in turn, then with `then` for ever."""
+
+    url: str = ""
+    got: list[Sent] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
+    then: Reply = lambda _: web.json_response({})  # noqa: E731
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Keep the request and answer."""
+        sent = Sent(request.method, dict(request.query), dict(request.headers), await request.text())
+        self.got.append(sent)
+        reply = (self.replies.pop(0) if self.replies else self.then)(sent)
+        return reply if isinstance(reply, web.Response) else await reply
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[Receiver]:
+    """Run a receiver on a free loopback port."""
+    made = Receiver()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+        yield made
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class FakeTime:
+    """Time that passes only by being waited for."""
+
+    seconds: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
+        self.waits.append(seconds)
+        self.seconds += seconds
+
+    def timing(self) -> Timing:
+        """Return it as the adapters take it; chance always draws the longest wait."""
+        return Timing(monotonic=lambda: self.seconds, sleep=self.sleep, chance=lambda: 1.0)
+
+
+def answer(status: int, body: object = None, **headers: str) -> Reply:
+    """Return a reply with that status; header names are written with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _: web.json_response(body if body is not None else {}, status=status, headers=named)

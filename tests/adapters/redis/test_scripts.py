@@ -1,0 +1,61 @@
+"""No script can leave half of its work behind: at most one write command on any path."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from monitor.adapters.embedded.valkey import EmbeddedValkey
+from monitor.adapters.redis.connection import connect, script_text
+from monitor.adapters.redis.store import RedisStateStore
+from monitor.engine.ports import FlushAnswer, Partition
+
+SCRIPTS = sorted(
+    entry.name.removesuffix(".lua")
+    for entry in files("monitor.adapters.redis").joinpath("lua").iterdir()
+    if entry.name.endswith(".lua")
+)
+READS = {"HGET", "HGETALL", "HMGET", "GET"}
+ARITHMETIC = re.compile(r"tonumber|[^-.'\"]\s[+*/%]\s|HINCRBY|INCR")
+
+
+def commands(name: str) -> list[str]:
+    return re.findall(r"redis\.p?call\('(\w+)'", script_text(name))
+
+
+def code(name: str) -> str:
+    return "\n".join(line.split("--")[0] for line in script_text(name).splitlines())
+
+
+def test_the_scripts_are_these() -> None:
+    assert SCRIPTS == ["claim", "drop", "flush", "lease_acquire", "lease_release"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_has_exactly_one_write_command(name: str) -> None:
+    assert len([command for command in commands(name) if command not in READS]) == 1
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_never_computes(name: str) -> None:
+    """Lua's numbers are doubles: an offset above 2^53 would change silently."""
+    assert not ARITHMETIC.search(code(name))
+
+
+async def test_a_flush_is_one_hset_on_the_server(own_valkey: EmbeddedValkey) -> None:
+    client = connect(own_valkey.url)
+    store = RedisStateStore(own_valkey.url)
+    claim = await store.claim(Partition("t", 0), "w1")
+    await client.config_resetstat()
+    fields = {"offset": b"9007199254740995", "a": b"1", "b": b"2"}
+    assert await store.flush(claim, batch="b1", expected_offset=0, fields=fields) is FlushAnswer.APPLIED
+    stats = await client.info("commandstats")
+    written = {name: row["calls"] for name, row in stats.items() if name in ("cmdstat_hset", "cmdstat_hdel")}
+    assert written == {"cmdstat_hset": 1}
+    again = {"offset": b"9007199254740996"}  # beside it in a double
+    answer = await store.flush(claim, batch="b2", expected_offset=9007199254740996, fields=again)
+    assert answer is FlushAnswer.FENCED
+    await store.close()
+    await client.aclose()

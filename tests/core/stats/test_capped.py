@@ -1,0 +1,89 @@
+"""Means of heavy-tailed values: exact below the cap, held down above it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.core.sketch import Sketch
+from monitor.core.stats.capped import CappedHistory
+
+
+def _sketch(values: list[int] | np.ndarray, unfinished: int = 0) -> Sketch:
+    sketch = Sketch()
+    for value in values:
+        sketch.add(int(value))
+    for _ in range(unfinished):
+        sketch.add_unfinished()
+    return sketch
+
+
+def test_a_mean_is_exact_where_nothing_lies_above_the_cap() -> None:
+    history = CappedHistory(100)
+    history.append(_sketch([1003, 1004, 1008]), _sketch([2001, 2002, 2003]))
+    candidate, baseline = history.moments(0, 1)
+    assert candidate.mean == pytest.approx(1005.0, abs=1e-9)
+    assert baseline.mean == pytest.approx(2002.0, abs=1e-9)
+    assert history.exact_means(0, 1) == (1005.0, 2002.0)
+
+
+def test_values_above_the_baselines_p99_count_as_the_cap() -> None:
+    rng = np.random.default_rng(2)
+    costs = np.exp(rng.normal(8, 1.5, 20_000))
+    history = CappedHistory(100)
+    history.append(_sketch(costs[:10_000]), _sketch(costs[10_000:]))
+    candidate, _ = history.moments(0, 1)
+    cap = np.quantile(costs[10_000:], 0.99)
+    capped = np.minimum(costs[:10_000], cap)
+    assert candidate.mean == pytest.approx(capped.mean(), rel=0.02)
+    assert candidate.variance == pytest.approx(capped.var(), rel=0.06)
+    skew = ((capped - capped.mean()) ** 3).mean() / capped.std() ** 3
+    assert candidate.skew == pytest.approx(skew, rel=0.06)
+    (above_c, n_c), (above_b, n_b) = history.above_cap(0, 1)
+    assert n_c == n_b == 10_000
+    assert above_b / n_b == pytest.approx(0.01, abs=0.003)
+    assert above_c / n_c == pytest.approx(0.01, abs=0.004)
+
+
+def test_one_enormous_value_moves_the_mean_no_further_than_the_cap() -> None:
+    history = CappedHistory(100)
+    history.append(_sketch([1000] * 999 + [10**12]), _sketch([1000] * 1000))
+    candidate, _ = history.moments(0, 1)
+    assert candidate.mean == pytest.approx(1000, rel=0.02)
+
+
+def test_constant_values_keep_the_variance_of_their_bin() -> None:
+    """No spread in the sketch is not no spread: evidence stays finite."""
+    history = CappedHistory(100)
+    history.append(_sketch([1000] * 10), _sketch([1000] * 10))
+    candidate, _ = history.moments(0, 1)
+    assert candidate.variance > 0
+    assert abs(candidate.skew) < 1e-3
+
+
+def test_unfinished_requests_have_no_value() -> None:
+    history = CappedHistory(100)
+    history.append(_sketch([100, 300], unfinished=5), _sketch([], unfinished=2))
+    candidate, baseline = history.moments(0, 1)
+    assert (candidate.n, candidate.mean) == (2, 200)
+    assert baseline.n == 0
+    assert history.exact_means(0, 1) == (200, None)
+
+
+def test_windows_and_cuts_add_up() -> None:
+    history = CappedHistory(100)
+    for minute in range(10):
+        history.append(_sketch([100 + minute] * (minute + 1)), _sketch([100] * 3))
+    candidate, _ = history.moments(2, 9, (4, 7))
+    values = [100 + minute for minute in (2, 3, 7, 8) for _ in range(minute + 1)]
+    assert candidate.n == len(values)
+    assert history.exact_means(2, 9)[0] == pytest.approx(
+        sum((100 + m) * (m + 1) for m in range(2, 9)) / sum(m + 1 for m in range(2, 9))
+    )
+
+
+def test_before_any_data_there_are_no_moments() -> None:
+    history = CappedHistory(100)
+    history.append(Sketch(), Sketch())
+    assert history.moments(0, 1)[0].n == 0
+    assert history.above_cap(0, 1) == ((0, 0), (0, 0))

