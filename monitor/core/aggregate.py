@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from monitor.core.event import Observation
-from monitor.core.exemplar import Exemplar, offer
+from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, offer
 from monitor.core.indicator import LABELS
 from monitor.core.sketch import Sketch
 
@@ -27,14 +27,19 @@ class Aggregate:
         sketches: Per distribution (`latency`, `stage.<name>`, `cost`, `tokens`) that a budget asks for.
         first_at_ms: The earliest request; `NEVER_MS` without one.
         exemplars: Per indicator the few requests that would show its breach.
+        is_changed: Whether it grew since whoever stores it looked last.
+
+    Labels are counted by whole tuples first, since requests repeat the same few, and added up in `settle`.
     """
 
     __slots__ = (
+        "_labelled",
         "errors",
         "exemplars",
         "first_at_ms",
         "hits",
         "incidents",
+        "is_changed",
         "known",
         "outcomes",
         "requests",
@@ -53,27 +58,29 @@ class Aggregate:
         self.outcomes: dict[str, list[int]] = {}
         self.sketches: dict[str, Sketch] = {}
         self.exemplars: dict[str, list[Exemplar]] = {}
+        self.is_changed = False
+        self._labelled: dict[tuple[bool | None, ...], int] = {}
 
-    def add_request(self, event: Observation, wanted: tuple[str, ...]) -> None:
+    def add_request(
+        self, event: Observation, labels: tuple[bool | None, ...], wanted: tuple[str, ...]
+    ) -> None:
         """Count a finished request: its status, its labels and the distributions that are wanted."""
         self.requests += 1
-        self.first_at_ms = min(self.first_at_ms, event.at_ms)
+        if event.at_ms < self.first_at_ms:
+            self.first_at_ms = event.at_ms
         status = event.status
-        if status == "error":
-            self.errors += 1
-        elif status == "timeout":
-            self.timeouts += 1
-        self.add_labels(event)
+        if status != "ok":
+            if status == "error":
+                self.errors += 1
+            else:
+                self.timeouts += 1
+        self.add_labels(event, labels)
         for name in wanted:
             self._add_distribution(name, event, status)
 
-    def add_labels(self, event: Observation) -> None:
+    def add_labels(self, event: Observation, labels: tuple[bool | None, ...]) -> None:
         """Count what an event says about a request's outcome, whether with it or later."""
-        for index, label in enumerate(event.labels()):
-            if label is not None:
-                self.known[index] += 1
-                if label:
-                    self.hits[index] += 1
+        self._labelled[labels] = self._labelled.get(labels, 0) + 1
         if event.outcomes:
             for name, value in event.outcomes.items():
                 counts = self.outcomes.setdefault(name, [0, 0])
@@ -81,19 +88,32 @@ class Aggregate:
                 if value:
                     counts[0] += 1
 
+    def settle(self) -> None:
+        """Add the counted label tuples up into `known` and `hits`; asking for them again changes nothing."""
+        for labels, count in self._labelled.items():
+            for index, label in enumerate(labels):
+                if label is not None:
+                    self.known[index] += count
+                    if label:
+                        self.hits[index] += count
+        self._labelled.clear()
+
     def _add_distribution(self, name: str, event: Observation, status: str) -> None:
         value: int | None
-        if name == "cost":
+        if name == "latency":
+            if status == "ok":
+                value = event.latency_us
+            elif status == "timeout":
+                self._sketch(name).add_unfinished()
+                return
+            else:  # failing fast is not being fast
+                return
+        elif name == "cost":
             value = event.cost_microusd
         elif name == "tokens":
             value = event.tokens
-        elif status == "error":  # failing fast is not being fast
+        elif status == "error":
             return
-        elif name == "latency":
-            if status == "timeout":
-                self._sketch(name).add_unfinished()
-                return
-            value = event.latency_us
         else:
             value = event.stage_us(name[6:])  # the name behind `stage.`
         if value is not None:
@@ -105,12 +125,19 @@ class Aggregate:
             sketch = self.sketches[name] = Sketch()
         return sketch
 
+    def wants(self, indicator: str, rank: int) -> bool:
+        """Tell whether an exemplar of this rank could still be kept: a cheap look before one is made."""
+        kept = self.exemplars.get(indicator)
+        return kept is None or len(kept) < EXEMPLARS_PER_CELL or rank <= kept[-1].rank
+
     def keep(self, indicator: str, exemplar: Exemplar) -> None:
         """Offer a request as evidence for an indicator."""
         offer(self.exemplars.setdefault(indicator, []), exemplar)
 
     def merge(self, other: Aggregate) -> None:
         """Add all that `other` holds."""
+        self.settle()
+        other.settle()
         self.requests += other.requests
         self.errors += other.errors
         self.timeouts += other.timeouts
@@ -138,6 +165,7 @@ class Aggregate:
         if source.startswith("outcome."):
             hits, known = self.outcomes.get(source.removeprefix("outcome."), (0, 0))
             return hits, known
+        self.settle()
         index = LABELS.index(source)
         return self.hits[index], self.known[index]
 
@@ -146,7 +174,8 @@ class Aggregate:
         return self.sketches.get(source) or Sketch()
 
     def _as_tuple(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+        self.settle()
+        return tuple(getattr(self, name) for name in self.__slots__ if name not in ("_labelled", "is_changed"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Aggregate) and self._as_tuple() == other._as_tuple()

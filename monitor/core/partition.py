@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.cohort import OVERALL, CohortKey, matches
+from monitor.core.cohort import CohortKey, matches
 from monitor.core.event import Observation
 from monitor.core.exemplar import Exemplar
 from monitor.core.indicator import INCIDENTS
 from monitor.core.plan import Plan, View, exemplar_id
-from monitor.core.window import BUCKET_MS, DUPLICATE_MS, FUTURE_MS, LATENESS_MS, closed_before, minute_of
+from monitor.core.window import BUCKET_MS, DUPLICATE_MS, FUTURE_MS, LATENESS_MS, closed_before
 
+_NEVER_MS: Final = 1 << 62
 OTHER_RELEASES_MAX: Final = 256  # releases without a budget that are remembered by name
 
 
@@ -67,7 +68,7 @@ class SeenIds:
     provoked from outside. It never leaves the process.
     """
 
-    __slots__ = ("_clocks", "_evicted", "_hashes", "_known", "_max", "_start")
+    __slots__ = ("_clocks", "_evicted", "_forget_at_ms", "_hashes", "_known", "_max", "_start")
 
     def __init__(self, max_ids: int) -> None:
         self._max = max_ids
@@ -76,6 +77,7 @@ class SeenIds:
         self._clocks = array("q")
         self._start = 0
         self._evicted = 0
+        self._forget_at_ms = _NEVER_MS
 
     @property
     def evicted(self) -> int:
@@ -87,22 +89,29 @@ class SeenIds:
 
     def is_repeat(self, event_id: str, clock_ms: int) -> bool:
         """Tell whether the id was seen lately; remember it if not."""
-        self._forget_before(clock_ms - DUPLICATE_MS)
+        clocks = self._clocks
+        if clock_ms >= self._forget_at_ms:
+            self._forget(clock_ms - DUPLICATE_MS)
         hashed = hash(event_id)
         if hashed in self._known:
             return True
         if len(self._known) >= self._max:
             self._drop_oldest()
             self._evicted += 1
+        if not self._known:
+            self._forget_at_ms = clock_ms + DUPLICATE_MS
         self._known.add(hashed)
         self._hashes.append(hashed)
-        self._clocks.append(clock_ms)
+        clocks.append(clock_ms)
         return False
 
-    def _forget_before(self, limit_ms: int) -> None:
+    def _forget(self, limit_ms: int) -> None:
+        """Forget the ids of this moment and before, and note when the next one is due."""
         clocks, end = self._clocks, len(self._clocks)
         while self._start < end and clocks[self._start] <= limit_ms:
             self._drop_oldest()
+            end = len(clocks)
+        self._forget_at_ms = clocks[self._start] + DUPLICATE_MS if self._start < end else _NEVER_MS
 
     def _drop_oldest(self) -> None:
         self._known.discard(self._hashes[self._start])
@@ -156,9 +165,10 @@ class PartitionFold:
     @property
     def horizon_ms(self) -> int | None:
         """Event time up to which this partition is read, before lateness; None before anything was."""
-        if self.clock_ms is None or self.complete_ms is None:
-            return self.complete_ms if self.clock_ms is None else self.clock_ms
-        return max(self.clock_ms, self.complete_ms)
+        clock_ms, complete_ms = self.clock_ms, self.complete_ms
+        if complete_ms is None or (clock_ms is not None and clock_ms >= complete_ms):
+            return clock_ms
+        return complete_ms
 
     def fold(self, event: Observation, record_ms: int | None) -> Fate:
         """Fold one decoded record and say what became of it.
@@ -195,23 +205,26 @@ class PartitionFold:
     def _place(self, event: Observation, at_ms: int) -> Fate:
         release = event.release
         views = self.plan.views.get(release)
+        # The clock is known by now; a partition seen to its end may be further than its events say.
         horizon_ms = self.horizon_ms
-        open_ms = (at_ms if horizon_ms is None else horizon_ms) - LATENESS_MS
-        delay_ms = self.plan.label_delay_ms.get(release, 0) if event.is_outcome else 0
-        minute = minute_of(at_ms)
-        if views is not None and event.is_high_severity and event.traffic == "live":
+        assert horizon_ms is not None, "an event is placed after it has moved the clock"
+        open_ms = horizon_ms - LATENESS_MS
+        is_outcome = event.is_outcome
+        delay_ms = self.plan.label_delay_ms.get(release, 0) if is_outcome else 0
+        minute = at_ms // BUCKET_MS
+        is_live = views is not None and event.traffic == "live"
+        if is_live and event.incident_severity is not None and event.is_high_severity:
             # An incident that comes late still happened: it counts in the oldest minute that is open.
-            self._add_incident(event, release, max(minute, minute_of(open_ms)))
-        late = at_ms < open_ms - delay_ms
-        if late:
+            self._add_incident(event, release, max(minute, open_ms // BUCKET_MS))
+        if at_ms < open_ms - delay_ms:
             self.totals.late += 1
             self.late_by_release[release] = self.late_by_release.get(release, 0) + 1
             return Fate.LATE
         self.totals.accepted += 1
-        if views is None:
+        if is_live:
+            self._add(event, self._row(minute, release, later=delay_ms > 0), is_outcome=is_outcome)
+        elif views is None:
             self._remember_other(release, at_ms)
-        elif event.traffic == "live":
-            self._add(event, minute, release, later=delay_ms > 0)
         if self.first_minute is None or minute < self.first_minute:
             self.first_minute = minute
         return Fate.ACCEPTED
@@ -222,25 +235,31 @@ class PartitionFold:
         if first_ms is not None or len(self.others) < OTHER_RELEASES_MAX:
             self.others[release] = at_ms if first_ms is None else min(first_ms, at_ms)
 
-    def _add(self, event: Observation, minute: int, release: str, *, later: bool) -> None:
-        cohort = event.cohort or {}
-        for view, cell, key in self._row(minute, release, later=later):
-            if view.key is not OVERALL and not matches(view.key, cohort):
+    def _add(self, event: Observation, row: list[tuple[View, Aggregate, CellKey]], *, is_outcome: bool) -> None:
+        labels = event.labels()
+        for view, cell, key in row:
+            if view.key and not matches(view.key, event.cohort or {}):
                 continue
-            if event.is_outcome:
-                cell.add_labels(event)
+            if is_outcome:
+                cell.add_labels(event, labels)
             else:
-                cell.add_request(event, view.sketches)
-            for indicator, exemplar in view.offer(event):
-                cell.keep(indicator, exemplar)
-            self.changed.add(key)
+                cell.add_request(event, labels, view.sketches)
+            for rule in view.exemplars:
+                rank = rule.rank(event, labels)
+                if rank is not None and cell.wants(rule.indicator, rank):
+                    exemplar = Exemplar(rank, exemplar_id(event), event.failure_class or "")
+                    cell.keep(rule.indicator, exemplar)
+            if not cell.is_changed:
+                cell.is_changed = True
+                self.changed.add(key)
 
     def _add_incident(self, event: Observation, release: str, minute: int) -> None:
         cohort = event.cohort or {}
         for view, cell, key in self._row(minute, release, later=False):
-            if view.key is OVERALL or matches(view.key, cohort):
+            if not view.key or matches(view.key, cohort):
                 cell.incidents += 1
                 cell.keep(INCIDENTS, Exemplar(event.at_ms, exemplar_id(event), event.failure_class or ""))
+                cell.is_changed = True
                 self.changed.add(key)
         self.incidents.append(
             Incident(
@@ -277,6 +296,14 @@ class PartitionFold:
         """Put a stored cell back, so that an open minute goes on adding up."""
         self.cells[key] = cell
         self._rows.clear()
+
+    def stored(self, keys: Iterable[CellKey]) -> None:
+        """Note that these cells are stored as they are now."""
+        for key in keys:
+            cell = self.cells.get(key)
+            if cell is not None:
+                cell.is_changed = False
+        self.changed -= frozenset(keys)
 
     def take_incidents(self) -> list[Incident]:
         """Return the incidents folded since the last call."""

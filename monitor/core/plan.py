@@ -8,22 +8,29 @@ from dataclasses import dataclass
 from monitor.core.budget import Budget, Objective
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.event import Observation
-from monitor.core.exemplar import Exemplar, fair_rank
-from monitor.core.indicator import Direction, IndicatorKind
+from monitor.core.exemplar import fair_rank
+from monitor.core.indicator import LABELS, Direction, IndicatorKind
 
 
 
 @dataclass(frozen=True, slots=True)
 class ExemplarRule:
-    """When a request is evidence for an indicator: a harmful label, or a large value of a distribution."""
+    """When a request is evidence for an indicator: a harmful label, or a large value of a distribution.
+
+    Attributes:
+        label: Place of a label among `LABELS`, so that the common case is one look into a tuple; else -1.
+    """
 
     indicator: str
     kind: IndicatorKind
     source: str
     harmful: bool
+    label: int = -1
 
-    def rank(self, event: Observation) -> int | None:
+    def rank(self, event: Observation, labels: tuple[bool | None, ...]) -> int | None:
         """Return how good an exemplar the event is (smaller is better), or None if it is none."""
+        if self.label >= 0:
+            return fair_rank(exemplar_id(event)) if labels[self.label] is self.harmful else None
         if self.kind is IndicatorKind.RATE:
             value = event.rate_value(self.source)
             return fair_rank(exemplar_id(event)) if value is self.harmful else None
@@ -38,13 +45,6 @@ class View:
     key: CohortKey
     sketches: tuple[str, ...]
     exemplars: tuple[ExemplarRule, ...]
-
-    def offer(self, event: Observation) -> Iterable[tuple[str, Exemplar]]:
-        """Yield the exemplars that this event is good for."""
-        for rule in self.exemplars:
-            rank = rule.rank(event)
-            if rank is not None:
-                yield rule.indicator, Exemplar(rank, exemplar_id(event), event.failure_class or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,11 @@ def exemplar_id(event: Observation) -> str:
 def _rule(objective: Objective) -> ExemplarRule:
     found = objective.indicator
     return ExemplarRule(
-        found.name, found.kind, found.source, harmful=objective.worse is Direction.HIGHER_IS_WORSE
+        found.name,
+        found.kind,
+        found.source,
+        harmful=objective.worse is Direction.HIGHER_IS_WORSE,
+        label=LABELS.index(found.source) if found.source in LABELS else -1,
     )
 
 

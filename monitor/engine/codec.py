@@ -131,6 +131,7 @@ def _split_view(rest: str) -> tuple[str, str]:
 
 def encode_cell(cell: Aggregate) -> bytes:
     """Return a cell's bytes: absolute values, so that writing it twice is writing it once."""
+    cell.settle()
     return _pack(
         (
             CELL_VERSION,

@@ -289,5 +289,5 @@ class PartitionIngest:
         self._stored_complete_ms = flush.complete_ms
         self.stored_totals = flush.totals
         self._note_stored(flush.fields)
-        self.fold.changed -= flush.cells
+        self.fold.stored(flush.cells)
         self.fold.forget_closed()

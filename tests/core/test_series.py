@@ -47,7 +47,7 @@ def _rates(
 
 
 @given(_minutes, st.sampled_from([_SUCCESS, _HANDOFF, _POINTS]), st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_window_of_rates_is_the_sum_of_its_minutes(
     minutes: list[tuple[tuple[int, int], tuple[int, int]]], limit: Limit, data: st.DataObject
 ) -> None:
@@ -73,7 +73,7 @@ def test_a_window_of_rates_is_the_sum_of_its_minutes(
 
 
 @given(_minutes, st.integers(0, 2**32))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_merging_minutes_first_changes_no_answer(
     minutes: list[tuple[tuple[int, int], tuple[int, int]]], seed: int
 ) -> None:
@@ -112,7 +112,7 @@ def test_equality_is_not_a_breach(
 
 
 @given(_arm, _arm, st.sampled_from([_SUCCESS, _HANDOFF, _POINTS]))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_more_harm_never_lowers_the_evidence(
     candidate: tuple[int, int], baseline: tuple[int, int], limit: Limit
 ) -> None:
@@ -216,7 +216,7 @@ def test_a_quantile_among_unfinished_requests_is_infinite() -> None:
 
 
 @given(st.lists(st.dictionaries(st.integers(0, 60), st.integers(1, 9), max_size=5), min_size=2, max_size=8))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_sketches_merged_first_give_the_same_answers(minutes: list[dict[int, int]]) -> None:
     for make, limit in ((QuantileSeries, _P95), (MeanSeries, _COST)):
         split, whole = make(limit), make(limit)
@@ -235,7 +235,7 @@ def test_sketches_merged_first_give_the_same_answers(minutes: list[dict[int, int
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.integers(0, 59), st.integers(1, 40))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_slower_request_never_lowers_the_evidence(values: list[int], which: int, by: int) -> None:
     slower = list(values)
     slower[which % len(values)] += by

@@ -52,14 +52,14 @@ def test_bad_blocks_add_up(spells: list, minutes: int) -> None:
 
 def test_more_than_the_hold_is_overspent_and_exactly_the_hold_is_not() -> None:
     """Flapping that the sustained rule lets pass still spends."""
-    series = _series(*[(5, _BAD), (10, _GOOD)] * 4)
+    series = _series(*[(10, _BAD), (20, _GOOD)] * 2)
     assert not _spent(series).is_overspent
     for _ in range(5):
         series.append(series.end_minute, *_BAD)
     spend = _spent(series)
     assert spend.is_overspent
     assert judge(series, series.end_minute, _RULE).answer is not Answer.FIRES
-    assert spend.blocks == ((0, 5), (15, 20), (30, 35), (45, 50), (60, 65))
+    assert spend.blocks == ((0, 5), (5, 10), (30, 35), (35, 40), (60, 65))
 
 
 def test_how_often_it_is_asked_changes_nothing() -> None:

@@ -38,8 +38,9 @@ class _Plain:
             phi,
         )
 
-    def sums(self, parts: list[tuple[int, int]]) -> list[int]:
-        return [int(sum(self.minutes[a:b, i].sum() for a, b in parts)) for i in range(4)]
+    def sums(self, parts: list[tuple[int, int]]) -> tuple[int, int, int, int]:
+        s_c, n_c, s_b, n_b = (int(sum(self.minutes[a:b, i].sum() for a, b in parts)) for i in range(4))
+        return s_c, n_c, s_b, n_b
 
     def beyond(self, parts: list[tuple[int, int]], scale: float) -> bool:
         s_c, n_c, s_b, n_b = self.sums(parts)

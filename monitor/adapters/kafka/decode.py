@@ -154,8 +154,12 @@ class _Exact(TraceRecord, kw_only=True, gc=False, forbid_unknown_fields=True):
 
 
 class _Tolerant(TraceRecord, kw_only=True, gc=False):
-    """The form with unknown fields, or with nulls where a field has a default."""
+    """The form with unknown fields, or with nulls where a field has a default.
 
+    The three nulls become their defaults before anybody else sees the record.
+    """
+
+    # Wider than in the class it extends: only while it is decoded.
     kind: Literal["request", "outcome"] | None = "request"  # type: ignore[assignment]
     traffic: Literal["live", "shadow", "rehearsal"] | None = "live"  # type: ignore[assignment]
     status: Literal["ok", "error", "timeout"] | None = "ok"  # type: ignore[assignment]

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -208,7 +209,8 @@ def test_orders_at_the_same_time_all_hold(flags: Path) -> None:
 
 
 def test_a_save_by_somebody_else_in_between_is_kept(flags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, saves = flagd_file._identity, []
+    real = flagd_file._identity
+    saves: list[bool] = []
 
     def save_first(seen: os.stat_result) -> tuple[int, int, int, int]:
         if not saves:
@@ -303,7 +305,7 @@ def test_a_file_system_that_refuses_is_named_and_leaves_the_flags_whole(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(flagd_file.os, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(ActuatorFailed) as failed:
         turn(flags, order())
     assert says in str(failed.value)
@@ -332,8 +334,8 @@ def test_a_file_is_not_taken_from_an_owner_who_could_not_read_it_any_more(
             seen, {"st_mtime_ns": real(handle).st_mtime_ns, "st_atime_ns": real(handle).st_atime_ns}
         )
 
-    monkeypatch.setattr(flagd_file.os, "fchown", refuse)
-    monkeypatch.setattr(flagd_file.os, "fstat", as_if_of_another_user)
+    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, "fstat", as_if_of_another_user)
     if keeps:
         assert (turn(flags, order())).changed
     else:
@@ -373,6 +375,6 @@ def test_a_probe_finds_a_directory_that_cannot_be_written(
     def refuse(**_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(flagd_file.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(ActuatorFailed, match="mount the directory writable"):
         probe(flags, order())

@@ -34,7 +34,7 @@ def agree(value: bytes) -> None:
         assert facts(fast) == facts(slow)
 
 
-@settings(max_examples=2_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changed_events())
 def test_on_changed_events(value: bytes) -> None:
     agree(value)
@@ -47,7 +47,7 @@ def test_on_raw_bytes(value: bytes) -> None:
     agree(value)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(rfc3339_like())
 def test_on_moments(at: str) -> None:
     agree(with_(at=at))
@@ -78,7 +78,7 @@ def test_on_every_truncation() -> None:
         agree(event[:length])
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changed_events())
 def test_what_is_accepted_fits_the_published_schema(value: bytes) -> None:
     if isinstance(read_trace_event(value), TraceEvent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
 
@@ -37,7 +37,7 @@ def exposed(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]
 
 def record(telemetry: Telemetry, instrument: Instrument, labels: dict[str, str]) -> None:
     """Record 1 in the way of its kind."""
-    recorders = {
+    recorders: dict[Kind, Callable[..., None]] = {
         Kind.COUNTER: telemetry.metrics.count,
         Kind.GAUGE: telemetry.metrics.set,
         Kind.HISTOGRAM: telemetry.metrics.observe,

@@ -21,7 +21,7 @@ def _above_edge(minutes: list[dict[int, int]], edge: int) -> int:
 
 
 @given(st.lists(st.tuples(_minute, _minute), min_size=1, max_size=12), st.data())
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_a_window_without_a_cut_is_what_its_minutes_add_up_to(
     minutes: list[tuple[dict[int, int], dict[int, int]]], data: st.DataObject
 ) -> None:
