@@ -183,7 +183,7 @@ class Worker:
         await self._parts.store.close()
         await self._parts.lease.close()
         await self._parts.log.close()
-        self._telemetry.shutdown()
+        await asyncio.to_thread(self._telemetry.shutdown)  # exporting waits for a collector that may be gone
 
     def effects(self) -> Effects:
         """Return what the host's agents call."""
@@ -251,7 +251,7 @@ class _Parts:
 def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Parts:
     access = kafka_access(settings)
     timebase = timebase_of(settings)
-    clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics)
+    clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics, telemetry.spans)
     log = KafkaLog(access)
     redis_url = settings.redis_url.get_secret_value()
     store, lease = RedisStateStore(redis_url), RedisLease(redis_url)

@@ -92,7 +92,5 @@ def indicator(name: str) -> Indicator:
     if found := _OUTCOME.fullmatch(name):
         return Indicator(name, IndicatorKind.RATE, f"outcome.{found[1]}", None)
     if found := _STAGE.fullmatch(name):
-        return Indicator(
-            name, IndicatorKind.QUANTILE, f"stage.{found[1]}", _HIGHER, QUANTILES[found[2]]
-        )
+        return Indicator(name, IndicatorKind.QUANTILE, f"stage.{found[1]}", _HIGHER, QUANTILES[found[2]])
     raise UnknownIndicator(name)

@@ -207,5 +207,3 @@ def _unpack_sketch(low: int, width: str, packed: bytes, total: int, unfinished: 
     if unfinished:
         bins[UNFINISHED_BIN] = unfinished
     return Sketch(bins, total)
-
-

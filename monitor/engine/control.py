@@ -240,7 +240,8 @@ class Control:
         now = live.next_tick or 0
         self._recall(live, now - 1)
         evaluator = live.evaluator
-        decisions = evaluator.tick(now, cells, view.late(evaluator.budget.release))
+        with self._observer.tick(evaluator.budget.release, tick_ms(now)):
+            decisions = evaluator.tick(now, cells, view.late(evaluator.budget.release))
         live.next_tick = now + 1
         await self._emit(live, decisions)
 
@@ -272,9 +273,10 @@ class Control:
         """Put decisions on record, then publish them; what fails is tried again before the next tick."""
         while live.unsent:
             entry = live.unsent[0]
-            await self._ledger.append(entry)
-            self.book.note(entry)
-            await self._publish(entry)
+            with self._observer.deciding(entry.decision):
+                await self._ledger.append(entry)
+                self.book.note(entry)
+                await self._publish(entry)
             live.unsent.popleft()
 
     async def _publish(self, entry: LedgerEntry) -> None:

@@ -99,7 +99,8 @@ class Feed:
         for partition, records in batches.items():
             ingest = self._ingests.get(partition)
             if ingest is not None:
-                taken += await self._take(ingest, records)
+                with self._observer.batch(partition, len(records)):
+                    taken += await self._take(ingest, records)
         await self._note_ends()
         if self._clock.now_ms() - self._flushed_ms >= self._options.flush_interval_ms:
             await self.flush_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from monitor.core.decision import Decision
@@ -11,6 +12,15 @@ from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
 
 class Observer(Protocol):
     """Hears of everything an operator may want to count, see or be woken by."""
+
+    def batch(self, partition: Partition, records: int) -> AbstractContextManager[object]:
+        """Around decoding, folding and storing one batch."""
+
+    def tick(self, release: str, at_ms: int) -> AbstractContextManager[object]:
+        """Around the evaluation of one minute of one release."""
+
+    def deciding(self, decision: Decision) -> AbstractContextManager[object]:
+        """Around recording and publishing one decision."""
 
     def partition_claimed(self, partition: Partition, offset: int) -> None:
         """A partition is ours from this offset on."""
@@ -51,6 +61,18 @@ class Observer(Protocol):
 
 class Silent:
     """An observer for tests and replays that tells nobody."""
+
+    def batch(self, partition: Partition, records: int) -> AbstractContextManager[object]:
+        """Tell nobody."""
+        return nullcontext()
+
+    def tick(self, release: str, at_ms: int) -> AbstractContextManager[object]:
+        """Tell nobody."""
+        return nullcontext()
+
+    def deciding(self, decision: Decision) -> AbstractContextManager[object]:
+        """Tell nobody."""
+        return nullcontext()
 
     def partition_claimed(self, partition: Partition, offset: int) -> None:
         """Tell nobody."""

@@ -63,9 +63,7 @@ class StateStore(Protocol):
             fields: Absolute values, among them the new `offset`; at most `MAX_FLUSH_FIELDS` and `MAX_FLUSH_BYTES`.
         """
 
-    async def read(
-        self, partitions: Sequence[Partition], fields: Sequence[str]
-    ) -> list[list[bytes | None]]:
+    async def read(self, partitions: Sequence[Partition], fields: Sequence[str]) -> list[list[bytes | None]]:
         """Return, per partition, the values of the named fields (None where there is none), read at one moment each."""
 
     async def drop(self, claim: Claim, fields: Sequence[str]) -> None:
@@ -80,7 +78,10 @@ MAX_FLUSH_BYTES = 256 * 1024
 
 
 class Lease(Protocol):
-    """The right to evaluate a release, held by one instance at a time. What makes a double owner harmless is the decision id."""
+    """The right to evaluate a release, held by one instance at a time.
+
+    What makes a double owner harmless is not the lease but the decision id.
+    """
 
     async def acquire(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew the lease; False while somebody else holds it."""
@@ -303,7 +304,9 @@ class Source(Protocol):
     def pause(self, partition: Partition) -> None:
         """Hand out no more records of the partition until it is resumed."""
 
-    async def getmany(self, *, timeout_ms: int, max_records: int) -> Mapping[Partition, Sequence[SourceRecord]]:
+    async def getmany(
+        self, *, timeout_ms: int, max_records: int
+    ) -> Mapping[Partition, Sequence[SourceRecord]]:
         """Return the next records of the owned, resumed partitions; empty after the time-out."""
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:

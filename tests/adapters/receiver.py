@@ -46,7 +46,7 @@ class Receiver:
     url: str = ""
     got: list[Sent] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
-    then: Reply = lambda _: web.json_response({})  # noqa: E731
+    then: Reply = lambda _: web.json_response({})
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Keep the request and answer."""

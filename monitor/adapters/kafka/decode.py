@@ -159,8 +159,7 @@ class _Tolerant(TraceRecord, kw_only=True, gc=False):
     The three nulls become their defaults before anybody else sees the record.
     """
 
-    # Wider than in the class it extends: only while it is decoded.
-    kind: Literal["request", "outcome"] | None = "request"  # type: ignore[assignment]
+    kind: Literal["request", "outcome"] | None = "request"  # type: ignore[assignment]  # wider while decoding
     traffic: Literal["live", "shadow", "rehearsal"] | None = "live"  # type: ignore[assignment]
     status: Literal["ok", "error", "timeout"] | None = "ok"  # type: ignore[assignment]
 

@@ -204,7 +204,9 @@ async def partition_count(access: KafkaAccess, topic: str) -> int:
     async with _admin(access, _REQUEST_S) as admin:
         described = await _described(admin, [topic])
     if topic not in described:
-        raise TopicUnusable(f"{topic} does not exist on {access.bootstrap}; create it, or let us create topics")
+        raise TopicUnusable(
+            f"{topic} does not exist on {access.bootstrap}; create it, or let us create topics"
+        )
     return len(described[topic])
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import structlog
 
 from monitor.adapters.telemetry.metrics import Metrics
+from monitor.adapters.telemetry.spans import Spans
 from monitor.core.decision import Decision
 from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
 
@@ -17,10 +19,27 @@ _QUIET_S = 30.0  # between two lines about the same outage
 class TelemetryObserver:
     """`Observer` on metrics and structured logs."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, spans: Spans) -> None:
         self._metrics = metrics
+        self._spans = spans
         self._log = structlog.get_logger("monitor")
         self._said: dict[str, float] = {}
+
+    @contextmanager
+    def batch(self, partition: Partition, records: int) -> Iterator[None]:
+        """Around decoding, folding and storing one batch."""
+        began = time.perf_counter()
+        with self._spans.ingest_batch(partition.topic, partition.number, records):
+            yield
+        self._metrics.observe("batch_duration", time.perf_counter() - began)
+
+    def tick(self, release: str, at_ms: int) -> AbstractContextManager[object]:
+        """Around the evaluation of one minute of one release."""
+        return self._spans.tick(release, at_ms)
+
+    def deciding(self, decision: Decision) -> AbstractContextManager[object]:
+        """Around recording and publishing one decision."""
+        return self._spans.decision(decision.type.value, decision.decision_id, decision.release)
 
     def partition_claimed(self, partition: Partition, offset: int) -> None:
         """A partition is ours from this offset on."""

@@ -22,7 +22,7 @@ def summary(result: Result, clock: EventClock) -> RenderableType:
     """Return the summary for people."""
     table = Table(box=box.ROUNDED, expand=True, title="what happened", show_lines=True)
     table.add_column("story", ratio=3)
-    table.add_column("as promised", justify="center", no_wrap=True)
+    table.add_column("as promised", justify="center", ratio=3)
     table.add_column("decided after", justify="right", no_wrap=True)
     table.add_column("to flag flip", justify="right", no_wrap=True)
     table.add_column("why", ratio=6)
