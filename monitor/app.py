@@ -54,10 +54,12 @@ from monitor.engine.errors import StoreUnreachable, TopicUnusable
 from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.ports import Actuator, LedgerEntry, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
-from monitor.wire.cloudevent import NotACloudEvent, from_binary, to_structured
+from monitor.engine.tenure import Tenure
+from monitor.wire.cloudevent import NotACloudEvent, from_binary, of_decision, to_structured
 
 _FOR_EVER_S = 10 * 365 * 86_400.0
 _STORE_PAUSE_S = 2.0
+_EFFECTS_DUE_MS = 24 * 3_600_000  # a rollback older than this is not begun by a restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,11 @@ class Worker:
             self._count("page", outcome)
             return outcome is not Outcome.TRY_LATER
 
-        return Effects(on_request, on_page, _event)
+        return Effects(on_request, on_page, self._unfinished, _event)
+
+    def _unfinished(self) -> list[Mapping[str, Any]]:
+        entries = self._parts.control.book.without_effect(self._parts.clock.now_ms() - _EFFECTS_DUE_MS)
+        return [to_structured(of_decision(entry.decision)) for entry in entries]
 
     def _count(self, effect: str, outcome: Outcome) -> None:
         if outcome is not Outcome.IGNORED:
@@ -246,6 +252,7 @@ class _Parts:
     control: Control
     instance: Instance
     act: Act
+    clock: WallClock
 
 
 def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Parts:
@@ -265,9 +272,8 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         fetch_max_wait_ms=5,
     )
     control = Control(
-        owner=settings.worker_id,
         store=store,
-        lease=lease,
+        tenure=Tenure(lease, settings.worker_id, settings.lease_ttl_ms),
         ledger=ledger,
         outputs=outputs,
         clock=clock,
@@ -276,7 +282,6 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         encode_budget=canonical,
         decode_budget=from_canonical,
         partitions=lambda: prepared.partitions,
-        lease_ttl_ms=settings.lease_ttl_ms,
     )
     feed = Feed(
         source=KafkaSource(consumer, settings.start_from, WallClock(Timebase())),
@@ -319,7 +324,7 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         EffectLedger(control, ledger, outputs, clock),
         clock=clock,
     )
-    return _Parts(log, store, lease, consumer, feed, control, instance, act)
+    return _Parts(log, store, lease, consumer, feed, control, instance, act, clock)
 
 
 def timebase_of(settings: Settings) -> Timebase:
@@ -352,8 +357,9 @@ class EffectLedger:
         self._clock = clock
 
     async def known(self, decision_id: str) -> bool:
-        """Tell whether a decision of this id is recorded."""
-        return self._control.book.get(decision_id) is not None
+        """Tell whether a decision of this id is recorded, and published where it is to be."""
+        entry = self._control.book.get(decision_id)
+        return entry is not None and entry.is_published
 
     async def record(self, kind: Type, decision_id: str, release: str, data: Mapping[str, object]) -> None:
         """Append the decision to the ledger and publish it; return when it is acknowledged."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from monitor.cli import budget, demo, run, settings
+from monitor.cli import backtest, budget, budget_test, commander, demo, plan, replay, run, settings, status
 from monitor.core.errors import MonitorError
 
 PROGRAM: Final = "rollback-budget"
@@ -33,17 +33,29 @@ class Verb:
     Attributes:
         name: As people type it.
         example: What the end of its help shows.
+        lists: Options that take several values in a row, as a shell's pattern gives them.
     """
 
     name: str
     run: Callable[..., Any]
     example: str
+    lists: tuple[str, ...] = ()
 
 
 VERBS: Final = (
     Verb("demo", demo.demo, demo.DEMO_EXAMPLE),
     Verb("validate", budget.validate, budget.VALIDATE_EXAMPLE),
+    Verb("plan", plan.plan, plan.PLAN_EXAMPLE, lists=("--history", "--assume", "--cohort-share")),
     Verb("run", run.run, run.RUN_EXAMPLE),
+    Verb("replay", replay.replay, replay.REPLAY_EXAMPLE, lists=("--budget", "--events")),
+    Verb("backtest", backtest.backtest, backtest.BACKTEST_EXAMPLE, lists=("--budgets", "--events")),
+    Verb("test", budget_test.run_tests, budget_test.TEST_EXAMPLE),
+    Verb("status", status.status, status.STATUS_EXAMPLE),
+    Verb("decide", commander.decide, commander.DECIDE_EXAMPLE),
+    Verb("override", commander.override, commander.OVERRIDE_EXAMPLE),
+    Verb("acknowledge", commander.acknowledge, commander.ACKNOWLEDGE_EXAMPLE),
+    Verb("arm", commander.arm, commander.ARM_EXAMPLE),
+    Verb("disarm", commander.disarm, commander.DISARM_EXAMPLE),
     Verb("settings", settings.settings, settings.SETTINGS_EXAMPLE),
 )
 
@@ -75,13 +87,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; by default those of the process.
     """
     try:
-        build_app()(args=arguments, prog_name=PROGRAM)
+        build_app()(args=_spread(sys.argv[1:] if arguments is None else arguments), prog_name=PROGRAM)
     except MonitorError as problem:
         print(f"{PROGRAM}: {problem}", file=sys.stderr)
         return int(getattr(problem, "exit_code", FAILED))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     return 0
+
+
+def _spread(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--events a b` written as `--events a --events b`, which is what typer knows."""
+    lists = next((verb.lists for verb in VERBS if verb.name in arguments[:1]), ())
+    spread: list[str] = []
+    option, has_value = "", False
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            name, has_equals, _ = argument.partition("=")
+            option, has_value = name if name in lists else "", bool(has_equals)
+        elif option:
+            spread += [option] if has_value else []
+            has_value = True
+        spread.append(argument)
+    return spread
 
 
 def _print_version(wanted: bool) -> None:

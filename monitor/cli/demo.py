@@ -61,10 +61,14 @@ def demo(
     )
     # With --output json the show itself goes to stderr: stdout holds one document.
     people = console(stderr=output is Output.JSON)
-    result, clock = asyncio.run(give(choice, people))
+    try:
+        result = asyncio.run(give(choice, people))
+    except asyncio.CancelledError:
+        people.print("ended before the first story")
+        raise typer.Exit(NOT_AS_PROMISED) from None
     if output is Output.JSON:
-        print_json(report(result, clock))
+        print_json(report(result))
     else:
-        people.print(summary(result, clock), width=min(people.width, 120))
+        people.print(summary(result), width=min(people.width, 120))
     if not result.as_promised:
         raise typer.Exit(NOT_AS_PROMISED)

@@ -67,14 +67,14 @@ class _Servers:
     settings: Mapping[str, str]
 
 
-async def give(choice: Choice, console: Console) -> tuple[Result, EventClock]:
+async def give(choice: Choice, console: Console) -> Result:
     """Build the stage, play the show, take everything down, and return how it ended."""
     tame_library_logs()
     with _folder(choice, console) as folder:
         return await _give_in(folder, choice, console)
 
 
-async def _give_in(folder: Path, choice: Choice, console: Console) -> tuple[Result, EventClock]:
+async def _give_in(folder: Path, choice: Choice, console: Console) -> Result:
     run_id = f"demo-{secrets.token_hex(3)}"
     plan = SHORT if choice.short else FULL
     if not choice.embedded:
@@ -92,7 +92,7 @@ async def _give_in(folder: Path, choice: Choice, console: Console) -> tuple[Resu
         console.print(f"the demo's folder is {folder}; starting {WORKERS} workers")
         crew = await stack.enter_async_context(_crew(folder, settings))
         broker = await stack.enter_async_context(_broker(servers.access, traces_topic, clock.wall_origin_ms))
-        seen_on: LiveScreen | Lines = LiveScreen(console) if choice.on_screen else Lines(console)
+        seen_on: LiveScreen | Lines = LiveScreen(Console()) if choice.on_screen else Lines(console)
         stack.enter_context(seen_on)
         stage = Stage(
             clock=clock,
@@ -108,13 +108,13 @@ async def _give_in(folder: Path, choice: Choice, console: Console) -> tuple[Resu
                 for text in (budget_text(plan, story),)
             },
             run_id=run_id,
-            footer=f"Ctrl-C ends it.  In another terminal: . {folder}/settings.env; rollback-budget status",
+            footer=f"Decide yourself: . {folder}/settings.env; rollback-budget decide --help",
         )
         result = await play(plan, stage, stay=choice.stay)
-    if not result.as_promised:
+    if result.told and not result.as_promised:
         console.print(f"Not everything ended as promised; the workers' logs are kept in {folder}")
         (folder / "keep").touch()
-    return result, clock
+    return result
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _folder(choice: Choice, console: Console) -> Iterator[Path]:
             raise FolderInUse(f"{choice.folder}: is not empty; name a new folder, or empty this one")
         yield choice.folder.resolve()
         return
-    folder = Path(tempfile.mkdtemp(prefix="rollback-budget-demo-"))
+    folder = Path(tempfile.mkdtemp(prefix="rollback-demo-"))
     try:
         yield folder
     except MonitorError:
@@ -219,7 +219,8 @@ def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
 async def _crew(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[WorkerCrew]:
     # None of the person's own settings: the demo must not page anybody, nor turn any flag but its own.
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environment = {**others, **_variables(settings)}
+    # What they write beside their logs goes with the folder too.
+    environment = {**others, **_variables(settings), "TMPDIR": str(folder)}
     crew = WorkerCrew([Worker(f"worker-{number}", folder, environment) for number in range(1, WORKERS + 1)])
     try:
         await crew.start()
@@ -257,14 +258,16 @@ class _Broker:
 
     def heard(self) -> tuple[Sighting, ...]:
         """Return what the monitor said since the last call."""
+        # Topics are read side by side: the records' own times put what was said into its order again.
         said = (
             sighting(
                 record.topic,
                 None if record.key is None else record.key.encode(),
                 record.headers,
                 record.value,
+                record.at_ms,
             )
-            for record in self.reader.drain()
+            for record in sorted(self.reader.drain(), key=lambda record: record.at_ms)
         )
         return tuple(entry for entry in said if entry is not None)
 

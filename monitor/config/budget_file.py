@@ -59,7 +59,7 @@ def check_budget(text: str | bytes, path: str, *, require_owner: bool = False) -
 
 def _budget(source: Source, *, require_owner: bool) -> Budget | None:
     """Return the budget, or None; the structure, the meaning and the owners are checked in any case."""
-    source.data = _without_empty(source.data, (), source)
+    source.refuse_empty()
     file, refused = _structure(source)
     kept = source.data if isinstance(source.data, dict) else {}
     _check_head(kept, source)
@@ -69,18 +69,6 @@ def _budget(source: Source, *, require_owner: bool) -> Budget | None:
     if file is None or errors_of(source.problems):
         return None
     return with_digest(_assembled(file, objectives))
-
-
-def _without_empty(data: object, path: Path, source: Source) -> object:
-    """Report every key without a value, once, and take its node out of all further checks."""
-    if data is None:
-        source.error(path, "empty; give it a value, or remove the key")
-        return BROKEN
-    if isinstance(data, dict):
-        return {key: _without_empty(value, (*path, key), source) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_without_empty(value, (*path, position), source) for position, value in enumerate(data)]
-    return data
 
 
 def _structure(source: Source) -> tuple[BudgetFile | None, frozenset[Path]]:

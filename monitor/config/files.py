@@ -14,6 +14,8 @@ from monitor.config.source import MAX_BYTES
 from monitor.core.budget import Budget
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+TESTS_SUFFIX: Final = ".tests"
+"""Before the suffix of a file that lies beside a budget and holds its tests: it is no budget itself."""
 
 
 def load_budgets(patterns: Sequence[str], *, require_owner: bool = False) -> tuple[Budget, ...]:
@@ -28,15 +30,26 @@ def load_budgets(patterns: Sequence[str], *, require_owner: bool = False) -> tup
     return tuple(report.budget for report in reports if report.budget is not None)
 
 
-def check_budgets(patterns: Sequence[str], *, require_owner: bool = False) -> tuple[BudgetReport, ...]:
-    """Return what each file says; a name without a file is a report with that problem."""
+def check_budgets(
+    patterns: Sequence[str], *, require_owner: bool = False, rivals: bool = False
+) -> tuple[BudgetReport, ...]:
+    """Return what each file says; a name without a file is a report with that problem.
+
+    Args:
+        rivals: Several files may say different things about one release: they are compared, not in force.
+    """
     reports: dict[str, BudgetReport] = {}
     for pattern in patterns:
         for path in _files(pattern):
             reports.setdefault(path, _read(path, require_owner=require_owner))
         if not _files(pattern):
             reports.setdefault(pattern, _failed(pattern, _nothing_at(pattern)))
-    return _without_rivals(reports.values())
+    return tuple(reports.values()) if rivals else _without_rivals(reports.values())
+
+
+def holds_tests(path: str) -> bool:
+    """Tell whether a file is named as one that holds the tests of a budget: `chat.tests.yaml`."""
+    return Path(path).suffixes[-2:-1] == [TESTS_SUFFIX] and Path(path).suffix in SUFFIXES
 
 
 def _files(pattern: str) -> tuple[str, ...]:
@@ -46,10 +59,11 @@ def _files(pattern: str) -> tuple[str, ...]:
         found = (
             entry for entry in path.iterdir() if entry.suffix in SUFFIXES and not entry.name.startswith(".")
         )
-        return tuple(sorted(str(entry) for entry in found if entry.is_file()))
+        return tuple(sorted(str(entry) for entry in found if entry.is_file() and not holds_tests(entry.name)))
     if path.exists():
         return (pattern,)
-    return tuple(sorted(entry for entry in glob.glob(pattern, recursive=True) if Path(entry).is_file()))
+    matching = glob.glob(pattern, recursive=True)
+    return tuple(sorted(entry for entry in matching if Path(entry).is_file() and not holds_tests(entry)))
 
 
 def _nothing_at(pattern: str) -> str:
@@ -59,6 +73,10 @@ def _nothing_at(pattern: str) -> str:
 
 
 def _read(path: str, *, require_owner: bool) -> BudgetReport:
+    if holds_tests(path):
+        return _failed(
+            path, "holds the tests of a budget and is none itself; run it with `rollback-budget test`"
+        )
     try:
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)  # one more, so that the loader sees that it is too large

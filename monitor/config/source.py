@@ -81,6 +81,20 @@ class Source:
         """Report what does not keep the file from being used, but must be seen."""
         self._add(path, message, self.mark(path), Severity.WARNING)
 
+    def refuse_empty(self) -> None:
+        """Report every key without a value, once, and take its node out of all further checks."""
+        self.data = self._without_empty(self.data, ())
+
+    def _without_empty(self, data: object, path: Path) -> object:
+        if data is None:
+            self.error(path, "empty; give it a value, or remove the key")
+            return BROKEN
+        if isinstance(data, dict):
+            return {key: self._without_empty(value, (*path, key)) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self._without_empty(value, (*path, position)) for position, value in enumerate(data)]
+        return data
+
     def _add(self, path: Path, message: str, mark: Mark, severity: Severity) -> None:
         self.problems.append(Problem(self.file, dotted(path), mark.line, mark.column, message, severity))
 

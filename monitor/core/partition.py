@@ -68,11 +68,12 @@ class SeenIds:
     provoked from outside. It never leaves the process.
     """
 
-    __slots__ = ("_clocks", "_evicted", "_forget_at_ms", "_hashes", "_known", "_max", "_start")
+    __slots__ = ("_clocks", "_evicted", "_forget_at_ms", "_hashes", "_known", "_max", "_repeats", "_start")
 
     def __init__(self, max_ids: int) -> None:
         self._max = max_ids
         self._known: set[int] = set()
+        self._repeats: dict[int, int] = {}  # sightings of an id behind its oldest one
         self._hashes = array("q")
         self._clocks = array("q")
         self._start = 0
@@ -88,22 +89,25 @@ class SeenIds:
         return len(self._known)
 
     def is_repeat(self, event_id: str, clock_ms: int) -> bool:
-        """Tell whether the id was seen lately; remember it if not."""
-        clocks = self._clocks
+        """Tell whether the id was seen lately; either way this is the newest sighting of it."""
         if clock_ms >= self._forget_at_ms:
             self._forget(clock_ms - DUPLICATE_MS)
         hashed = hash(event_id)
-        if hashed in self._known:
-            return True
-        if len(self._known) >= self._max:
-            self._drop_oldest()
-            self._evicted += 1
-        if not self._known:
-            self._forget_at_ms = clock_ms + DUPLICATE_MS
-        self._known.add(hashed)
+        known = self._known
+        is_repeat = hashed in known
+        if is_repeat:
+            self._repeats[hashed] = self._repeats.get(hashed, 0) + 1
+        else:
+            while len(known) >= self._max:
+                self._evict()
+            if not known:
+                self._forget_at_ms = clock_ms + DUPLICATE_MS
+            known.add(hashed)
+        if len(self._hashes) - self._start >= 2 * self._max:  # a flood of repeats is bounded too
+            self._evict()
         self._hashes.append(hashed)
-        clocks.append(clock_ms)
-        return False
+        self._clocks.append(clock_ms)
+        return is_repeat
 
     def _forget(self, limit_ms: int) -> None:
         """Forget the ids of this moment and before, and note when the next one is due."""
@@ -113,8 +117,20 @@ class SeenIds:
             end = len(clocks)
         self._forget_at_ms = clocks[self._start] + DUPLICATE_MS if self._start < end else _NEVER_MS
 
+    def _evict(self) -> None:
+        before = len(self._known)
+        self._drop_oldest()
+        self._evicted += before - len(self._known)
+
     def _drop_oldest(self) -> None:
-        self._known.discard(self._hashes[self._start])
+        hashed = self._hashes[self._start]
+        later = self._repeats.get(hashed)
+        if later is None:
+            self._known.discard(hashed)
+        elif later == 1:
+            del self._repeats[hashed]
+        else:
+            self._repeats[hashed] = later - 1
         self._start += 1
         if self._start > 4096 and self._start * 2 > len(self._hashes):
             del self._hashes[: self._start]
@@ -205,24 +221,27 @@ class PartitionFold:
     def _place(self, event: Observation, at_ms: int) -> Fate:
         release = event.release
         views = self.plan.views.get(release)
-        # The clock is known by now; a partition seen to its end may be further than its events say.
-        horizon_ms = self.horizon_ms
-        assert horizon_ms is not None, "an event is placed after it has moved the clock"
-        open_ms = horizon_ms - LATENESS_MS
-        is_outcome = event.is_outcome
-        delay_ms = self.plan.label_delay_ms.get(release, 0) if is_outcome else 0
-        minute = at_ms // BUCKET_MS
-        is_live = views is not None and event.traffic == "live"
+        clock_ms, horizon_ms = self.clock_ms, self.horizon_ms
+        assert clock_ms is not None, "an event is placed after it has moved the clock"
+        assert horizon_ms is not None
+        minute, open_from = at_ms // BUCKET_MS, (horizon_ms - LATENESS_MS) // BUCKET_MS
+        is_outcome, is_live = event.is_outcome, views is not None and event.traffic == "live"
         if is_live and event.incident_severity is not None and event.is_high_severity:
             # An incident that comes late still happened: it counts in the oldest minute that is open.
-            self._add_incident(event, release, max(minute, open_ms // BUCKET_MS))
-        if at_ms < open_ms - delay_ms:
-            self.totals.late += 1
-            self.late_by_release[release] = self.late_by_release.get(release, 0) + 1
-            return Fate.LATE
+            self._add_incident(event, release, max(minute, open_from))
+        later = False
+        if at_ms < clock_ms - LATENESS_MS or minute < open_from:
+            delay_ms = self.plan.label_delay_ms.get(release, 0) if is_outcome else 0
+            later = delay_ms > 0 and (
+                at_ms >= clock_ms - LATENESS_MS - delay_ms and minute + delay_ms // BUCKET_MS >= open_from
+            )
+            if not later:
+                self.totals.late += 1
+                self.late_by_release[release] = self.late_by_release.get(release, 0) + 1
+                return Fate.LATE
         self.totals.accepted += 1
         if is_live:
-            self._add(event, self._row(minute, release, later=delay_ms > 0), is_outcome=is_outcome)
+            self._add(event, self._row(minute, release, later=later), is_outcome=is_outcome)
         elif views is None:
             self._remember_other(release, at_ms)
         if self.first_minute is None or minute < self.first_minute:

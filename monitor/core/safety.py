@@ -1,18 +1,25 @@
 """The safety watch: high-severity incidents of the candidate against what the baseline's rate predicts.
 
 It has no duration. Incidents of closed minutes come with the cells; those of minutes still open are heard one
-by one as they are folded, so that the first one can act at once.
+by one as they are folded, so that the first one can act at once. What chance explains is judged over closed
+minutes only: of the open ones the requests, and with them the expectation, are not known yet.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Budget, Objective, Tier
+from monitor.core.budget import Budget, Objective
 from monitor.core.cohort import CohortKey, matches
 from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, offer, smallest
-from monitor.core.incidents import IncidentAnswer, IncidentJudgement, expected_incidents, judge_incidents
+from monitor.core.incidents import (
+    ALPHA_SAFETY,
+    IncidentAnswer,
+    IncidentJudgement,
+    expected_incidents,
+    judge_incidents,
+)
 from monitor.core.indicator import INCIDENTS
 from monitor.core.partition import Incident
 from monitor.core.record import Finding, Observed, observed_data, samples_data
@@ -24,20 +31,40 @@ HEARD_MAX = 1_000  # incidents of open minutes remembered; their number still co
 
 @dataclass(frozen=True, slots=True)
 class SafetyVerdict:
-    """What the incidents ask for, with the numbers and a sentence."""
+    """What the incidents ask for, with the numbers and a sentence.
+
+    Attributes:
+        is_breach: Beyond the limit; else more than allowed, and chance may still explain it.
+        at_ms: The moment asked about, but never before the newest incident that counts.
+        episode_ms: When the count began: it names the episode, because no order of arrival changes it.
+    """
 
     finding: Finding
-    rolls_back: bool
+    is_breach: bool
+    at_ms: int
     episode_ms: int
     text: str
 
 
 class SafetyWatch:
-    """Counts incidents and exposure of both arms since the evaluator began."""
+    """Counts incidents and exposure of both arms since the evaluator began.
 
-    def __init__(self, objective: Objective) -> None:
+    Args:
+        view: The slice it looks at; the objective's own one unless another is named.
+        since_ms: When it begins to count; 0 for a watch that begins with its arming.
+
+    Attributes:
+        acted: Whether a breach was acted upon, and no override has ended since.
+        fired: Whether a breach was ever acted upon.
+    """
+
+    def __init__(self, objective: Objective, view: CohortKey | None = None, since_ms: int = 0) -> None:
         self.objective = objective
+        self.view = objective.where if view is None else view
+        self.acted = False
         self.fired = False
+        self._since_ms = since_ms
+        self._alpha = alpha_of(objective, self.view)
         self._paged = False
         self._closed_to: int | None = None
         self._candidate = [0, 0]  # incidents, requests of closed minutes
@@ -45,11 +72,6 @@ class SafetyWatch:
         self._heard: dict[str, Incident] = {}
         self._kept: list[Exemplar] = []
         self._first_minute: int | None = None
-
-    @property
-    def view(self) -> CohortKey:
-        """The slice it looks at."""
-        return self.objective.where
 
     def append(self, minute: int, candidate: Aggregate, baseline: Aggregate) -> None:
         """Take in one closed minute of both arms; what was heard of it is in the cells now."""
@@ -75,28 +97,42 @@ class SafetyWatch:
     def judge(self, budget: Budget, at_ms: int, *, held: bool) -> SafetyVerdict | None:
         """Return what the incidents ask for now; None where nothing new follows.
 
+        A slice of the objective's own view does not page on what chance may explain: each of its incidents is
+        one of the whole view, which does.
+
         Args:
             held: Whether an override holds a rollback for this objective back.
         """
         judged = self._judge()
-        if judged.answer is IncidentAnswer.QUIET or self.fired:
+        if judged.answer is IncidentAnswer.QUIET or self.acted:
             return None
-        acts = judged.answer is IncidentAnswer.ROLLBACK
-        if acts and held:
+        is_breach = judged.answer is IncidentAnswer.ROLLBACK
+        if is_breach and held:
             return None
-        if not acts and self._paged:
+        if not is_breach and (self._paged or self.view != self.objective.where):
             return None
-        self.fired = acts
+        self.acted = is_breach
+        self.fired |= is_breach
         self._paged = True
+        at_ms = max([at_ms, *(one.at_ms for one in self._heard.values())])
         return SafetyVerdict(
-            finding=self._finding(budget.exemplars, judged, at_ms),
-            rolls_back=acts and self.objective.tier is Tier.A,
-            episode_ms=tick_ms(self._episode_minute()),
+            finding=self.finding(budget.exemplars, at_ms, judged),
+            is_breach=is_breach,
+            at_ms=at_ms,
+            episode_ms=self._since_ms,
             text=incident_words(judged.k, judged.mu, self._exemplars(1)[0].trace_id),
         )
 
     def _judge(self) -> IncidentJudgement:
-        incidents = self._candidate[0] + len(self._heard)
+        judged = self._judge_count(self._candidate[0] + len(self._heard))
+        by_chance = self._baseline[0] > 0 and not self.objective.literal
+        if judged.answer is IncidentAnswer.ROLLBACK and by_chance and self._heard:
+            closed = self._judge_count(self._candidate[0]).answer
+            if closed is not IncidentAnswer.ROLLBACK:
+                return replace(judged, answer=IncidentAnswer.PAGE)
+        return judged
+
+    def _judge_count(self, incidents: int) -> IncidentJudgement:
         mu = expected_incidents(
             self._candidate[1],
             reference_incidents=self._baseline[0],
@@ -110,13 +146,15 @@ class SafetyWatch:
             # Without any request of the baseline nothing is known about what is normal.
             reference_loaded=self._baseline[1] > 0,
             reference_incidents=self._baseline[0],
+            alpha=self._alpha,
         )
 
-    def _episode_minute(self) -> int:
+    def _started_ms(self, at_ms: int) -> int:
+        """When the first incident known so far happened, as a minute; the moment asked about without one."""
         minutes = [one.minute for one in self._heard.values()]
         if self._first_minute is not None:
             minutes.append(self._first_minute)
-        return min(minutes)
+        return min((tick_ms(minute) for minute in minutes), default=at_ms)
 
     def _exemplars(self, size: int) -> tuple[Exemplar, ...]:
         heard = [Exemplar(one.at_ms, one.exemplar, one.failure_class) for one in self._heard.values()]
@@ -131,8 +169,10 @@ class SafetyWatch:
             samples=(self._baseline[1], self._candidate[1]),
         )
 
-    def _finding(self, size: int, judged: IncidentJudgement, at_ms: int) -> Finding:
-        started_ms = tick_ms(self._episode_minute())
+    def finding(self, size: int, at_ms: int, judged: IncidentJudgement | None = None) -> Finding:
+        """Return what the incidents show at a moment, with at most `size` of them as exemplars."""
+        judged = self._judge() if judged is None else judged
+        started_ms = self._started_ms(at_ms)
         return Finding(
             objective=self.objective,
             view=self.view,
@@ -146,7 +186,7 @@ class SafetyWatch:
         """Return this objective's row of the release's assessment."""
         judged = self._judge()
         seen = self._seen(judged)
-        if self.fired:
+        if self.fired or judged.answer is IncidentAnswer.ROLLBACK:
             verdict = "breach"
         elif not self._candidate[1] or not self._baseline[1]:
             verdict = "no_data"
@@ -164,3 +204,11 @@ class SafetyWatch:
             "late_count": late_count,
             "summary": f"{self._candidate[0] + len(self._heard)} high-severity incidents: {verdict}",
         }
+
+
+def alpha_of(objective: Objective, view: CohortKey) -> float:
+    """Return a slice's part of the error rate: all of it, or half to the whole view and half to its slices."""
+    slices = len(objective.critical_cohorts)
+    if not slices:
+        return ALPHA_SAFETY
+    return ALPHA_SAFETY / 2 if view == objective.where else ALPHA_SAFETY / 2 / slices

@@ -97,8 +97,11 @@ class Watch:
 
     @property
     def is_cumulative(self) -> bool:
-        """Tell whether bad minutes add up over the window instead of lasting at a stretch."""
-        return self.objective.accounting is Accounting.CUMULATIVE
+        """Tell whether bad minutes add up over the window instead of lasting at a stretch.
+
+        A hold of 0 has nothing to add up: it acts at once.
+        """
+        return self.objective.accounting is Accounting.CUMULATIVE and self.objective.hold_min > 0
 
     @property
     def is_overspent(self) -> bool:
@@ -110,12 +113,11 @@ class Watch:
         """Tell whether the newest minutes cannot be judged."""
         return self.judgement is None or self.judgement.answer is Answer.UNKNOWN
 
-    def is_due(self, change: Change) -> bool:
-        """Tell whether this tick's evidence asks for an act that this episode has not had yet."""
-        fires = change.judgement.answer is Answer.FIRES
+    def fires(self, change: Change) -> bool:
+        """Tell whether this tick's evidence asks for an act, whether this episode had one already or not."""
         if self.is_cumulative:
-            fires = self.is_overspent and self.trigger.phase is Phase.FIRING
-        return fires and not self.acted
+            return self.is_overspent and self.trigger.phase is Phase.FIRING
+        return change.judgement.answer is Answer.FIRES
 
     def _cumulative(self, answer: Answer) -> Answer:
         if self.is_overspent:
@@ -127,7 +129,7 @@ class Watch:
         if judgement is not None and judgement.answer is Answer.FIRES and judgement.window is not None:
             start, end = judgement.window
         else:
-            start, end = max(self.first_minute, now - self.rule.recent_min), now
+            start, end = self._newest(now, self.rule.recent_min)
         return Finding(
             objective=self.objective,
             view=self.view,
@@ -139,6 +141,8 @@ class Watch:
 
     def observe(self, start: int, end: int) -> Observed:
         """Return point estimates, interval and MDE over [start, end), in the units people read."""
+        if start == end:
+            return Observed()
         value = self.series.observed(start, end)
         span = self.series.interval(start, end)
         counts = self.series.counts(start, end)
@@ -155,7 +159,12 @@ class Watch:
 
     def observe_all(self, now: int) -> Observed:
         """Return what the whole watch showed, as far back as minutes are kept."""
-        return self.observe(max(self.first_minute, now - MAX_WINDOW_MIN), now)
+        return self.observe(*self._newest(now, MAX_WINDOW_MIN))
+
+    def _newest(self, now: int, length_min: int) -> tuple[int, int]:
+        """Return the newest minutes before `now` that were taken in: with labels to wait for, perhaps none."""
+        end = max(self.first_minute, min(now, self.series.end_minute))
+        return max(self.first_minute, end - length_min), end
 
     def verdict(self, now: int) -> str:
         """Return what the watch came to: `breach`, `no_data`, `healthy`, or `inconclusive`.
@@ -164,12 +173,14 @@ class Watch:
         """
         if self.fired or self.trigger.phase is Phase.FIRING:
             return "breach"
-        start = max(self.first_minute, now - MAX_WINDOW_MIN)
-        counts = self.series.counts(start, now)
+        start, end = self._newest(now, MAX_WINDOW_MIN)
+        if start == end:
+            return "no_data"
+        counts = self.series.counts(start, end)
         if not counts.candidate or not counts.baseline:
             return "no_data"
-        recent = max(start, now - HEALTHY_RECENT_MIN)
-        shown = min(self.series.evidence_out(start, now), self.series.evidence_out(recent, now))
+        recent = max(start, end - HEALTHY_RECENT_MIN)
+        shown = min(self.series.evidence_out(start, end), self.series.evidence_out(recent, end))
         return "healthy" if shown >= HEALTHY_NATS else "inconclusive"
 
     def exemplars(self, start: int, end: int, size: int) -> tuple[Exemplar, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from monitor.core.budget import Objective, Unit
 from monitor.core.cohort import CohortKey
 from monitor.core.indicator import Direction, IndicatorKind
+from monitor.core.record import Finding
 
 _NAMES = {
     "task_success": "task success",
@@ -40,6 +43,8 @@ def value_words(objective: Objective, value: float | None) -> str:
     if value is None:
         return "unknown"
     kind, source = objective.indicator.kind, objective.indicator.source
+    if not isfinite(value):
+        return "unfinished"
     if kind is IndicatorKind.RATE:
         return f"{value * 100:.2f} %"
     if kind is IndicatorKind.QUANTILE:
@@ -70,14 +75,30 @@ def breach_words(
         return f"{what} cannot be compared over the last {span_min} min"
     side = "below" if delta < 0 else "above"
     unit = unit_words(objective.unit)
+    # A baseline of nothing, or a quantile among unfinished requests, has no percentage.
+    far = f"{abs(delta):.1f} {unit} {side}" if isfinite(delta) else side
     sure = ""
     low, high = bounds
-    if low is not None and high is not None:
+    if low is not None and high is not None and isfinite(low) and isfinite(high):
         sure = f"; 95 % sure it lies between {low:+.1f} and {high:+.1f} {unit}"
     return (
-        f"{what} is {abs(delta):.1f} {unit} {side} the baseline "
+        f"{what} is {far} the baseline "
         f"({value_words(objective, candidate)} against {value_words(objective, baseline)}, "
         f"limit {objective.limit:+g} {unit}) over {span_min} min{sure}"
+    )
+
+
+def finding_words(finding: Finding) -> str:
+    """Return what a finding shows, as `breach_words` says it."""
+    seen = finding.seen
+    return breach_words(
+        finding.objective,
+        finding.view,
+        baseline=seen.baseline,
+        candidate=seen.candidate,
+        delta=seen.delta,
+        bounds=(seen.lower, seen.upper),
+        span_min=finding.held_min,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from monitor.core.decision import Decision, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.record import observed_data, release_data, samples_data
+from monitor.core.rules import rules_for
 from monitor.core.watch import Watch
 from monitor.core.window import tick_ms
 from monitor.core.wording import indicator_words, slice_words
@@ -23,7 +25,9 @@ def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: boo
         complete: Whether the budget's whole window was watched.
     """
     budget, arming = evaluator.budget, evaluator.arming
-    rows = [_row(watch, now - watch.objective.label_delay_min, late_count) for watch in evaluator.watches.values()]
+    rows = [
+        _row(watch, now - watch.objective.label_delay_min, late_count) for watch in _watches(evaluator, now)
+    ]
     rows += [safety.assessed(late_count) for safety in evaluator.safety]
     verdicts = [str(row["verdict"]) for row in rows]
     at_ms = tick_ms(now)
@@ -39,6 +43,15 @@ def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: boo
     }
     event_id = decision_id(Type.RELEASE_ASSESSED.value, budget.release, arming.number, None, {}, at_ms)
     return Decision(Type.RELEASE_ASSESSED, event_id, budget.release, at_ms, data)
+
+
+def _watches(evaluator: Evaluator, now: int) -> Iterator[Watch]:
+    """Yield the watch of every objective and slice, an empty one where the candidate had no request at all."""
+    rules = rules_for(evaluator.budget)
+    for objective in evaluator.budget.objectives:
+        for view in objective.views() if objective.is_guarded else ():
+            key = (objective.objective_id, view)
+            yield evaluator.watches.get(key) or Watch(objective, view, rules[key], now)
 
 
 def _row(watch: Watch, now: int, late_count: int) -> dict[str, object]:

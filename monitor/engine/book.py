@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from monitor.core.budget import Budget
 from monitor.core.decision import Type
+from monitor.engine.act_events import follow_up_id
 from monitor.engine.ports import LedgerEntry
 
 COMMANDS_MAX = 10_000  # unanswered commands remembered; more is counted as dropped and said
@@ -45,13 +46,13 @@ class LedgerBook:
 
     def note(self, entry: LedgerEntry) -> None:
         """Take in an entry; a published one is never forgotten to be published."""
+        if entry.command_id:
+            self._answered.add(entry.command_id)
         known = self._entries.get(entry.decision.decision_id)
         if known is not None and known.is_published and not entry.is_published:
             return
         self._entries[entry.decision.decision_id] = entry
         self._by_release.setdefault(entry.decision.release, {})[entry.decision.decision_id] = None
-        if entry.command_id:
-            self._answered.add(entry.command_id)
 
     def get(self, decision_id: str) -> LedgerEntry | None:
         """Return an entry by its decision id."""
@@ -71,8 +72,47 @@ class LedgerBook:
         return max(armings, key=arming_number, default=None)
 
     def of_arming(self, release: str, number: int) -> list[LedgerEntry]:
-        """Return a release's entries of one arming."""
-        return [one for one in self.of(release) if arming_number(one) == number]
+        """Return a release's entries of one arming, and when people were told of its pages."""
+        return [one for one in self.of(release) if arming_number(self._cause(one)) == number]
+
+    def _cause(self, entry: LedgerEntry) -> LedgerEntry:
+        """Return the entry that a delivery is about; a delivery names its page's event and no arming."""
+        if entry.decision.type is not Type.PAGE_DELIVERED:
+            return entry
+        return self._entries.get(str(entry.decision.data.get("event_id")), entry)
+
+    def without_effect(self, since_ms: int) -> list[LedgerEntry]:
+        """Return the published requests and pages of each release's newest arming that nobody is known to have heard
+        of, and the requests whose flag is not known to be turned.
+
+        Args:
+            since_ms: Older ones are left to people: by now a flag may be about another release.
+        """
+        newest = {release: self.arming(release) for release in self._by_release}
+        closed_ms = {
+            entry.decision.data.get("page_id"): entry.decision.at_ms
+            for entry in self._entries.values()
+            if entry.decision.type is Type.PAGE_RESOLVED
+        }
+        return [
+            entry
+            for entry in self._entries.values()
+            if entry.is_published
+            and entry.decision.at_ms >= since_ms
+            and (last := newest[entry.decision.release]) is not None
+            and arming_number(entry) == arming_number(last)
+            and closed_ms.get(entry.decision.data.get("page_id"), 0) <= entry.decision.at_ms
+            and self._lacks_effect(entry)
+        ]
+
+    def _lacks_effect(self, entry: LedgerEntry) -> bool:
+        decision = entry.decision
+        if decision.type not in (Type.ROLLBACK_REQUESTED, Type.PAGE_OPENED):
+            return False
+        wanted = [Type.PAGE_DELIVERED]
+        if decision.type is Type.ROLLBACK_REQUESTED and decision.data.get("flag"):
+            wanted.append(Type.ROLLBACK_APPLIED)
+        return any(self.get(follow_up_id(kind, decision.decision_id)) is None for kind in wanted)
 
     def unpublished(self, release: str) -> list[LedgerEntry]:
         """Return the outbox of a release: what is decided and not known to be published."""

@@ -156,7 +156,7 @@ def decode_cell(packed: bytes) -> Aggregate:
         if version != CELL_VERSION:
             raise StateDamaged(f"a cell has layout {version}; this version reads {CELL_VERSION}")
         return _cell(*rest)
-    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError) as error:
         raise StateDamaged(f"a cell of {len(packed)} bytes cannot be read: {error}") from error
 
 

@@ -5,8 +5,9 @@ Every method takes event time and returns the decisions it leads to; the order o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from monitor.core.budget import Accounting, Budget, Objective, OnSilence, Tier
 from monitor.core.cohort import OVERALL, CohortKey
@@ -18,6 +19,7 @@ from monitor.core.page import Page
 from monitor.core.record import Arming, Finding, finding_data, release_data, trace_ids
 
 PageKey = tuple[str, CohortKey, Reason]  # objective, slice, and what it is about (BREACH for every breach)
+_ABOUT_BREACH: Final = frozenset({Reason.BREACH, Reason.CUMULATIVE, Reason.INSUFFICIENT_EVIDENCE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +41,29 @@ class Commander:
         self.overrides: list[Override] = []
         self._deliveries: dict[str, int] = {}
 
-    def open_page(self, finding: Finding, reason: Reason, episode_ms: int, at_ms: int, text: str) -> list[Decision]:
+    def open_page(
+        self, finding: Finding, reason: Reason, episode_ms: int, at_ms: int, text: str
+    ) -> list[Decision]:
         """Open a page, or reopen the one this breach had within the last six hours."""
         objective = finding.objective
-        is_breach = reason is Reason.BREACH or (
-            reason is Reason.CUMULATIVE and objective.accounting is Accounting.CUMULATIVE
-        )
-        runs_out = objective.tier is Tier.B and is_breach
-        clock_ms = self.budget.decide_within_min * 60_000 if runs_out else None
-        about = Reason.BREACH if reason is Reason.CUMULATIVE else reason
+        clock_ms = self._clock_ms(objective, reason)
+        about = Reason.BREACH if reason in _ABOUT_BREACH else reason
         key: PageKey = (objective.objective_id, finding.view, about)
         known = self.pages.get(key)
         # A page about minutes that add up becomes the breach's own page, with its clock, when it is sustained.
         is_news = known is None or not known.is_open or (known.clock_ms is None and clock_ms is not None)
         if not is_news:
             return []
+        if known is not None and known.episode_ms >= episode_ms:
+            # Asked again about the same breach, after an override say: that is an event of its own.
+            episode_ms = at_ms
         event_id = self._id(Type.PAGE_OPENED, objective.objective_id, finding.view, episode_ms)
         if known is not None and (known.is_open or known.can_reopen(at_ms)):
             page = known.reopened(event_id, reason, at_ms, episode_ms, clock_ms)
         else:
-            page = Page(event_id, event_id, objective.objective_id, finding.view, reason, episode_ms, at_ms, clock_ms)
+            page = Page(
+                event_id, event_id, objective.objective_id, finding.view, reason, episode_ms, at_ms, clock_ms
+            )
         delivered_ms = at_ms if self._delivered_when_opened else self._deliveries.get(event_id)
         if delivered_ms is not None:
             page = page.delivered(delivered_ms)
@@ -73,14 +78,28 @@ class Commander:
             summary=text,
             deadline_ms=None if clock_ms is None else at_ms + clock_ms,
         )
-        return [Decision(Type.PAGE_OPENED, event_id, self.budget.release, at_ms, {**data, "page_id": page.page_id})]
+        return [
+            Decision(
+                Type.PAGE_OPENED, event_id, self.budget.release, at_ms, {**data, "page_id": page.page_id}
+            )
+        ]
+
+    def _clock_ms(self, objective: Objective, reason: Reason) -> int | None:
+        """Return the time to decide: only a tier-B breach's page has one."""
+        is_breach = reason is Reason.BREACH or (
+            reason is Reason.CUMULATIVE and objective.accounting is Accounting.CUMULATIVE
+        )
+        runs_out = objective.tier is Tier.B and is_breach
+        return self.budget.decide_within_min * 60_000 if runs_out else None
 
     def _id(self, type_: Type, objective_id: str | None, view: CohortKey, start_ms: int) -> str:
         return decision_id(
             type_.value, self.budget.release, self._arming.number, objective_id, dict(view), start_ms
         )
 
-    def page_event(self, type_: Type, page: Page, at_ms: int, reason: Reason, text: str, **more: object) -> Decision:
+    def page_event(
+        self, type_: Type, page: Page, at_ms: int, reason: Reason, text: str, **more: object
+    ) -> Decision:
         """Return an event about a page that exists."""
         data = {
             **release_data(self.budget, self._arming),
@@ -96,31 +115,72 @@ class Commander:
         event_id = self._id(type_, page.objective_id, page.cohort, page.episode_ms)
         return Decision(type_, event_id, self.budget.release, at_ms, data)
 
-    def resolve(self, objective_id: str, view: CohortKey, at_ms: int, reason: Reason, text: str) -> list[Decision]:
-        """Resolve the open pages of one objective and slice."""
-        return [
-            self._resolved(key, page, at_ms, reason, text)
-            for key, page in list(self.pages.items())
-            if page.is_open and key[:2] == (objective_id, view)
-        ]
+    def resolve(
+        self,
+        objective_id: str,
+        view: CohortKey,
+        at_ms: int,
+        reason: Reason,
+        text: str,
+        *,
+        about: Reason | None = None,
+    ) -> list[Decision]:
+        """Resolve the open pages of one objective and slice; with `about`, only the one about that."""
+        return self._resolve_if(
+            lambda key, _: key[:2] == (objective_id, view) and about in (None, key[2]), at_ms, reason, text
+        )
 
-    def resolve_all(self, at_ms: int, reason: Reason, text: str) -> list[Decision]:
-        """Resolve every open page."""
+    def resolve_slice(self, cohort: CohortKey, at_ms: int, reason: Reason, text: str) -> list[Decision]:
+        """Resolve the open pages about a cohort or a slice of it."""
+        return self._resolve_if(lambda key, _: set(cohort) <= set(key[1]), at_ms, reason, text)
+
+    def settle(self, page_id: str, at_ms: int, text: str) -> list[Decision]:
+        """Resolve a page at the commander's word, if it is still open."""
+        return self._resolve_if(lambda _, page: page.page_id == page_id, at_ms, Reason.COMMANDER, text)
+
+    def answered(
+        self, override: Override, deltas: Mapping[tuple[str, CohortKey], float | None], at_ms: int, text: str
+    ) -> list[Decision]:
+        """Resolve the pages whose question an override answers: those with a clock whose rollback it holds."""
+        objectives = {one.objective_id: one for one in self.budget.objectives}
+
+        def is_answered(key: PageKey, page: Page) -> bool:
+            objective = objectives.get(key[0])
+            if objective is None or page.clock_ms is None:
+                return False
+            return override.holds(objective, deltas.get(key[:2]))
+
+        return self._resolve_if(is_answered, at_ms, Reason.COMMANDER, text)
+
+    def close(self, at_ms: int, reason: Reason, text: str) -> list[Decision]:
+        """Resolve every open page and end every override: there is nothing left to decide."""
+        ended = [
+            self._end(index, at_ms, reason, text)
+            for index, one in enumerate(self.overrides)
+            if one.ended_ms is None
+        ]
+        return [*self._resolve_if(lambda _key, _page: True, at_ms, reason, text), *ended]
+
+    def _resolve_if(
+        self, is_meant: Callable[[PageKey, Page], bool], at_ms: int, reason: Reason, text: str
+    ) -> list[Decision]:
         return [
             self._resolved(key, page, at_ms, reason, text)
             for key, page in list(self.pages.items())
-            if page.is_open
+            if page.is_open and is_meant(key, page)
         ]
 
     def _resolved(self, key: PageKey, page: Page, at_ms: int, reason: Reason, text: str) -> Decision:
+        # A page that an incident opened may lie ahead of the tick that closes it.
+        at_ms = max(at_ms, page.opened_ms)
         self.pages[key] = page.resolved(at_ms)
         return self.page_event(Type.PAGE_RESOLVED, page, at_ms, reason, text)
 
-    def expire_due(self, at_ms: int, waits: set[tuple[str, CohortKey]]) -> tuple[list[Decision], list[Silence]]:
-        """Expire the pages whose deadline has come, but those whose objective is unknown now: they wait."""
+    def expire_due(self, at_ms: int, waits: Callable[[Page], bool]) -> tuple[list[Decision], list[Silence]]:
+        """Expire the pages whose deadline has come, but those that wait: whoever asks says which."""
         decisions, silences = [], []
         for key, page in list(self.pages.items()):
-            if not page.is_due(at_ms) or key[:2] in waits:
+            if not page.is_due(at_ms) or waits(page):
                 continue
             self.pages[key] = expired = page.expired(at_ms)
             rolls_back = self.budget.on_silence is OnSilence.ROLLBACK
@@ -129,6 +189,11 @@ class Commander:
             decisions.append(self.page_event(Type.PAGE_EXPIRED, expired, at_ms, Reason.EXPIRED, text))
             silences.append(Silence(expired, rolls_back))
         return decisions, silences
+
+    @property
+    def is_overridden(self) -> bool:
+        """Tell whether any override is in force."""
+        return any(one.ended_ms is None for one in self.overrides)
 
     def held_by(self, objective: Objective, delta: float | None) -> Override | None:
         """Return the override that holds this objective's rollback back, if one does."""
@@ -160,7 +225,9 @@ class Commander:
         self.overrides[index] = ended = self.overrides[index].ended(at_ms)
         return self._override_event(Type.OVERRIDE_EXPIRED, ended, at_ms, reason, text)
 
-    def _override_event(self, type_: Type, override: Override, at_ms: int, reason: Reason, text: str) -> Decision:
+    def _override_event(
+        self, type_: Type, override: Override, at_ms: int, reason: Reason, text: str
+    ) -> Decision:
         data = {
             **release_data(self.budget, self._arming),
             "override_id": override.override_id,
@@ -216,8 +283,12 @@ def debt(
     """Return the eval debt that a breach opens when it pages or rolls back."""
     objective = finding.objective
     event_id = decision_id(
-        Type.DEBT_CREATED.value, budget.release, arming.number, objective.objective_id,
-        dict(finding.view), episode_ms,
+        Type.DEBT_CREATED.value,
+        budget.release,
+        arming.number,
+        objective.objective_id,
+        dict(finding.view),
+        episode_ms,
     )
     data = {
         **release_data(budget, arming),
@@ -234,5 +305,3 @@ def debt(
         "summary": f"write an evaluation case for {objective.objective_id}: it broke in {budget.release}",
     }
     return Decision(Type.DEBT_CREATED, event_id, budget.release, at_ms, data)
-
-

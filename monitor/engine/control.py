@@ -9,53 +9,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Budget
+from monitor.core.budget import Budget, Scope
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.partition import CellKey, Incident
 from monitor.core.record import Arming, release_data
-from monitor.core.window import tick_ms, watermark_minute
+from monitor.core.window import tick_ms
 from monitor.engine.answer import answer
-from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook
-from monitor.engine.codec import META_FIELD, OFFSET_FIELD, Meta, cell_field, decode_cell, decode_meta
+from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
+from monitor.engine.codec import (
+    META_FIELD,
+    OFFSET_FIELD,
+    Meta,
+    StateDamaged,
+    cell_field,
+    decode_cell,
+    decode_meta,
+)
 from monitor.engine.evaluate import Evaluator, Stage
+from monitor.engine.hearing import Hearing
 from monitor.engine.observer import Observer
-from monitor.engine.ports import Clock, Lease, Ledger, LedgerEntry, Outputs, Partition, StateStore
+from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
+from monitor.engine.tenure import Tenure
+from monitor.engine.view import View
 
 TICKS_PER_READ = 60  # minutes read from the store at once while catching up
-
-
-@dataclass(slots=True)
-class View:
-    """What the store says about all partitions, at one moment."""
-
-    metas: Sequence[Meta | None]
-    offsets: Mapping[str, int]
-
-    @property
-    def open_from(self) -> int | None:
-        """The first minute that is still open; None while a partition was never read."""
-        return watermark_minute(None if meta is None else meta.horizon_ms for meta in self.metas)
-
-    @property
-    def first_minute(self) -> int | None:
-        """The first minute that any partition knows of."""
-        firsts = [meta.first_minute for meta in self.metas if meta and meta.first_minute is not None]
-        return min(firsts, default=None)
-
-    def late(self, release: str) -> int:
-        """Late events of a release."""
-        return sum(meta.late_by_release.get(release, 0) for meta in self.metas if meta)
-
-    def has_seen(self, release: str) -> bool:
-        """Tell whether a release had traffic before it had a budget."""
-        return any(release in meta.others for meta in self.metas if meta)
 
 
 @dataclass(slots=True)
@@ -66,6 +50,7 @@ class Live:
     recalled: deque[LedgerEntry]
     next_tick: int | None = None
     unsent: deque[LedgerEntry] = field(default_factory=deque)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick and an incident never at the same time
 
 
 class Control:
@@ -78,9 +63,8 @@ class Control:
     def __init__(
         self,
         *,
-        owner: str,
         store: StateStore,
-        lease: Lease,
+        tenure: Tenure,
         ledger: Ledger,
         outputs: Outputs,
         clock: Clock,
@@ -89,50 +73,54 @@ class Control:
         decode_budget: Callable[[Mapping[str, object]], Budget],
         partitions: Callable[[], Sequence[Partition]],
         observer: Observer,
-        lease_ttl_ms: int,
+        hearing: Hearing | None = None,
     ) -> None:
-        self._owner = owner
         self._store = store
-        self._lease = lease
+        self._tenure = tenure
         self._ledger = ledger
         self._outputs = outputs
         self._clock = clock
         self._encode_budget = encode_budget
         self._decode_budget = decode_budget
         self._partitions = partitions
-        self._lease_ttl_ms = lease_ttl_ms
         self._observer = observer
         self.budgets = budgets
         self.book = LedgerBook()
         self.commands = CommandBook()
         self.live: dict[str, Live] = {}
         self.watermark: int | None = None
-        self._incidents: dict[str, deque[Incident]] = {}
-        self._lock = asyncio.Lock()
+        self._hearing = hearing or Hearing()
 
     async def step(self) -> int:
         """Do what is due now: leases, arming, commands, ticks. Return how many ticks were evaluated."""
-        async with self._lock:
-            return await self._step()
-
-    async def _step(self) -> int:
         view = await self._look()
         self.watermark = view.open_from
+        budgets = {budget.release: budget for budget in self.budgets.active()}
         ticks = 0
-        for release in self._releases():
-            if not await self._lease.acquire(f"release:{release}", self._owner, self._lease_ttl_ms):
+        for release in self._releases(budgets):
+            if await self._tenure.holds(release):
+                ticks += await self._step_release(release, budgets.get(release), view)
+            else:
                 self.live.pop(release, None)
-                continue
-            ticks += await self._step_release(release, view)
+            await asyncio.sleep(0)  # many releases take their time; an incident of one must not wait for all
         return ticks
 
-    def _releases(self) -> list[str]:
-        return sorted({budget.release for budget in self.budgets.active()} | set(self.live))
+    def _releases(self, budgets: Iterable[str]) -> list[str]:
+        removed = {release for release in self.budgets.removed() if self._is_armed(release)}
+        return sorted({*budgets, *self.live, *removed})
+
+    def _is_armed(self, release: str) -> bool:
+        """Tell whether the ledger has an arming of a release that nothing has ended."""
+        last = self.book.arming(release)
+        if last is None:
+            return False
+        entries = self.book.of_arming(release, arming_number(last))
+        return not any(one.decision.type is Type.ARMING_ENDED for one in entries)
 
     async def _look(self) -> View:
         partitions = self._partitions()
         rows = await self._store.read(partitions, [META_FIELD, OFFSET_FIELD])
-        metas = [None if row[0] is None else decode_meta(row[0]) for row in rows]
+        metas = [self._meta(partition, row[0]) for partition, row in zip(partitions, rows, strict=True)]
         offsets = {
             f"{partition.topic}-{partition.number}": int(row[1])
             for partition, row in zip(partitions, rows, strict=True)
@@ -140,18 +128,26 @@ class Control:
         }
         return View(metas, offsets)
 
-    async def _step_release(self, release: str, view: View) -> int:
-        budget = next((one for one in self.budgets.active() if one.release == release), None)
+    def _meta(self, partition: Partition, packed: bytes | None) -> Meta | None:
+        """Read a partition's meta data; damaged data says nothing, so the watermark waits for its owner."""
+        try:
+            return None if packed is None else decode_meta(packed)
+        except StateDamaged as damage:
+            self._observer.state_damaged(partition, str(damage))
+            return None
+
+    async def _step_release(self, release: str, budget: Budget | None, view: View) -> int:
         live = self.live.get(release)
         if live is None:
             live = await self._take_over(release, budget, view)
             if live is None:
                 return 0
-        await self._send(live)
-        ticks = await self._catch_up(live, view)
-        if self._is_caught_up(live, view):
-            await self._apply_budget(live, budget)
-            await self._apply_commands(live)
+        async with live.lock:
+            await self._send(live)
+            ticks = await self._catch_up(live, view)
+            if self._is_caught_up(live, view):
+                await self._apply_budget(live, budget)
+                await self._apply_commands(live)
             await self._apply_incidents(live)
         return ticks
 
@@ -163,7 +159,7 @@ class Control:
         if last is not None and (budget is None or not self._is_over_for(last, budget)):
             entry = last
         elif budget is not None:
-            entry = await self._arm(budget, view, number=1 if last is None else _number(last) + 1)
+            entry = await self._arm(budget, view, number=1 if last is None else arming_number(last) + 1)
         else:
             return None
         arming = _arming(entry)
@@ -180,13 +176,14 @@ class Control:
 
     def _is_over_for(self, entry: LedgerEntry, budget: Budget) -> bool:
         """Tell whether the last arming is over and this budget was never loaded: then it arms anew."""
-        release, number = entry.decision.release, _number(entry)
+        release, number = entry.decision.release, arming_number(entry)
         digests, over = set(), False
         for one in self.book.of(release):
             if one.decision.type in (Type.ARMING_CREATED, Type.BUDGET_CHANGED):
                 digests.add(one.decision.data["budget_digest"])
-            if _number(one) == number:
-                if one.decision.type is Type.ROLLBACK_REQUESTED:
+            if arming_number(one) == number:
+                is_cohort = one.decision.data.get("scope") == Scope.COHORT.value
+                if one.decision.type is Type.ROLLBACK_REQUESTED and not is_cohort:
                     return False
                 complete = one.decision.data.get("complete") is True
                 over |= one.decision.type is Type.ARMING_ENDED
@@ -221,9 +218,13 @@ class Control:
     async def _catch_up(self, live: Live, view: View) -> int:
         open_from = view.open_from
         if open_from is None or view.first_minute is None:
-            self._recall(live, None)
+            # What happened between ticks is taken note of between them; a store that is rebuilt brings them back.
+            if not any(entry.after_tick is not None for entry in live.recalled):
+                self._recall(live, None)
             return 0
         if live.next_tick is None:
+            if view.first_minute >= open_from:
+                return 0  # an event that comes out of order may still be of an earlier minute
             live.next_tick = view.first_minute + 1
         ticks = 0
         while live.next_tick <= open_from:
@@ -231,6 +232,11 @@ class Control:
             cells = await self._cells(live.evaluator, range(live.next_tick, until + 1))
             budget = live.evaluator.budget
             while live.next_tick <= until and live.evaluator.budget is budget:
+                self._recall(live, live.next_tick - 1)
+                # A command counts at its record time: given before a deadline, it is heard before that tick.
+                await self._apply_commands(live, up_to_ms=tick_ms(live.next_tick))
+                if self.live.get(live.evaluator.budget.release) is not live:
+                    return ticks
                 await self._tick(live, cells, view)
                 ticks += 1
         self._recall(live, None)
@@ -238,7 +244,6 @@ class Control:
 
     async def _tick(self, live: Live, cells: Mapping[CellKey, Aggregate], view: View) -> None:
         now = live.next_tick or 0
-        self._recall(live, now - 1)
         evaluator = live.evaluator
         with self._observer.tick(evaluator.budget.release, tick_ms(now)):
             decisions = evaluator.tick(now, cells, view.late(evaluator.budget.release))
@@ -252,20 +257,27 @@ class Control:
 
     async def _cells(self, evaluator: Evaluator, ticks: range) -> dict[CellKey, Aggregate]:
         keys = list(dict.fromkeys(key for now in ticks for key in evaluator.needed(now)))
-        rows = await self._store.read(self._partitions(), [cell_field(key) for key in keys])
+        partitions = self._partitions()
+        rows = await self._store.read(partitions, [cell_field(key) for key in keys])
         cells: dict[CellKey, Aggregate] = {}
-        for row in rows:
+        for partition, row in zip(partitions, rows, strict=True):
             for key, packed in zip(keys, row, strict=True):
                 if packed is not None:
-                    cells.setdefault(key, Aggregate()).merge(decode_cell(packed))
+                    cells.setdefault(key, Aggregate()).merge(self._cell(partition, packed))
         return cells
+
+    def _cell(self, partition: Partition, packed: bytes) -> Aggregate:
+        """Read a cell; a damaged one holds the ticks that need it."""
+        try:
+            return decode_cell(packed)
+        except StateDamaged as damage:
+            self._observer.state_damaged(partition, str(damage))
+            raise
 
     async def _emit(self, live: Live, decisions: list[Decision], command_id: str | None = None) -> None:
         after = live.evaluator.progress.tick
         for decision in decisions:
-            if self.book.get(decision.decision_id) is None:
-                live.unsent.append(LedgerEntry(decision, after, command_id=command_id))
-            elif command_id is not None:
+            if self.book.get(decision.decision_id) is None or command_id is not None:
                 live.unsent.append(LedgerEntry(decision, after, command_id=command_id))
         await self._send(live)
 
@@ -313,8 +325,10 @@ class Control:
             changed = Decision(Type.BUDGET_CHANGED, event_id, release, now_ms, data)
             await self._emit(live, [changed, *evaluator.change_budget(budget, now_ms)])
 
-    async def _apply_commands(self, live: Live) -> None:
+    async def _apply_commands(self, live: Live, up_to_ms: int | None = None) -> None:
         for command in self.commands.waiting(live.evaluator.budget.release, self.book):
+            if up_to_ms is not None and command.at_ms > up_to_ms:
+                continue
             if command.kind == "arm" and live.evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
                 await self._rearm(live, command)
                 return
@@ -327,26 +341,34 @@ class Control:
         view = await self._look()
         if budget is not None:
             entry = await self._arm(budget, view, number=live.evaluator.arming.number + 1)
-            self.book.note(LedgerEntry(entry.decision, entry.after_tick, True, command.command_id))
-            await self._ledger.append(LedgerEntry(entry.decision, entry.after_tick, True, command.command_id))
+            answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
+            await self._ledger.append(answered)
+            self.book.note(answered)
         self.live.pop(release, None)
+
+    async def leave(self) -> None:
+        """Give the leases back, so that somebody else goes on at once."""
+        for release in list(self.live):
+            self.live.pop(release, None)
+            await self._tenure.give_back(release)
 
     def hear(self, incident: Incident) -> None:
         """Take an incident from the internal topic; `decide_now` judges it."""
-        self._incidents.setdefault(incident.release, deque(maxlen=1_000)).append(incident)
+        self._hearing.note(incident)
 
     async def decide_now(self) -> None:
         """Judge the incidents heard so far, without waiting for a tick."""
-        async with self._lock:
-            for release in list(self._incidents):
-                live = self.live.get(release)
-                if live is not None:
-                    await self._apply_incidents(live)
+        for release in self._hearing.releases():
+            live = self.live.get(release)
+            if live is not None:
+                async with live.lock:
+                    if self.live.get(release) is live:
+                        await self._apply_incidents(live)
 
     async def _apply_incidents(self, live: Live) -> None:
-        heard = self._incidents.pop(live.evaluator.budget.release, None)
-        for incident in heard or ():
-            await self._emit(live, live.evaluator.incident(incident))
+        if not live.recalled:
+            for incident in self._hearing.due(live.evaluator.budget.release, live.next_tick):
+                await self._emit(live, live.evaluator.incident(incident))
 
     def note(self, entry: LedgerEntry) -> None:
         """Take in a ledger entry, whoever wrote it; a delivery starts the commander's clock."""
@@ -357,18 +379,12 @@ class Control:
             recall(live.evaluator, entry, self._decode_budget)
 
 
-def _number(entry: LedgerEntry) -> int:
-    number = entry.decision.data["arming"]
-    assert isinstance(number, int), "an arming without its number is our own mistake"
-    return number
-
-
 def _arming(entry: LedgerEntry) -> Arming:
     data = entry.decision.data
     from_ms = data.get("armed_from_ms", 0)
     return Arming(
         release=entry.decision.release,
-        number=_number(entry),
+        number=arming_number(entry),
         budget_digest=str(data["budget_digest"]),
         at_ms=from_ms if isinstance(from_ms, int) else 0,
         armed_late=data.get("armed_late") is True,

@@ -11,24 +11,25 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Budget, Objective, OnNoData, Tier, TierAction
+from monitor.core.budget import Budget, Objective, Tier, TierAction
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import Action, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.partition import CellKey, Incident
 from monitor.core.record import Arming, Finding, failure_classes, finding_data, release_data
-from monitor.core.trigger import Phase
-from monitor.core.watch import Change, Watch
-from monitor.core.window import minute_of, tick_ms
-from monitor.core.wording import breach_words
-from monitor.engine.assess import assessment
-from monitor.engine.commander import Commander, debt
 from monitor.core.rules import rules_for
 from monitor.core.safety import SafetyWatch
-
-NO_DATA_HOLDS = 2  # no candidate traffic for this many durations is said
-_EMPTY = Aggregate()
+from monitor.core.trigger import Phase
+from monitor.core.watch import Change, Watch
+from monitor.core.window import tick_ms
+from monitor.core.wording import finding_words
+from monitor.engine.alarm import hear, judge_incidents, watches_of
+from monitor.engine.assess import assessment
+from monitor.engine.commander import Commander, debt
+from monitor.engine.reading import cell_of, needed_cells, with_labels
+from monitor.engine.request import rollback_requested, taken_back
+from monitor.engine.silence import commander_silent, no_traffic
 
 
 class Stage(Enum):
@@ -42,7 +43,11 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class Progress:
-    """Where an evaluation stands, for people and for recovery."""
+    """Where an evaluation stands, for people and for recovery.
+
+    Attributes:
+        requested: When which cohort was asked to be rolled back; `OVERALL` is the release.
+    """
 
     stage: Stage = Stage.WAITING
     first_minute: int | None = None
@@ -64,21 +69,12 @@ class Evaluator:
         self.progress = Progress()
         self.commander = Commander(budget, arming, delivered_when_opened=delivered_when_opened)
         self.watches: dict[tuple[str, CohortKey], Watch] = {}
-        self.safety = [SafetyWatch(one) for one in budget.objectives if not one.is_guarded]
-        self._no_data_since: int | None = None
+        self.safety = [one for objective in budget.objectives for one in watches_of(objective)]
+        self._owed: set[str] = set()
 
     def needed(self, now: int) -> list[CellKey]:
         """Return the keys of the cells that `tick(now, cells)` reads."""
-        keys: dict[CellKey, None] = {}
-        for release in (self.budget.release, self.budget.baseline):
-            keys[CellKey(now - 1, release, OVERALL)] = None
-            for objective in self.budget.objectives:
-                minute = now - 1 - objective.label_delay_min
-                for view in objective.views():
-                    keys[CellKey(minute, release, view)] = None
-                    if objective.label_delay_min:
-                        keys[CellKey(minute, release, view, later=True)] = None
-        return list(keys)
+        return needed_cells(self.budget, now)
 
     def tick(self, now: int, cells: Mapping[CellKey, Aggregate], late_count: int = 0) -> list[Decision]:
         """Close the minute before `now` and return what follows from it.
@@ -97,9 +93,9 @@ class Evaluator:
         self._append(now, cells)
         if progress.stage is Stage.WATCHING:
             decisions += self._judge(now)
-            decisions += self._judge_safety(tick_ms(now))
-            decisions += self._judge_silence(now)
-            decisions += self._no_data(now)
+            decisions += judge_incidents(self, self.safety, tick_ms(now))
+            decisions += commander_silent(self, now)
+            decisions += no_traffic(self, now)
         first = progress.first_minute
         if first is not None and now - first >= self.budget.window_min:
             decisions += self.finish(now, late_count, complete=True)
@@ -110,13 +106,14 @@ class Evaluator:
         decisions = []
         for override, decision in self.commander.end_overrides(at_ms):
             decisions.append(decision)
-            for watch in self.watches.values():
+            meant: list[Watch | SafetyWatch] = [*self.watches.values(), *self.safety]
+            for watch in meant:
                 if override.objective_id in (None, watch.objective.objective_id):
                     watch.acted = False
         return decisions
 
     def _start(self, now: int, cells: Mapping[CellKey, Aggregate]) -> None:
-        cell = cells.get(CellKey(now - 1, self.budget.release, OVERALL), _EMPTY)
+        cell = cell_of(cells, CellKey(now - 1, self.budget.release, OVERALL))
         if self.progress.first_minute is not None or not cell.requests:
             return
         if self.progress.stage is Stage.WAITING:
@@ -134,35 +131,39 @@ class Evaluator:
                     self.watches[key] = Watch(objective, view, rules[key], first_minute)
 
     def _append(self, now: int, cells: Mapping[CellKey, Aggregate]) -> None:
-        candidate, baseline = self.budget.release, self.budget.baseline
+        arms = (self.budget.release, self.budget.baseline)
         for safety in self.safety:
-            view = safety.objective.where
-            safety.append(
-                now - 1,
-                cells.get(CellKey(now - 1, candidate, view), _EMPTY),
-                cells.get(CellKey(now - 1, baseline, view), _EMPTY),
-            )
+            safety.append(now - 1, *(cell_of(cells, CellKey(now - 1, arm, safety.view)) for arm in arms))
         for watch in self.watches.values():
             minute = now - 1 - watch.objective.label_delay_min
             if minute >= watch.first_minute:
-                watch.append(
-                    minute,
-                    _with_labels(cells, CellKey(minute, candidate, watch.view)),
-                    _with_labels(cells, CellKey(minute, baseline, watch.view)),
-                )
+                watch.append(minute, *(with_labels(cells, CellKey(minute, arm, watch.view)) for arm in arms))
 
     def _judge(self, now: int) -> list[Decision]:
         decisions: list[Decision] = []
         for watch in list(self.watches.values()):
             judged_to = now - watch.objective.label_delay_min
-            if self.progress.stage is not Stage.WATCHING or judged_to <= watch.first_minute:
+            if not self.is_watching(watch.view) or judged_to <= watch.first_minute:
                 continue
             change = watch.judge(judged_to)
             decisions += self._announce(watch, change, judged_to, tick_ms(now))
-            if watch.is_due(change):
+            if watch.fires(change):
                 decisions += self._act(watch, change, judged_to, tick_ms(now))
             decisions += self._page_spent(watch, judged_to, tick_ms(now))
         return decisions
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing is decided any more: the release is locked, or no longer watched."""
+        return self.progress.stage in (Stage.LOCKED, Stage.ENDED)
+
+    def is_watching(self, view: CohortKey) -> bool:
+        """Tell whether a slice is still judged: nothing is, once it was asked to be rolled back."""
+        return self.progress.stage is Stage.WATCHING and not self.is_requested(view)
+
+    def is_requested(self, view: CohortKey) -> bool:
+        """Tell whether a slice, or one that holds it, was asked to be rolled back."""
+        return any(set(cohort) <= set(view) for cohort in self.progress.requested)
 
     def _announce(self, watch: Watch, change: Change, judged_to: int, at_ms: int) -> list[Decision]:
         if change.started:
@@ -171,17 +172,28 @@ class Evaluator:
         if change.cleared:
             finding = watch.finding(judged_to, self.budget.exemplars, None)
             episode_ms = change.before.episode_ms
-            cleared = self._breach(
-                Type.BREACH_CLEARED, watch, finding, Reason.RECOVERED, at_ms, episode_ms
-            )
-            objective_id = watch.objective.objective_id
-            text = f"{objective_id} is back within its limit"
-            return [
-                cleared,
-                *self.commander.resolve(objective_id, watch.view, at_ms, Reason.RECOVERED, text),
-                *self.commander.end_continued(objective_id, at_ms),
-            ]
+            cleared = self._breach(Type.BREACH_CLEARED, watch, finding, Reason.RECOVERED, at_ms, episode_ms)
+            return [cleared, *self._recovered(watch, at_ms)]
         return []
+
+    def _recovered(self, watch: Watch, at_ms: int) -> list[Decision]:
+        """Close what was asked about a breach that cleared; `continue` lasts until the last slice is clear."""
+        objective_id = watch.objective.objective_id
+        text = f"{objective_id} is back within its limit"
+        resolved = self.commander.resolve(
+            objective_id, watch.view, at_ms, Reason.RECOVERED, text, about=Reason.BREACH
+        )
+        if self.is_breached(objective_id):
+            return resolved
+        return [*resolved, *self.commander.end_continued(objective_id, at_ms)]
+
+    def is_breached(self, objective_id: str) -> bool:
+        """Tell whether an objective is beyond its limit on any slice that is still judged."""
+        return any(
+            one.trigger.phase is not Phase.INACTIVE
+            for one in self.watches.values()
+            if one.objective.objective_id == objective_id and not self.is_requested(one.view)
+        ) or any(one.acted for one in self.safety if one.objective.objective_id == objective_id)
 
     def _breach(
         self,
@@ -194,139 +206,115 @@ class Evaluator:
     ) -> Decision:
         start_ms = watch.trigger.episode_ms if episode_ms is None else episode_ms
         event_id = decision_id(
-            type_.value, self.budget.release, self.arming.number,
-            finding.objective.objective_id, dict(finding.view), start_ms,
+            type_.value,
+            self.budget.release,
+            self.arming.number,
+            finding.objective.objective_id,
+            dict(finding.view),
+            start_ms,
         )
         data = finding_data(
-            self.budget, self.arming, finding,
-            action=Action.WATCH, reason=reason, at_ms=at_ms, summary=_words(finding),
+            self.budget,
+            self.arming,
+            finding,
+            action=Action.WATCH,
+            reason=reason,
+            at_ms=at_ms,
+            summary=finding_words(finding),
         )
         return Decision(type_, event_id, self.budget.release, at_ms, data)
 
     def _act(self, watch: Watch, change: Change, judged_to: int, at_ms: int) -> list[Decision]:
+        if watch.acted and not self.commander.is_overridden:
+            return []
         finding = watch.finding(judged_to, self.budget.exemplars, change.judgement)
-        reason = Reason.CUMULATIVE if watch.is_cumulative else Reason.BREACH
-        objective, episode_ms = watch.objective, watch.trigger.episode_ms
-        rolls_back = objective.tier is Tier.A and self.budget.tier_a is TierAction.AUTO_ROLLBACK
+        objective = watch.objective
         if self.commander.held_by(objective, finding.seen.delta) is not None:
+            watch.acted = False  # what the commander has answered is asked again when the answer ends
+            watch.spent_paged = True  # and its minutes are part of the answer
+            return []
+        if watch.acted:
             return []
         watch.acted = watch.fired = True
-        return self._execute(finding, reason, episode_ms, at_ms, rolls_back=rolls_back)
+        watch.spent_paged = True  # whoever hears of the breach knows of its minutes
+        reason = Reason.CUMULATIVE if watch.is_cumulative else Reason.BREACH
+        return self.execute(
+            finding, reason, watch.trigger.episode_ms, at_ms, rolls_back=self.is_automatic(objective)
+        )
 
-    def _execute(
-        self, finding: Finding, reason: Reason, episode_ms: int, at_ms: int, *, rolls_back: bool, text: str = ""
+    def is_automatic(self, objective: Objective) -> bool:
+        """Tell whether a breach of it rolls back without asking."""
+        return objective.tier is Tier.A and self.budget.tier_a is TierAction.AUTO_ROLLBACK
+
+    def execute(
+        self,
+        finding: Finding,
+        reason: Reason,
+        episode_ms: int,
+        at_ms: int,
+        *,
+        rolls_back: bool,
+        text: str = "",
     ) -> list[Decision]:
-        """Page or roll back for a finding, and open its eval debt."""
-        text = text or _words(finding)
-        owed = debt(
-            self.budget, self.arming, finding, failure_classes(finding.exemplars), episode_ms, at_ms
-        )
+        """Page or roll back for a finding, and open its eval debt, once per episode."""
+        text = text or finding_words(finding)
+        classes = failure_classes(finding.exemplars)
+        owed = debt(self.budget, self.arming, finding, classes, episode_ms, at_ms)
+        debts = [] if owed.decision_id in self._owed else [owed]
+        self._owed.add(owed.decision_id)
         if rolls_back:
-            return [owed, *self.request(finding, reason, at_ms, text)]
-        return [*self.commander.open_page(finding, reason, episode_ms, at_ms, text), owed]
+            return [*debts, *self.request(finding, reason, at_ms, text)]
+        return [*self.commander.open_page(finding, reason, episode_ms, at_ms, text), *debts]
 
-    def request(self, finding: Finding, reason: Reason, at_ms: int, text: str) -> list[Decision]:
-        """Ask for the rollback, once per arming, lock the release and resolve what is open."""
-        if self.progress.requested or self.progress.stage is Stage.ENDED:
+    def request(
+        self, finding: Finding, reason: Reason, at_ms: int, text: str, *, whole: bool = False
+    ) -> list[Decision]:
+        """Ask for the rollback, once, and resolve what is open about it.
+
+        A cohort of `scope: cohort` goes back alone, and the rest of the release stays watched; all else locks it.
+
+        Args:
+            whole: The release goes back, whatever the objective's scope.
+        """
+        cohort = OVERALL if whole else taken_back(finding)
+        if self.is_over or self.is_requested(cohort):
             return []
-        self.progress.requested[OVERALL] = at_ms
-        self.progress.stage = Stage.LOCKED
-        data = finding_data(
-            self.budget, self.arming, finding,
-            action=Action.ROLLBACK, reason=reason, at_ms=at_ms, summary=f"roll back: {text}",
-        )
-        flag = self.budget.flag
-        switch = {
-            "flag": None if flag is None else {"actuator": flag.actuator, "key": flag.key, "scope": flag.scope},
-            "baseline_variation": None if flag is None else flag.baseline_variation,
-            "candidate_variation": None if flag is None else flag.candidate_variation,
-        }
-        event_id = decision_id(Type.ROLLBACK_REQUESTED.value, self.budget.release, self.arming.number)
-        requested = Decision(
-            Type.ROLLBACK_REQUESTED, event_id, self.budget.release, at_ms, {**data, **switch}
-        )
-        words = f"{self.budget.release} is rolled back"
-        return [requested, *self.commander.resolve_all(at_ms, Reason.ROLLED_BACK, words)]
+        requested = rollback_requested(self.budget, self.arming, finding, cohort, reason, at_ms, text)
+        self.lock(at_ms, cohort)
+        release = self.budget.release
+        if cohort:
+            words = f"{', '.join(f'{name}={value}' for name, value in cohort)} of {release} is rolled back"
+            return [requested, *self.commander.resolve_slice(cohort, at_ms, Reason.ROLLED_BACK, words)]
+        return [requested, *self.commander.close(at_ms, Reason.ROLLED_BACK, f"{release} is rolled back")]
 
     def _page_spent(self, watch: Watch, judged_to: int, at_ms: int) -> list[Decision]:
         """Page, once, when bad minutes add up to more than the budget without a sustained breach."""
         if watch.is_cumulative or watch.acted or watch.spent_paged or not watch.is_overspent:
             return []
+        if self.commander.held_by(watch.objective, None) is not None:
+            return []
         watch.spent_paged = True
         finding = watch.finding(judged_to, self.budget.exemplars, None)
-        text = f"{watch.objective.objective_id} was broken for {watch.spend.minutes} min in all, never at a stretch"
-        return self._execute(finding, Reason.CUMULATIVE, at_ms, at_ms, rolls_back=False, text=text)
+        text = (
+            f"{watch.objective.objective_id} was broken for {watch.spend.minutes} min in all, "
+            f"and no stretch of {watch.objective.hold_min} min shows it alone"
+        )
+        return self.execute(finding, Reason.CUMULATIVE, at_ms, at_ms, rolls_back=False, text=text)
 
     def incident(self, incident: Incident) -> list[Decision]:
-        """Take in an incident before its minute is closed, and decide at once."""
-        if self.progress.stage not in (Stage.WAITING, Stage.WATCHING):
-            return []
-        if incident.release != self.budget.release or minute_of(incident.at_ms) < minute_of(self.arming.at_ms):
-            return []
-        for safety in self.safety:
-            safety.hear(incident)
-        return self._judge_safety(incident.at_ms, only_immediate=True)
+        """Take in an incident before its minute is closed, and decide at once where the budget says so."""
+        return hear(self, incident)
 
-    def _judge_safety(self, at_ms: int, *, only_immediate: bool = False) -> list[Decision]:
-        decisions: list[Decision] = []
-        for safety in self.safety:
-            if self.progress.stage in (Stage.LOCKED, Stage.ENDED):
-                break
-            if only_immediate and not safety.objective.immediate:
-                continue
-            held = self.commander.held_by(safety.objective, None) is not None
-            verdict = safety.judge(self.budget, at_ms, held=held)
-            if verdict is not None:
-                rolls_back = verdict.rolls_back and self.budget.tier_a is TierAction.AUTO_ROLLBACK
-                decisions += self._execute(
-                    verdict.finding, Reason.IMMEDIATE, verdict.episode_ms, at_ms,
-                    rolls_back=rolls_back, text=verdict.text,
-                )
-        return decisions
-
-    def _judge_silence(self, now: int) -> list[Decision]:
-        if self.progress.stage is not Stage.WATCHING:
-            return []
-        at_ms = tick_ms(now)
-        waits = {key for key, watch in self.watches.items() if watch.is_unknown}
-        decisions, silences = self.commander.expire_due(at_ms, waits)
-        for silence in silences:
-            watch = self.watches.get((silence.page.objective_id, silence.page.cohort))
-            if watch is None or not silence.rolls_back:
-                continue
-            judged_to = now - watch.objective.label_delay_min
-            finding = watch.finding(judged_to, self.budget.exemplars, watch.judgement)
-            if self.commander.held_by(watch.objective, finding.seen.delta) is None:
-                decisions += self.request(finding, Reason.COMMANDER_SILENT, at_ms, _words(finding))
-        return decisions
-
-    def _no_data(self, now: int) -> list[Decision]:
-        """Say it when everything was read and no candidate traffic came for twice an objective's duration."""
-        decisions: list[Decision] = []
-        at_ms = tick_ms(now)
-        for watch in self.watches.values():
-            limit = NO_DATA_HOLDS * max(watch.objective.hold_min, 5)
-            if watch.empty_minutes == 0:
-                decisions += self._data_is_back(watch, at_ms)
-            if self.progress.stage is not Stage.WATCHING or watch.empty_minutes != limit:
-                continue
-            policy = watch.objective.on_no_data
-            if policy is OnNoData.HOLD:
-                continue
-            finding = watch.finding(now, self.budget.exemplars, None)
-            text = f"no candidate traffic for {limit} min: {watch.objective.objective_id} cannot be judged"
-            if policy is OnNoData.ROLLBACK:
-                decisions += self.request(finding, Reason.NO_DATA, at_ms, text)
-            elif not any(page.is_open and page.reason is Reason.NO_DATA for page in self.commander.pages.values()):
-                decisions += self.commander.open_page(finding, Reason.NO_DATA, at_ms, at_ms, text)
-        return decisions
-
-    def _data_is_back(self, watch: Watch, at_ms: int) -> list[Decision]:
-        key = (watch.objective.objective_id, watch.view, Reason.NO_DATA)
-        page = self.commander.pages.get(key)
-        if page is None or not page.is_open:
-            return []
-        return self.commander.resolve(*key[:2], at_ms, Reason.RECOVERED, "candidate traffic is back")
+    def finding(self, objective_id: str, view: CohortKey, now: int) -> Finding | None:
+        """Return what an objective shows on a slice at a tick; None where it is not judged."""
+        size = self.budget.exemplars
+        watch = self.watches.get((objective_id, view))
+        if watch is not None:
+            return watch.finding(now - watch.objective.label_delay_min, size, watch.judgement)
+        safety = (
+            one for one in self.safety if one.objective.objective_id == objective_id and one.view == view
+        )
+        return next((one.finding(size, tick_ms(now)) for one in safety), None)
 
     def finish(self, now: int, late_count: int, *, complete: bool) -> list[Decision]:
         """End the watch, at its window's end or where the input ends, and say what each objective came to."""
@@ -335,7 +323,7 @@ class Evaluator:
         at_ms = tick_ms(now)
         assessed = assessment(self, now, late_count, complete=complete)
         reason = Reason.WINDOW_ENDED if complete else Reason.INPUT_ENDED
-        closed = self.commander.resolve_all(at_ms, reason, "the watch has ended") if complete else []
+        closed = self.commander.close(at_ms, reason, "the watch has ended") if complete else []
         self.progress.stage = Stage.ENDED
         return [*closed, assessed]
 
@@ -354,63 +342,48 @@ class Evaluator:
         }
         event_id = decision_id(Type.ARMING_ENDED.value, self.budget.release, self.arming.number)
         ended = Decision(Type.ARMING_ENDED, event_id, self.budget.release, at_ms, data)
-        return [ended, *self.commander.resolve_all(at_ms, Reason.DISARMED, "the release was disarmed")]
+        return [ended, *self.commander.close(at_ms, Reason.DISARMED, "the release was disarmed")]
 
     def change_budget(self, budget: Budget, at_ms: int) -> list[Decision]:
-        """Apply a changed budget from the next tick: what is unchanged keeps its state."""
+        """Apply a changed budget from the next tick: what is unchanged keeps its state.
+
+        Against another baseline nothing is unchanged.
+        """
+        same = budget.baseline == self.budget.baseline
         before = {one.objective_id: one for one in self.budget.objectives}
-        after = {one.objective_id: one for one in budget.objectives}
+        kept = {one.objective_id for one in budget.objectives if same and before.get(one.objective_id) == one}
         decisions: list[Decision] = []
-        for (objective_id, view), watch in list(self.watches.items()):
-            if after.get(objective_id) != watch.objective:
-                del self.watches[objective_id, view]
-                decisions += self.commander.resolve(
-                    objective_id, view, at_ms, Reason.BUDGET_CHANGED, "the budget changed"
-                )
+        for objective_id, objective in before.items():
+            if objective_id not in kept:
+                decisions += self._drop(objective, at_ms)
         self.budget = budget
         self.commander.rearm(budget)
-        kept = {one.objective.objective_id: one for one in self.safety}
-        self.safety = [
-            kept[one.objective_id] if before.get(one.objective_id) == one else SafetyWatch(one)
-            for one in budget.objectives
-            if not one.is_guarded
-        ]
+        fresh = tuple(one for one in budget.objectives if one.objective_id not in kept)
+        self.safety += [one for objective in fresh for one in watches_of(objective, at_ms)]
         if self.progress.stage is Stage.WATCHING and self.progress.tick is not None:
-            changed = tuple(one for one in budget.objectives if before.get(one.objective_id) != one)
-            self._watch(changed, self.progress.tick)
+            self._watch(fresh, self.progress.tick)
         return decisions
 
-    def lock(self, at_ms: int) -> None:
-        """Take note of a rollback that the ledger knows of."""
+    def _drop(self, objective: Objective, at_ms: int) -> list[Decision]:
+        """Forget an objective's state and resolve its pages."""
+        objective_id = objective.objective_id
+        decisions: list[Decision] = []
+        for view in objective.views():
+            self.watches.pop((objective_id, view), None)
+            decisions += self.commander.resolve(
+                objective_id, view, at_ms, Reason.BUDGET_CHANGED, "the budget changed"
+            )
+        self.safety = [one for one in self.safety if one.objective.objective_id != objective_id]
+        return decisions
+
+    def lock(self, at_ms: int, cohort: CohortKey = OVERALL) -> None:
+        """Take note of a rollback that was asked for; only one of the whole release locks it."""
         if self.progress.stage is not Stage.ENDED:
-            self.progress.requested.setdefault(OVERALL, at_ms)
-            self.progress.stage = Stage.LOCKED
+            self.progress.requested.setdefault(cohort, at_ms)
+            if not cohort:
+                self.progress.stage = Stage.LOCKED
 
     @property
     def is_firing(self) -> bool:
         """Tell whether any objective is in breach now."""
         return any(watch.trigger.phase is Phase.FIRING for watch in self.watches.values())
-
-
-def _with_labels(cells: Mapping[CellKey, Aggregate], key: CellKey) -> Aggregate:
-    cell = cells.get(key, _EMPTY)
-    later = cells.get(key._replace(later=True))
-    if later is None:
-        return cell
-    whole = Aggregate()
-    whole.merge(cell)
-    whole.merge(later)
-    return whole
-
-
-def _words(finding: Finding) -> str:
-    seen = finding.seen
-    return breach_words(
-        finding.objective,
-        finding.view,
-        baseline=seen.baseline,
-        candidate=seen.candidate,
-        delta=seen.delta,
-        bounds=(seen.lower, seen.upper),
-        span_min=finding.held_min,
-    )

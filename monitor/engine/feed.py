@@ -2,13 +2,14 @@
 
 Claim, restore, re-read, fold, flush: one task drives them all, so nothing of a partition happens twice at
 once. While the store is away, reading pauses and the unanswered write is sent again under the same name.
+Records that were taken from the client and not folded, whatever stopped it, are read again: never stepped over.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from monitor.core.plan import Plan
 from monitor.engine.codec import StateDamaged
@@ -16,7 +17,6 @@ from monitor.engine.errors import LogUnreachable, OffsetOutOfRange, PartitionLos
 from monitor.engine.ingest import Flush, PartitionIngest
 from monitor.engine.observer import Observer
 from monitor.engine.ports import (
-    MAX_FLUSH_FIELDS,
     BrokerClock,
     Claim,
     Clock,
@@ -80,8 +80,10 @@ class Feed:
         self._pending: dict[Partition, Flush] = {}
         self._planned: Plan | None = None
         self._flushed_ms = 0
-        self._is_waiting = False
+        self._is_astray = False  # taken from the client and not folded: reading has to go back
+        self._damaged: set[Partition] = set()
         self._fenced_until_ms: dict[Partition, int] = {}
+        self._generation = -1
 
     @property
     def ingests(self) -> Mapping[Partition, PartitionIngest]:
@@ -92,44 +94,67 @@ class Feed:
         """Read once, fold, and flush if it is time; return how many records were folded."""
         await self._settle_ownership()
         self._replan()
-        if self._pending and not await self._store_is_back():
+        if not await self._is_on_course():
             return 0
-        batches = await self._source.getmany(timeout_ms=100, max_records=MAX_RECORDS)
+        batches = await self._next_records()
         taken = 0
+        self._is_astray = True
         for partition, records in batches.items():
             ingest = self._ingests.get(partition)
             if ingest is not None:
-                with self._observer.batch(partition, len(records)):
-                    taken += await self._take(ingest, records)
+                taken += await self._take(ingest, records)
+        self._is_astray = False
         await self._note_ends()
         if self._clock.now_ms() - self._flushed_ms >= self._options.flush_interval_ms:
             await self.flush_all()
         return taken
 
+    async def _next_records(self) -> Mapping[Partition, Sequence[SourceRecord]]:
+        try:
+            return await self._source.getmany(timeout_ms=100, max_records=MAX_RECORDS)
+        except OffsetOutOfRange as damage:
+            self._distrust(Partition(damage.topic, damage.number), str(damage))
+            return {}
+
     async def _settle_ownership(self) -> None:
         owned = self._source.owned
-        for partition in [one for one in self._ingests if one not in owned]:
-            del self._ingests[partition]
-            self._pending.pop(partition, None)
+        if self._source.generation != self._generation:
+            # Between two steps a partition may have gone and come back, and somebody may have written it meanwhile.
+            self._generation = self._source.generation
+            self._ingests.clear()
+            self._pending.clear()
         now_ms = self._clock.now_ms()
         for partition in sorted(owned - self._ingests.keys()):
-            # Whoever was fenced has probably lost the partition and not heard of it yet.
-            if self._fenced_until_ms.get(partition, 0) <= now_ms:
+            # Whoever was fenced has probably lost the partition and not heard of it yet; a claim takes time, and
+            # claiming what went to somebody else meanwhile would fence its owner.
+            is_ours = partition in self._source.owned
+            if is_ours and self._fenced_until_ms.get(partition, 0) <= now_ms:
                 await self._claim(partition)
 
     async def _claim(self, partition: Partition) -> None:
+        """Take a partition over; what does not add up is rebuilt by the next step."""
         try:
-            ingest = await self._restored(partition)
+            rebuild = partition in self._damaged
+            ingest = await (self._rebuilt(partition) if rebuild else self._restored(partition))
             await self._source.seek_and_resume(partition, ingest.read_from)
         except PartitionLost as lost:
+            self._damaged.discard(partition)
             self._observer.partition_lost(partition, str(lost))
             return
         except (StateDamaged, OffsetOutOfRange) as damage:
-            self._observer.state_damaged(partition, str(damage))
-            ingest = await self._rebuilt(partition)
-            await self._source.seek_and_resume(partition, ingest.read_from)
+            self._distrust(partition, str(damage))
+            return
+        self._damaged.discard(partition)
         self._ingests[partition] = ingest
         self._observer.partition_claimed(partition, ingest.offset)
+
+    def _distrust(self, partition: Partition, why: str) -> None:
+        """Give a partition's state up; the next step begins it anew from the log."""
+        self._observer.state_damaged(partition, why)
+        self._ingests.pop(partition, None)
+        self._pending.pop(partition, None)
+        self._source.pause(partition)
+        self._damaged.add(partition)
 
     async def _restored(self, partition: Partition) -> PartitionIngest:
         """Take the partition over where its state says it stands."""
@@ -142,10 +167,8 @@ class Feed:
     async def _rebuilt(self, partition: Partition) -> PartitionIngest:
         """Start the partition anew from the log: its state did not add up."""
         claim = await self._store.claim(partition, self._options.owner)
-        names = list(claim.fields)
-        for at in range(0, len(names), MAX_FLUSH_FIELDS):
-            await self._store.drop(claim, names[at : at + MAX_FLUSH_FIELDS])
-        return await self._ingest(replace(claim, fields={}))
+        await self._store.reset(claim)
+        return await self._ingest(Claim(partition, claim.token, {}))
 
     async def _ingest(self, claim: Claim) -> PartitionIngest:
         share = max(1, self._options.partitions_expected)
@@ -169,7 +192,11 @@ class Feed:
         """Fold records in slices; flush where the next write would grow too large."""
         done = 0
         while done < len(records):
-            taken = ingest.take(records[done : done + SLICE_RECORDS])
+            try:
+                taken = ingest.take(records[done : done + SLICE_RECORDS])
+            except StateDamaged as damage:
+                self._distrust(ingest.partition, str(damage))
+                break
             done += taken
             await self._hand_over(ingest)
             if ingest.is_full:
@@ -181,13 +208,14 @@ class Feed:
         return done
 
     async def _hand_over(self, ingest: PartitionIngest) -> None:
-        """Give incidents and dead letters on before the state that counts them is stored."""
-        for incident in ingest.take_incidents():
-            await self._outputs.publish_incident(incident)
-        letters = ingest.take_letters()
+        """Give incidents and dead letters on before the state that counts them is stored: twice rather than never."""
+        incidents, letters = ingest.incidents, ingest.letters
+        if incidents:
+            await asyncio.gather(*(self._outputs.publish_incident(one) for one in incidents))
         if letters:
             await asyncio.gather(*(self._outputs.publish_dead_letter(one) for one in letters))
             self._observer.rejected(letters)
+        ingest.handed_over(len(incidents), len(letters))
 
     async def _note_ends(self) -> None:
         """A partition read to an end asked for after the broker told its time is complete up to that time."""
@@ -203,7 +231,16 @@ class Feed:
             return
         for partition, end in ends.items():
             ingest = self._ingests.get(partition)
-            if ingest is not None and ingest.is_warm and ingest.position >= end:
+            if ingest is None:
+                continue
+            # Behind the last record may be what is no record: the markers of a producer's transactions.
+            reached = max(ingest.position, await self._source.position(partition) or 0)
+            try:
+                ingest.reached(reached)
+            except StateDamaged as damage:
+                self._distrust(partition, str(damage))
+                continue
+            if ingest.is_warm and reached >= end:
                 ingest.complete(self._event_time(broker_ms))
 
     async def flush_all(self) -> None:
@@ -211,6 +248,7 @@ class Feed:
         self._flushed_ms = self._clock.now_ms()
         for ingest in list(self._ingests.values()):
             if ingest.has_news and ingest.is_warm and ingest.partition not in self._pending:
+                await self._hand_over(ingest)
                 await self._flush(ingest)
         await self._source.commit({one.partition: one.stored_offset for one in self._ingests.values()})
 
@@ -218,25 +256,36 @@ class Feed:
         self._pending[ingest.partition] = ingest.flush()
         await self._send(ingest)
 
-    async def _store_is_back(self) -> bool:
-        """Send what was not answered again; meanwhile stay in the group without taking records."""
-        if not self._is_waiting:
-            self._is_waiting = True
-            for partition in self._ingests:
-                self._source.pause(partition)
+    async def _is_on_course(self) -> bool:
+        """After an outage, send what was not answered again and read on where folding stopped.
+
+        Meanwhile nothing is taken from the client, but it is polled: that keeps us in the group.
+        """
+        self._is_astray = self._is_astray or bool(self._pending)
+        if not self._is_astray:
+            return True
+        for partition in self._ingests:
+            self._source.pause(partition)
         for partition in list(self._pending):
             await self._send(self._ingests[partition])
         if self._pending:
             await self._source.getmany(timeout_ms=200, max_records=1)
             return False
-        self._is_waiting = False
-        for partition, ingest in list(self._ingests.items()):
-            try:
-                await self._source.seek_and_resume(partition, ingest.position)
-            except PartitionLost as lost:
-                self._observer.partition_lost(partition, str(lost))
-                del self._ingests[partition]
+        for ingest in list(self._ingests.values()):
+            await self._hand_over(ingest)
+            await self._read_on(ingest)
+        self._is_astray = False
         return True
+
+    async def _read_on(self, ingest: PartitionIngest) -> None:
+        partition = ingest.partition
+        try:
+            await self._source.seek_and_resume(partition, ingest.position)
+        except PartitionLost as lost:
+            self._observer.partition_lost(partition, str(lost))
+            del self._ingests[partition]
+        except OffsetOutOfRange as damage:
+            self._distrust(partition, str(damage))
 
     async def _send(self, ingest: PartitionIngest) -> None:
         flush = self._pending[ingest.partition]

@@ -7,7 +7,7 @@ cells back, re-read the last two minutes for the ids seen, and go on at the stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
@@ -27,7 +27,7 @@ from monitor.engine.codec import (
     encode_cell,
     encode_meta,
 )
-from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS, Claim, DeadLetter, Partition, SourceRecord
+from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS, Claim, DeadLetter, SourceRecord
 from monitor.engine.replay import Decode
 
 META_VERSION: Final = 1
@@ -82,6 +82,10 @@ class PartitionIngest:
         self.is_warm = True
         self._letters: list[DeadLetter] = []
         packed = claim.fields.get(META_FIELD)
+        if packed is None and claim.fields:
+            raise StateDamaged(
+                f"{self.partition}: there is state without its meta data; rebuild it from the log"
+            )
         if packed is None:
             self.base = self.offset = self.read_from = start_offset
             self._marks = [(start_offset, None)]
@@ -110,7 +114,7 @@ class PartitionIngest:
     def _restore(self, meta: Meta) -> None:
         fields = self.claim.fields
         self.base = meta.base
-        self.stored_offset = self.offset = int(fields[OFFSET_FIELD])
+        self.stored_offset = self.offset = self._stored_offset(fields.get(OFFSET_FIELD))
         if meta.totals.records + meta.gaps != self.offset - meta.base:
             raise StateDamaged(
                 f"{self.partition}: the totals speak of {meta.totals.records} records and {meta.gaps} gaps, "
@@ -131,6 +135,13 @@ class PartitionIngest:
         if self.is_warm:
             fold.clock_ms = meta.clock_ms
         self._restore_cells(meta)
+
+    def _stored_offset(self, packed: bytes | None) -> int:
+        if packed is None or not packed.isdigit():
+            raise StateDamaged(
+                f"{self.partition}: its offset is {packed!r}, no number; rebuild it from the log"
+            )
+        return int(packed)
 
     def _restore_cells(self, meta: Meta) -> None:
         horizon_ms = meta.horizon_ms
@@ -196,9 +207,7 @@ class PartitionIngest:
 
     def _letter(self, record: SourceRecord, reason: str, at_ms: int) -> DeadLetter:
         value = record.value or b""
-        return DeadLetter(
-            self.partition, record.offset, reason, len(value), sha256(value).hexdigest(), at_ms
-        )
+        return DeadLetter(self.partition, record.offset, reason, len(value), sha256(value).hexdigest(), at_ms)
 
     @property
     def is_full(self) -> bool:
@@ -210,14 +219,31 @@ class PartitionIngest:
         weight = _META_BYTES + changed * _CELL_BYTES + sketches * _SKETCH_BYTES
         return weight > MAX_FLUSH_BYTES or changed > MAX_FLUSH_FIELDS - 256 or len(self._letters) >= 1_000
 
-    def take_letters(self) -> list[DeadLetter]:
-        """Return the dead letters since the last call. Publish them before the flush: twice is harmless, never is not."""
-        letters, self._letters = self._letters, []
-        return letters
+    @property
+    def letters(self) -> Sequence[DeadLetter]:
+        """The dead letters not yet handed over."""
+        return tuple(self._letters)
 
-    def take_incidents(self) -> list[Incident]:
-        """Return the incidents since the last call."""
-        return self.fold.take_incidents()
+    @property
+    def incidents(self) -> Sequence[Incident]:
+        """The incidents not yet handed over."""
+        return tuple(self.fold.incidents)
+
+    def handed_over(self, incidents: int, letters: int) -> None:
+        """Note that so many of them, the oldest, have been given on."""
+        for _ in range(incidents):
+            self.fold.incidents.popleft()
+        del self._letters[:letters]
+
+    def reached(self, position: int) -> None:
+        """Note that reading has come to this offset, though the last offsets before it held no record.
+
+        Raises:
+            StateDamaged: Warming is over by that, and it does not add up.
+        """
+        self.position = max(self.position, position)
+        if not self.is_warm and position >= self.offset:
+            self._finish_warming()
 
     def complete(self, up_to_ms: int) -> None:
         """Note that the partition was seen to be read to its end, up to this event time."""

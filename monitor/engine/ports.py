@@ -69,6 +69,12 @@ class StateStore(Protocol):
     async def drop(self, claim: Claim, fields: Sequence[str]) -> None:
         """Delete fields that no window needs any more; doing it twice is harmless."""
 
+    async def reset(self, claim: Claim) -> None:
+        """Forget the state that was found at the claim, where it does not add up; a fenced caller forgets nothing.
+
+        It may take several writes, the stored `offset` going first: what is left by a crash has none.
+        """
+
     async def close(self) -> None:
         """Give the connections back."""
 
@@ -289,6 +295,10 @@ class Source(Protocol):
     def owned(self) -> frozenset[Partition]:
         """The partitions the group gave us and has not taken back; ours to claim, paused until resumed."""
 
+    @property
+    def generation(self) -> int:
+        """Grows with every rebalance, also with one that gives back what we had: those come paused again."""
+
     async def start_offset(self, partition: Partition) -> int:
         """Return where a partition begins that has no state yet."""
 
@@ -303,6 +313,9 @@ class Source(Protocol):
 
     def pause(self, partition: Partition) -> None:
         """Hand out no more records of the partition until it is resumed."""
+
+    async def position(self, partition: Partition) -> int | None:
+        """Return the offset of the next record `getmany` can return; None where that is not known just now."""
 
     async def getmany(
         self, *, timeout_ms: int, max_records: int

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from monitor.core.budget import Budget
-from monitor.core.cohort import cohort_key
+from monitor.core.budget import Budget, Scope
+from monitor.core.cohort import OVERALL, cohort_key
 from monitor.core.decision import Reason, Type
 from monitor.core.override import Override
 from monitor.core.page import Page
@@ -36,7 +36,8 @@ def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget
         case Type.OVERRIDE_CREATED:
             _recall_override(evaluator, entry)
         case Type.ROLLBACK_REQUESTED:
-            evaluator.lock(decision.at_ms)
+            is_cohort = data.get("scope") == Scope.COHORT.value
+            evaluator.lock(decision.at_ms, cohort_key(_strings(data["cohort"])) if is_cohort else OVERALL)
         case Type.ARMING_ENDED:
             evaluator.progress.stage = Stage.ENDED
         case Type.BUDGET_CHANGED:
@@ -62,7 +63,7 @@ def _recall_page(evaluator: Evaluator, entry: LedgerEntry) -> None:
         objective_id=key[0],
         cohort=view,
         reason=Reason.IMMEDIATE,
-        episode_ms=entry.decision.at_ms,
+        episode_ms=0,  # an incident's episode is the arming's whole count: no order of arrival changes it
         opened_ms=entry.decision.at_ms,
     )
 

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision
-from monitor.core.event import Observation
+from monitor.core.event import MAX_AT_MS, Observation
 from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, SeenIds
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
@@ -24,6 +24,9 @@ from monitor.engine.evaluate import Evaluator
 
 Decode = Callable[[bytes | None], Observation | str]
 """Turns a record's value into an observation, or into the named reason why it is a dead letter."""
+
+AfterTick = Callable[[Evaluator, int], None]
+"""Told of every evaluator after each of its ticks, before the tick's decisions come out."""
 
 SEEN_IDS_MAX = 1_000_000
 
@@ -46,10 +49,19 @@ class Replay:
     Args:
         decode: The hot path's own decoder.
         partitions: How many partitions the input has; a file has one.
+        after_tick: Who looks at the evaluators while they work; it changes nothing.
     """
 
-    def __init__(self, budgets: Sequence[Budget], decode: Decode, *, partitions: int = 1) -> None:
+    def __init__(
+        self,
+        budgets: Sequence[Budget],
+        decode: Decode,
+        *,
+        partitions: int = 1,
+        after_tick: AfterTick | None = None,
+    ) -> None:
         self._decode = decode
+        self._after_tick = after_tick
         plan = plan_for(budgets)
         seen = SEEN_IDS_MAX // partitions
         self._folds = [PartitionFold(plan, SeenIds(seen)) for _ in range(partitions)]
@@ -102,7 +114,8 @@ class Replay:
             return []
         if self._next is None:
             firsts = [one.first_minute for one in self._folds if one.first_minute is not None]
-            if not firsts:
+            # While the first minute is open, an event that comes out of order may still be of an earlier one.
+            if not firsts or min(firsts) >= open_from:
                 return []
             self._next = min(firsts) + 1
         while self._next <= open_from:
@@ -117,6 +130,8 @@ class Replay:
             cells = {key: cell for key in evaluator.needed(now) if (cell := self._cell(key)) is not None}
             late = sum(one.late_by_release.get(evaluator.budget.release, 0) for one in self._folds)
             self._hold(evaluator.tick(now, cells, late))
+            if self._after_tick is not None:
+                self._after_tick(evaluator, now)
         for fold in self._folds:
             fold.forget_before(now - self._delay_min)
 
@@ -134,6 +149,13 @@ class Replay:
             decision = heappop(self._held)[2]
             self.decisions[decision.type.value] += 1
             yield decision
+
+    def end(self, partition: int) -> list[Decision]:
+        """Note that a partition has no more records: it holds the watermark back no longer."""
+        self._folds[partition].complete_ms = MAX_AT_MS
+        if all(fold.complete_ms is not None for fold in self._folds):
+            return []  # `finish` closes what is left
+        return self._advance(watermark_minute(one.horizon_ms for one in self._folds))
 
     def finish(self) -> list[Decision]:
         """Close the last minutes, assess every release, and return what was still held back."""

@@ -17,6 +17,7 @@ from monitor.core.partition import Incident
 from monitor.core.plan import Plan, plan_for
 from monitor.core.window import tick_ms
 from monitor.engine.book import Command
+from monitor.engine.codec import StateDamaged
 from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
 from monitor.engine.feed import Feed
@@ -95,8 +96,10 @@ class Instance:
         self._readers = readers
         self._observer = observer
         self._clock = clock
-        self._fed_s = self._controlled_s = time.monotonic()
+        self._turned_s = dict.fromkeys(("data", "control"), time.monotonic())
+        self._progressed_s = dict(self._turned_s)
         self._is_started = False
+        self._dropped_before = 0
         self._stopping = asyncio.Event()
 
     async def prepare(self) -> None:
@@ -127,24 +130,19 @@ class Instance:
     async def stop(self) -> None:
         """Flush what memory has ahead of the store, and end the tasks."""
         self._stopping.set()
-        for follower in (
-            self._followers.ledger,
-            self._followers.budgets,
-            self._followers.commands,
-            self._followers.incidents,
-        ):
-            await follower.stop()
+        follow = self._followers
+        topics = (follow.ledger, follow.budgets, follow.commands, follow.incidents)
+        await asyncio.gather(*(follower.stop() for follower in topics))
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether both planes have made a step lately: from progress, not from being up."""
-        oldest = min(self._fed_s, self._controlled_s)
-        return time.monotonic() - oldest < STALE_S
+        """Tell whether both planes go round: in an outage too, which no restart of ours would end."""
+        return time.monotonic() - min(self._turned_s.values()) < STALE_S
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether the control topics are read and the planes run."""
-        return self._is_started and self.is_alive
+        """Tell whether the control topics are read and both planes make progress."""
+        return self._is_started and time.monotonic() - min(self._progressed_s.values()) < STALE_S
 
     async def _guarded(self, name: str, task: Awaitable[None]) -> None:
         await task
@@ -153,47 +151,57 @@ class Instance:
 
     async def _feed_loop(self) -> None:
         while not self._stopping.is_set():
-            try:
-                await self._feed.step()
-                self._fed_s = time.monotonic()
-            except LogUnreachable as error:
-                self._observer.log_away(str(error))
-                await asyncio.sleep(OUTAGE_PAUSE_S)
-            except StoreUnreachable as error:
-                self._observer.store_away(str(error))
-                await asyncio.sleep(OUTAGE_PAUSE_S)
-        await self._feed.flush_all()
+            if await self._round("data", self._feed_step):
+                self._progressed("data")
+        # Unflushed records are read again: leaving in an outage loses time and nothing else.
+        await self._round("data", self._feed.flush_all)
+
+    async def _feed_step(self) -> None:
+        await self._feed.step()
 
     async def _control_loop(self) -> None:
-        dropped_before = 0
         while not self._stopping.is_set():
-            began_s = time.monotonic()
-            try:
-                ticks = await self._control.step()
-                self._controlled_s = time.monotonic()
+            if await self._round("control", self._control_step):
+                self._progressed("control")
                 self._is_started = True
-                watermark = self._control.watermark
-                self._observer.ticked(
-                    ticks,
-                    self._controlled_s - began_s,
-                    None if watermark is None else tick_ms(watermark),
-                    self._clock.now_ms(),
-                    len(self._control.live),
-                )
-                if watermark is not None and watermark - KEPT_MIN > dropped_before:
-                    dropped_before = watermark - KEPT_MIN
-                    await self._feed.drop_old(dropped_before)
-            except LogUnreachable as error:
-                self._observer.log_away(str(error))
-                await asyncio.sleep(OUTAGE_PAUSE_S)
-            except StoreUnreachable as error:
-                self._observer.store_away(str(error))
-                await asyncio.sleep(OUTAGE_PAUSE_S)
             await asyncio.sleep(CONTROL_PAUSE_S)
+        await self._round("control", self._control.leave)
 
-    async def _each(
-        self, follower: Follower, take: Callable[[list[Record]], Awaitable[None]]
-    ) -> None:
+    async def _round(self, plane: str, step: Callable[[], Awaitable[None]]) -> bool:
+        """Do one step; False where an outage kept it from its end, after a pause."""
+        self._turned_s[plane] = time.monotonic()
+        try:
+            await step()
+            return True
+        except LogUnreachable as error:
+            self._observer.log_away(str(error))
+        except StoreUnreachable as error:
+            self._observer.store_away(str(error))
+        except StateDamaged:
+            pass  # its finder has said so; nothing is decided until the state adds up again
+        if not self._stopping.is_set():
+            await asyncio.sleep(OUTAGE_PAUSE_S)
+        return False
+
+    def _progressed(self, plane: str) -> None:
+        self._progressed_s[plane] = time.monotonic()
+
+    async def _control_step(self) -> None:
+        began_s = time.monotonic()
+        ticks = await self._control.step()
+        watermark = self._control.watermark
+        self._observer.ticked(
+            ticks,
+            time.monotonic() - began_s,
+            None if watermark is None else tick_ms(watermark),
+            self._clock.now_ms(),
+            len(self._control.live),
+        )
+        if watermark is not None and watermark - KEPT_MIN > self._dropped_before:
+            self._dropped_before = watermark - KEPT_MIN
+            await self._feed.drop_old(self._dropped_before)
+
+    async def _each(self, follower: Follower, take: Callable[[list[Record]], Awaitable[None]]) -> None:
         async for records in follower:
             await take(records)
 

@@ -86,13 +86,12 @@ class OutputsReader:
     async def _find(self) -> None:
         await self._consumer.start()
         partitions = await self._partitions()
-        self._consumer.assign(partitions)
+        ends = await self._consumer.end_offsets(partitions)
         places = await self._consumer.offsets_for_times(dict.fromkeys(partitions, self._since_ms))
+        # In one step of the event loop: a fetch between the two would begin at the library's own idea of a start.
+        self._consumer.assign(partitions)
         for partition, place in places.items():
-            if place is None:
-                await self._consumer.seek_to_end(partition)
-            else:
-                self._consumer.seek(partition, place.offset)
+            self._consumer.seek(partition, ends[partition] if place is None else place.offset)
 
     async def stop(self) -> None:
         """Stop reading and leave."""

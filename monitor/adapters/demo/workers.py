@@ -17,6 +17,7 @@ _GRACE_S = 12.0  # a worker flushes and leaves its group within this
 _READY_S = 90.0  # two Python processes and a first rebalance, on a busy machine
 _POLL_S = 0.25
 _ASK_S = 2.0
+_LINE_CHARS = 200  # a JSON line with a traceback fills a screen
 
 
 class WorkerEnded(MonitorError):
@@ -60,9 +61,11 @@ class Worker:
     def check(self) -> None:
         """Raise `WorkerEnded` where the process is not running."""
         if not self._process.running:
-            raise WorkerEnded(
-                f"{self.name} has ended; the end of {self.log_path}:\n{self._process.log_tail()}"
-            )
+            raise WorkerEnded(f"{self.name} has ended; {self._tail()}")
+
+    def _tail(self) -> str:
+        lines = (line[:_LINE_CHARS] for line in self._process.log_tail().splitlines())
+        return "\n  ".join([f"the end of {self.log_path}:", *lines])
 
     def stop(self) -> None:
         """End the process politely, then hard; returns when it is gone."""
@@ -79,9 +82,7 @@ class Worker:
             while not await _is_ready(client, f"{self.url}/readyz"):
                 self.check()
                 if clock() > deadline:
-                    raise WorkerEnded(
-                        f"{self.name} is not ready after {_READY_S:g} s:\n{self._process.log_tail()}"
-                    )
+                    raise WorkerEnded(f"{self.name} is not ready after {_READY_S:g} s; {self._tail()}")
                 await asyncio.sleep(_POLL_S)
 
 

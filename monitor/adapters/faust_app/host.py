@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,11 +21,12 @@ from mode import Service
 from monitor.adapters.kafka.client import tame_library_logs
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topics import PAGES, REQUESTS
-from monitor.engine.errors import PagerFailed
+from monitor.engine.errors import LogUnreachable, PagerFailed
 
 _log = logging.getLogger(__name__)
 
 RETRY_S = 30.0  # until an effect that could not be carried out is tried again
+DRAIN_S = 10.0  # for the tasks to flush and leave, once they were asked to
 _SILENCED = ("faust", "mode", "aiokafka", "aiohttp.access")
 
 
@@ -47,10 +48,16 @@ class Runs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What the agents call with each event of their topic: the CloudEvent as a dict."""
+    """What the agents call with each event of their topic: the CloudEvent as a dict.
+
+    Attributes:
+        unfinished: Events that were recorded and whose effect was not, as the ledger has it at the start: whoever
+            was to try again later has ended since.
+    """
 
     on_request: Callable[[Mapping[str, Any]], Awaitable[bool]]
     on_page: Callable[[Mapping[str, Any]], Awaitable[bool]]
+    unfinished: Callable[[], Sequence[Mapping[str, Any]]]
     decode: Callable[[bytes | None, list[tuple[str, bytes]]], Mapping[str, Any] | None]
 
 
@@ -114,6 +121,7 @@ def _app(access: KafkaAccess, options: HostOptions) -> faust.App:
         broker_request_timeout=max(30.0, 2 * session_s),
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=options.worker_id,  # back after a crash, effects need not wait for the session
         datadir=str(Path(tempfile.gettempdir()) / f"{options.group}-{options.worker_id}"),
         store="memory://",
         topic_disable_leader=True,
@@ -145,46 +153,78 @@ def _credentials(access: KafkaAccess) -> SASLCredentials | SSLCredentials | None
 
 
 def _add_agents(app: faust.App, effects: Effects) -> None:
+    trier = _Trier()
     for name, calls in ((REQUESTS, effects.on_request), (PAGES, effects.on_page)):
         topic = app.topic(name, value_type=bytes, value_serializer="raw", key_serializer="raw")
-        app.agent(topic, name=f"effects of {name}", concurrency=1)(_agent(calls, effects.decode))
+        app.agent(topic, name=f"effects of {name}", concurrency=1)(_agent(calls, effects.decode, trier))
+
+    async def go_on() -> None:
+        for event in effects.unfinished():
+            for calls in (effects.on_request, effects.on_page):  # each ignores what is not its own
+                trier.later(calls, event, first_wait_s=0.0)
+
+    app.task(go_on)
 
 
 def _agent(
     call: Callable[[Mapping[str, Any]], Awaitable[bool]],
     decode: Callable[[bytes | None, list[tuple[str, bytes]]], Mapping[str, Any] | None],
+    trier: _Trier,
 ) -> Callable[[Any], Awaitable[None]]:
     async def run(stream: Any) -> None:
         async for record in stream.events():
             event = decode(record.value, list((record.headers or {}).items()))
-            if event is not None and not await _tried(call, event):
-                _later(call, event)
+            if event is not None and not await trier.tried(call, event):
+                trier.later(call, event)
 
     return run
 
 
-async def _tried(call: Callable[[Mapping[str, Any]], Awaitable[bool]], event: Mapping[str, Any]) -> bool:
-    try:
-        return await call(event)
-    except PagerFailed as error:
-        _log.error("nobody could be told about %s: %s; next try in %g s", event.get("id"), error, RETRY_S)
+class _Trier:
+    """Carries effects out, and tries again beside the stream: one broken system must not hold the next rollback up."""
+
+    def __init__(self) -> None:
+        self._at_work: set[str] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    async def tried(
+        self, call: Callable[[Mapping[str, Any]], Awaitable[bool]], event: Mapping[str, Any]
+    ) -> bool:
+        """Try once; False where it has to be tried again. Somebody else's try at the same event is as good."""
+        key = str(event.get("id"))
+        if key in self._at_work:
+            return True
+        self._at_work.add(key)
+        try:
+            return await call(event)
+        except PagerFailed as error:
+            _log.error("nobody could be told about %s: %s; next try in %g s", key, error, RETRY_S)
+        except LogUnreachable as error:
+            _log.error("the effect of %s is not on record: %s; next try in %g s", key, error, RETRY_S)
+        finally:
+            self._at_work.discard(key)
         return False
 
+    def later(
+        self,
+        call: Callable[[Mapping[str, Any]], Awaitable[bool]],
+        event: Mapping[str, Any],
+        *,
+        first_wait_s: float = RETRY_S,
+    ) -> None:
+        """Try until it is done."""
 
-_waiting: set[asyncio.Task[None]] = set()
+        async def again() -> None:
+            wait_s = first_wait_s
+            while True:
+                await asyncio.sleep(wait_s)
+                if await self.tried(call, event):
+                    return
+                wait_s = RETRY_S
 
-
-def _later(call: Callable[[Mapping[str, Any]], Awaitable[bool]], event: Mapping[str, Any]) -> None:
-    """Try again beside the stream, so that one broken system does not hold the next rollback up."""
-
-    async def again() -> None:
-        await asyncio.sleep(RETRY_S)
-        while not await _tried(call, event):
-            await asyncio.sleep(RETRY_S)
-
-    task = asyncio.get_running_loop().create_task(again())
-    _waiting.add(task)
-    task.add_done_callback(_waiting.discard)
+        task = asyncio.get_running_loop().create_task(again())
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
 
 def _add_pages(app: faust.App, probes: Probes) -> None:
@@ -208,24 +248,27 @@ class _Tasks(Service):
     def __init__(self, runs: Runs, **options: Any) -> None:
         super().__init__(**options)
         self._runs = runs
+        self._running: asyncio.Future[Any] | None = None
 
     async def on_start(self) -> None:
         """Prepare before anything else of the worker counts as started."""
         await self._runs.prepare()
-        self.add_future(self._run())
+        self._running = self.add_future(self._run())
 
     async def _run(self) -> None:
         try:
             await self._runs.run()
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # whatever ended it ends the worker: an external supervisor restarts it
+        except BaseException as error:  # noqa: BLE001 - whatever it was ends the worker, and a supervisor restarts it
             _log.exception("the worker cannot go on")
             await self.crash(error)
 
     async def on_stop(self) -> None:
-        """Flush and leave."""
+        """Flush and leave; the library would cancel the tasks at once."""
         await self._runs.stop()
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=DRAIN_S)
 
     async def on_shutdown(self) -> None:
         """Give connections back, once every task has ended."""

@@ -92,6 +92,7 @@ class TraceConsumer:
         self._consumer: AIOKafkaConsumer | None = None
         self._owned: set[Partition] = set()
         self._ready: set[Partition] = set()
+        self._generation = 0
         # Grows with every change of owner or position: records fetched under an older one are not delivered.
         self._versions: dict[Partition, int] = {}
         self._poll: asyncio.Task[dict[TopicPartition, list[ConsumerRecord[Any, Any]]]] | None = None
@@ -118,6 +119,11 @@ class TraceConsumer:
     def owned(self) -> frozenset[Partition]:
         """The partitions the group gave us, as far as we know; only the state store's token proves it."""
         return frozenset(self._owned)
+
+    @property
+    def generation(self) -> int:
+        """Grows with every rebalance, also one that gives back what we had: partitions then come paused again."""
+        return self._generation
 
     async def seek_and_resume(self, partition: Partition, offset: int) -> None:
         """Go on at exactly this offset; records come from the next `getmany` on.
@@ -294,6 +300,7 @@ class TraceConsumer:
     def _assigned(self, partitions: Collection[TopicPartition]) -> None:
         given = frozenset(Partition(raw.topic, raw.partition) for raw in partitions)
         self._owned, self._ready = set(given), set()
+        self._generation += 1
         for partition in given:
             self._renew(partition)
         self._running.pause(*partitions)
@@ -302,6 +309,7 @@ class TraceConsumer:
     def _revoked(self, partitions: Collection[TopicPartition]) -> None:
         taken = frozenset(Partition(raw.topic, raw.partition) for raw in partitions)
         self._owned, self._ready = set(), set()  # an eager rebalance always takes everything
+        self._generation += 1
         for partition in taken:
             self._renew(partition)
         self._on_revoked(taken)

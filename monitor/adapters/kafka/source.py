@@ -30,6 +30,11 @@ class KafkaSource:
         """The partitions the group gave us and has not taken back."""
         return self._consumer.owned
 
+    @property
+    def generation(self) -> int:
+        """Grows with every rebalance."""
+        return self._consumer.generation
+
     async def start_offset(self, partition: Partition) -> int:
         """Return where a partition begins that has no state yet."""
         if self._start_from == "latest":
@@ -54,6 +59,10 @@ class KafkaSource:
     def pause(self, partition: Partition) -> None:
         """Hand out no more records of the partition until it is resumed."""
         self._consumer.pause([partition])
+
+    async def position(self, partition: Partition) -> int | None:
+        """Return the offset of the next record; behind the last one may be what is no record."""
+        return await self._consumer.position(partition)
 
     async def getmany(
         self, *, timeout_ms: int, max_records: int

@@ -54,6 +54,12 @@ class MemoryStateStore:
             for name in fields:
                 stored.pop(name, None)
 
+    async def reset(self, claim: Claim) -> None:
+        """Forget everything but the token while the claim holds."""
+        stored = self._hashes.get(claim.partition, {})
+        if stored.get(TOKEN) == claim.token.encode():
+            self._hashes[claim.partition] = {TOKEN: claim.token.encode()}
+
     async def close(self) -> None:
         """Nothing to give back; what is stored stays, as it would on a server."""
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
-from monitor.adapters.flush_limits import BATCH, TOKEN, check_drop, check_flush
+from monitor.adapters.flush_limits import BATCH, OFFSET, TOKEN, check_drop, check_flush
 from monitor.adapters.redis.connection import (
     DEADLINE_S,
     SOCKET_TIMEOUT_S,
@@ -144,6 +144,14 @@ class RedisStateStore:
     async def drop(self, claim: Claim, fields: Sequence[str]) -> None:
         """Delete the named fields while the claim holds; a fenced caller deletes nothing."""
         check_drop(fields)
+        await self._delete(claim, fields)
+
+    async def reset(self, claim: Claim) -> None:
+        """Forget the fields found at the claim, the offset and the batch among the first."""
+        first = [name for name in (OFFSET, BATCH) if name in claim.fields]
+        await self._delete(claim, [*first, *(name for name in claim.fields if name not in first)])
+
+    async def _delete(self, claim: Claim, fields: Sequence[str]) -> None:
         for start in range(0, len(fields), MAX_FLUSH_FIELDS):
             names = fields[start : start + MAX_FLUSH_FIELDS]
             async with answers(self._address, self._deadline_s):

@@ -77,6 +77,15 @@ class FlagFile:
             raise FlagUnreadable(f"{self.path}: {error.strerror}; the demo needs its flag file") from error
         return self._flag
 
+    def changed_ms(self) -> int:
+        """Return when the file was last written, wall time in epoch milliseconds.
+
+        Raises:
+            FlagUnreadable: As `read`.
+        """
+        self.read()
+        return 0 if self._stamp is None else self._stamp[0] // 1_000_000
+
     def serve(self, baseline: str, candidate: str | None = None, share_pct: int = 0) -> None:
         """Serve the candidate to `share_pct` of a hundred units and the baseline to the rest, in one rename."""
         temporary = self.path.with_name(f".{self.path.name}.demo")

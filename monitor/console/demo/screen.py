@@ -46,7 +46,13 @@ _PHASES: Final = {
 
 def screen(view: View) -> RenderableType:
     """Return the whole screen."""
-    return Group(_header(view), _objectives(view), _served(view), _log(view), Text(view.footer, style="dim"))
+    return Group(
+        _header(view),
+        _objectives(view),
+        _served(view),
+        _log(view),
+        Text(view.footer, style="dim", no_wrap=True, overflow="ellipsis"),
+    )
 
 
 def _header(view: View) -> RenderableType:
@@ -57,7 +63,12 @@ def _header(view: View) -> RenderableType:
     second = Text(no_wrap=True, overflow="ellipsis")
     second.append(f"release {story.release} against {BASELINE}, share {story.share_pct} %   ")
     second.append(f"event time {rfc3339(view.now_ms)[:19]}Z at {view.speed:g}x", style="dim")
-    return Panel(Group(line, second), title="rollback budget: live demo", box=box.ROUNDED, padding=(0, 1))
+    return Panel(
+        Group(line, second),
+        title="rollback budget: live demo (Ctrl-C ends it)",
+        box=box.ROUNDED,
+        padding=(0, 1),
+    )
 
 
 def _objectives(view: View) -> RenderableType:
@@ -115,8 +126,10 @@ def _commander(view: View) -> Text:
         return text.append("no open page", style="dim")
     text.append(f"paged for {view.page.objective}", style="bold yellow")
     if view.page.deadline_ms is not None:
-        left = clock(view.page.deadline_ms - view.now_ms)
-        text.append(f"   {left} left, then silence decides: rollback", style="yellow")
+        left_ms = view.page.deadline_ms - view.now_ms
+        # The event says the earliest moment: the clock itself runs from the page's delivery, and ends at a tick.
+        left = f"{clock(left_ms)} left, then" if left_ms > 0 else "the time is up:"
+        text.append(f"   {left} silence decides: rollback", style="yellow")
     return text
 
 

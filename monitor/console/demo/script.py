@@ -13,6 +13,7 @@ from monitor.console.demo.sightings import (
     OVERRIDE,
     PAGE_OPENED,
     REQUESTED,
+    REQUESTS,
     VERIFIED,
     Sighting,
 )
@@ -56,11 +57,13 @@ class Facts:
     Attributes:
         now_ms: Event time, epoch milliseconds.
         share_pct: How many of a hundred users the flag gives to the current story's candidate.
+        flag_changed_ms: When the flag's file was last written, wall time.
         seen: Events not handed in before.
     """
 
     now_ms: int
     share_pct: float
+    flag_changed_ms: int = 0
     seen: tuple[Sighting, ...] = ()
 
 
@@ -72,6 +75,7 @@ class Ending:
         missing: What it promised and did not bring; empty = as promised.
         started_ms, flipped_ms: Event time of the rollout's start, and of the flag's return to the baseline.
         decided_ms: Event time of the rollback request's arrival; None where there was none.
+        flip_ms: From the rollback request's record to the flag's new file, wall time; None where either is missing.
         reason: The decision in one sentence.
     """
 
@@ -81,6 +85,7 @@ class Ending:
     flipped_ms: int
     decided_ms: int | None
     paged_ms: int | None
+    flip_ms: int | None
     reason: str
 
 
@@ -102,6 +107,7 @@ class Progress:
     flipped_ms: int = 0
     decided_ms: int | None = None
     paged_ms: int | None = None
+    flag_changed_ms: int = 0
     incident_sent: bool = False
     withdrawn: bool = False
     endings: tuple[Ending, ...] = ()
@@ -165,7 +171,7 @@ def _rollout(progress: Progress, plan: Plan, facts: Facts) -> Step:
     story, lasted_ms = progress.story(plan), facts.now_ms - progress.since_ms
     settling = replace(progress, phase=Phase.SETTLING, since_ms=facts.now_ms, flipped_ms=facts.now_ms)
     if facts.share_pct == 0:
-        return settling, ()
+        return replace(settling, flag_changed_ms=facts.flag_changed_ms), ()
     if lasted_ms >= (story.lasts_min or plan.give_up_min) * MINUTE_MS or _is_held(progress):
         return replace(settling, withdrawn=True), (Order(Task.WITHDRAW, story),)
     due = story.harm is Harm.INCIDENT and lasted_ms >= story.incident_after_min * MINUTE_MS
@@ -200,6 +206,7 @@ def _ended(progress: Progress, plan: Plan, facts: Facts, gone: tuple[str, ...]) 
         flipped_ms=progress.flipped_ms or facts.now_ms,
         decided_ms=progress.decided_ms,
         paged_ms=progress.paged_ms,
+        flip_ms=_flip_ms(progress),
         reason=_reason(progress, story),
     )
     endings = (*progress.endings, ending)
@@ -209,6 +216,12 @@ def _ended(progress: Progress, plan: Plan, facts: Facts, gone: tuple[str, ...]) 
         return Progress(progress.index + 1, Phase.OVER, facts.now_ms, endings=endings), orders
     following = Order(Task.ARM, plan.stories[len(endings)])
     return Progress(progress.index + 1, Phase.ARMING, facts.now_ms, endings=endings), (*orders, following)
+
+
+def _flip_ms(progress: Progress) -> int | None:
+    asked = (entry.record_ms for entry in progress.seen if entry.topic == REQUESTS)
+    asked_ms = next(asked, None)
+    return max(0, progress.flag_changed_ms - asked_ms) if asked_ms and progress.flag_changed_ms else None
 
 
 def _reason(progress: Progress, story: Story) -> str:

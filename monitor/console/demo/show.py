@@ -154,6 +154,8 @@ async def play(plan: Plan, stage: Stage, *, stay: bool = False) -> Result:
     while True:
         for order in orders:
             await _obey(order, app)
+        if steps % VIEW_EVERY == 0 or orders:
+            stage.audience.show(_frame(now_ms, progress, plan, app, seen))
         if progress.is_over and not stay:
             break
         if not await stage.pace.step():
@@ -162,8 +164,6 @@ async def play(plan: Plan, stage: Stage, *, stay: bool = False) -> Result:
         await stage.broker.send(app.serve(now_ms))
         stage.workers.check()
         progress, orders = advance(progress, plan, _facts(now_ms, progress, plan, app, seen))
-        if steps % VIEW_EVERY == 0:
-            stage.audience.show(_frame(now_ms, progress, plan, app, seen))
         steps += 1
     first_ms = seen.first_breach_ms
     return Result(
@@ -194,7 +194,8 @@ def _facts(now_ms: int, progress: Progress, plan: Plan, app: _App, seen: Seen) -
     for line in seen.add(now_ms, heard):
         app.stage.audience.tell(line)
     release = progress.story(plan).release
-    return Facts(now_ms, app.stage.flag.read().share_pct(release), heard)
+    flag = app.stage.flag
+    return Facts(now_ms, flag.read().share_pct(release), flag.changed_ms(), heard)
 
 
 def _frame(now_ms: int, progress: Progress, plan: Plan, app: _App, seen: Seen) -> View:

@@ -28,6 +28,11 @@ FAILED: Final = "rollback.failed.v1"
 OVERRIDE: Final = "override.created.v1"
 DEBT: Final = "evaldebt.created.v1"
 ASSESSED: Final = "release.assessed.v1"
+_SAID: Final = {  # where an event brings no sentence of its own
+    APPLIED: "the flag was read back as serving the baseline:",
+    VERIFIED: "the traffic shows that the baseline is served:",
+    FAILED: "the flag could not be turned:",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Sighting:
     Attributes:
         event_type: Without its prefix, `page.opened.v1`; empty where the record has none.
         event_id: The decision's id.
+        record_ms: When the broker took the record, wall time; None where nobody said.
         release: From the data, else the record's key (output topics are keyed by release).
     """
 
@@ -45,6 +51,7 @@ class Sighting:
     event_id: str
     release: str
     data: Mapping[str, object] = field(default_factory=dict)
+    record_ms: int | None = None
 
     def text(self, name: str) -> str:
         """Return a field of the data as text; empty where it is absent."""
@@ -65,7 +72,8 @@ class Sighting:
             if said := self.text(name):
                 return said
         parts = [self.text("objective"), self.text("reason")]
-        return " ".join([self.event_type.removesuffix(".v1"), self.release, *filter(None, parts)])
+        what = _SAID.get(self.event_type, self.event_type.removesuffix(".v1"))
+        return " ".join([what, self.release, *filter(None, parts)])
 
 
 def moment_ms(text: str) -> int | None:
@@ -77,7 +85,11 @@ def moment_ms(text: str) -> int | None:
 
 
 def sighting(
-    topic: str, key: bytes | None, headers: Sequence[tuple[str, bytes]], value: bytes | None
+    topic: str,
+    key: bytes | None,
+    headers: Sequence[tuple[str, bytes]],
+    value: bytes | None,
+    record_ms: int | None = None,
 ) -> Sighting | None:
     """Return what a record of an output topic says; None for a tombstone or something that is no JSON object."""
     try:
@@ -96,4 +108,4 @@ def sighting(
     event_id = named.get("ce_id") or (text_key if topic == LEDGER else "")
     release = data.get("release") or ("" if topic == LEDGER else text_key)
     event_type = named.get("ce_type", str(data.get("type", ""))).removeprefix(TYPE_PREFIX)
-    return Sighting(topic, event_type, event_id, str(release), data)
+    return Sighting(topic, event_type, event_id, str(release), data, record_ms)

@@ -101,7 +101,7 @@ class Plan:
     arm_min: int = 2
     arm_at_most_min: int = 30
     settle_min: int = 4
-    settle_at_most_min: int = 20
+    settle_at_most_min: int = 12
     give_up_min: int = 75
 
 

@@ -15,7 +15,7 @@ from monitor.console.demo.show import Result, play
 from monitor.console.demo.stories import FULL
 from monitor.console.demo.summary import report, summary
 from monitor.console.demo.view import View
-from tests.console.demo.stand_in import Wall, Watcher, clock_of, stage
+from tests.console.demo.stand_in import Watcher, stage
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,7 @@ def test_the_live_screen_leaves_the_terminal_as_it_was(show: tuple[Result, Watch
 
 
 def test_the_summary_says_what_happened_and_why(show: tuple[Result, Watcher]) -> None:
-    clock = clock_of(Wall(), FULL)
-    shown = " ".join(text_of(summary(show[0], clock), width=200).split())
+    shown = " ".join(text_of(summary(show[0]), width=200).split())
     for words in (
         "a healthy release (chat-v42)",
         "yes",
@@ -106,7 +105,7 @@ def test_the_summary_says_what_happened_and_why(show: tuple[Result, Watcher]) ->
         "Where to look next",
     ):
         assert words in shown
-    found = report(show[0], clock)
+    found = report(show[0])
     assert found["as_promised"] is True
     stories = found["stories"]
     assert isinstance(stories, list)

@@ -49,7 +49,7 @@ class Teller:
 
     def after(self, minutes: float, *seen: Sighting) -> Progress:
         self.minute += minutes
-        facts = Facts(round(self.minute * MINUTE_MS), self.share, seen)
+        facts = Facts(round(self.minute * MINUTE_MS), self.share, seen=seen)
         self.progress, orders = advance(self.progress, self.plan, facts)
         for order in orders:
             self.tasks.append(order.task)

@@ -31,7 +31,9 @@ def test_an_event_in_structured_mode() -> None:
 
 
 def test_a_ledger_record_holds_the_whole_event() -> None:
-    decision = Decision(Type.ROLLBACK_REQUESTED, "abc", "r1", 1_795_305_600_000, {"release": "r1", "arming": 1})
+    decision = Decision(
+        Type.ROLLBACK_REQUESTED, "abc", "r1", 1_795_305_600_000, {"release": "r1", "arming": 1}
+    )
     key, value = to_ledger(LedgerLine(decision, None, True, None))
     seen = sighting(LEDGER, key, [], value)
     assert seen is not None

@@ -1,0 +1,249 @@
+"""How long an incident takes to become a request to roll back: produced on one topic, consumed on another.
+
+One worker in a process of its own, one broker and one Valkey on this machine (replication 1, append-only file fsynced
+every second). Each trial is one high-severity incident of a release that nothing has been said about yet, with a clean
+baseline; trials come one after the other. Every hop is a record, so its broker's time tells where the time goes.
+
+`python -m benchmarks safety_latency`; `TRIALS=100` for fewer trials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from monitor.adapters.demo.workers import Worker
+from monitor.adapters.embedded.kafka import EmbeddedKafka
+from monitor.adapters.embedded.valkey import EmbeddedValkey
+from monitor.adapters.kafka.client import tame_library_logs
+from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.topics import (
+    BUDGETS,
+    INCIDENTS,
+    LEDGER,
+    REQUESTS,
+    TRACES,
+    ensure_topics,
+    product_topics,
+)
+
+TRIALS = int(os.environ.get("TRIALS", "500"))
+WARM_UP = 20
+AIM_P99_MS = 50.0
+PARTITIONS = 4
+WAIT_S = 60.0
+PAUSE_S = 0.02  # between trials: they must not queue behind each other
+BASELINE = "model-v41"
+BUDGET = """\
+release: {release}
+baseline: model-v41
+window: 24h
+rollback_budget:
+  safety:
+    high_severity_incidents_increase: 0
+    action: immediate_rollback
+decision:
+  tier_a_breach: auto_rollback
+  tier_b_breach: incident_commander_decision_within_15m
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One incident's way, in milliseconds since it was produced.
+
+    Attributes:
+        logged, handed_on, recorded, published: When the broker got the trace event, the hand-over to the release's
+            evaluator, the ledger's entry and the request; whole milliseconds, as brokers stamp.
+        consumed: When the request was here.
+    """
+
+    logged: float
+    handed_on: float
+    recorded: float
+    published: float
+    consumed: float
+
+
+class Watcher:
+    """Reads the topics on an incident's way and notes when each record was there."""
+
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
+        self.stamps: dict[tuple[str, str], float] = {}
+        self.consumed_ms: dict[str, float] = {}
+        self.armed: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._consumers: list[AIOKafkaConsumer] = []
+        self._requested = asyncio.Event()
+
+    async def start(self) -> None:
+        for topic in (INCIDENTS, LEDGER, REQUESTS):
+            consumer = AIOKafkaConsumer(
+                **self._access.client_options(), auto_offset_reset="earliest", fetch_max_wait_ms=20
+            )
+            await consumer.start()
+            partitions = next(one.partitions for one in product_topics() if one.name == topic)
+            consumer.assign([TopicPartition(topic, number) for number in range(partitions)])
+            self._consumers.append(consumer)
+            self._tasks.append(asyncio.create_task(self._read(consumer)))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for consumer in self._consumers:
+            await consumer.stop()
+
+    async def until_requested(self, release: str) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while release not in self.consumed_ms:
+                self._requested.clear()
+                await self._requested.wait()
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        async for record in consumer:
+            now_ms = time.time() * 1000
+            self._take(record, now_ms)
+
+    def _take(self, record: Any, now_ms: float) -> None:
+        if record.topic == LEDGER:
+            event = json.loads(record.value)["event"]
+            if event["type"].endswith("arming.created.v1"):
+                self.armed.add(event["subject"])
+            if event["type"].endswith("rollback.requested.v1"):
+                self.stamps.setdefault((LEDGER, event["subject"]), record.timestamp)
+            return
+        release = record.key.decode()
+        self.stamps.setdefault((record.topic, release), record.timestamp)
+        if record.topic == REQUESTS:
+            self.consumed_ms.setdefault(release, now_ms)
+            self._requested.set()
+
+
+def event(name: str, release: str, at_ms: int, **more: object) -> bytes:
+    return json.dumps({"event_id": name, "at": at_ms, "release": release, "status": "ok", **more}).encode()
+
+
+async def clean_baseline(producer: AIOKafkaProducer) -> None:
+    """Write ten minutes of healthy traffic that ended three minutes ago."""
+    end_ms = int(time.time() * 1000) - 180_000
+    for number in range(6_000):
+        at_ms = end_ms - 600_000 + number * 100
+        await producer.send(TRACES, event(f"b{number}", BASELINE, at_ms), partition=number % PARTITIONS)
+    await producer.flush()
+
+
+async def armed(watcher: Watcher, worker: Worker, releases: Sequence[str]) -> None:
+    """Wait until every release is armed and the minutes of the baseline are judged."""
+    async with asyncio.timeout(300):
+        while not watcher.armed.issuperset(releases):
+            worker.check()
+            await asyncio.sleep(0.2)
+    await asyncio.sleep(3)  # the ticks that follow the first reading
+
+
+async def trial(
+    producer: AIOKafkaProducer, watcher: Watcher, release: str, number: int
+) -> tuple[float, float]:
+    """Let one incident happen; return when it was produced and when the broker had it, epoch milliseconds."""
+    began_ms = time.time() * 1000
+    value = event(f"i-{release}", release, int(began_ms), incident_severity="high", trace_id=f"t-{release}")
+    sent = await producer.send(TRACES, value, partition=number % PARTITIONS)
+    await watcher.until_requested(release)
+    return began_ms, (await sent).timestamp
+
+
+def way_of(watcher: Watcher, release: str, began_ms: float, logged_ms: float) -> Trial:
+    return Trial(
+        logged=logged_ms - began_ms,
+        handed_on=watcher.stamps[INCIDENTS, release] - began_ms,
+        recorded=watcher.stamps[LEDGER, release] - began_ms,
+        published=watcher.stamps[REQUESTS, release] - began_ms,
+        consumed=watcher.consumed_ms[release] - began_ms,
+    )
+
+
+async def measure(bootstrap: str, redis_url: str, folder: Path) -> list[Trial]:
+    access = KafkaAccess(bootstrap)
+    await ensure_topics(access, product_topics(trace_partitions=PARTITIONS), 1)
+    releases = [f"candidate-{number:04d}" for number in range(WARM_UP + TRIALS)]
+    producer = AIOKafkaProducer(**access.client_options(), acks="all", enable_idempotence=True)
+    await producer.start()
+    for release in releases:
+        await producer.send(BUDGETS, BUDGET.format(release=release).encode(), key=release.encode())
+    await clean_baseline(producer)
+    worker = Worker("bench", folder, settings(bootstrap, redis_url))
+    worker.start()
+    watcher = Watcher(access)
+    try:
+        await worker.wait_until_ready()
+        await watcher.start()
+        await armed(watcher, worker, releases)
+        begun = {}
+        for number, release in enumerate(releases):
+            begun[release] = await trial(producer, watcher, release, number)
+            await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(1)  # the last records of the ledger
+        return [way_of(watcher, release, *begun[release]) for release in releases[WARM_UP:]]
+    finally:
+        await watcher.stop()
+        await producer.stop()
+        await asyncio.to_thread(worker.stop)
+
+
+def settings(bootstrap: str, redis_url: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROLLBACK_BUDGET_")}
+    return {
+        **kept,
+        "ROLLBACK_BUDGET_KAFKA_BOOTSTRAP": bootstrap,
+        "ROLLBACK_BUDGET_REDIS_URL": redis_url,
+        "ROLLBACK_BUDGET_TRACES_PARTITIONS": str(PARTITIONS),
+        "ROLLBACK_BUDGET_LOG_FORMAT": "json",
+        "ROLLBACK_BUDGET_LOG_LEVEL": "warning",
+    }
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * q))] for name, q in _QUANTILES.items()}
+    return {name: round(value, 2) for name, value in (at | {"max": ordered[-1]}).items()}
+
+
+_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
+
+def report(trials: Sequence[Trial]) -> Mapping[str, Any]:
+    rows = [asdict(one) for one in trials]
+    steps = {name: quantiles([row[name] for row in rows]) for name in rows[0]}
+    print(f"incident produced -> ..., ms since then, {len(trials)} trials, one worker, one broker")
+    print(f"{'':<12}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}")
+    for name, row in steps.items():
+        print(f"{name:<12}" + "".join(f"{value:>9.1f}" for value in row.values()))
+    met = steps["consumed"]["p99"] <= AIM_P99_MS
+    print(f"aim: p99 <= {AIM_P99_MS:g} ms until consumed: {'met' if met else 'NOT met'}")
+    return {"benchmark": "safety_latency", "trials": len(trials), "unit": "ms", "steps": steps}
+
+
+def main() -> None:
+    tame_library_logs()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with (
+            EmbeddedKafka(folder / "kafka", quick_start=False) as kafka,
+            EmbeddedValkey(folder / "valkey") as valkey,
+        ):
+            trials = asyncio.run(measure(kafka.bootstrap, valkey.url, folder))
+    print(json.dumps(report(trials)))
+
+
+if __name__ == "__main__":
+    main()

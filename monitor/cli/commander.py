@@ -1,0 +1,275 @@
+"""The verbs of the incident commander: decide, override, acknowledge, arm, disarm. Each sends one signed order."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+import typer
+
+from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.core.errors import MonitorError
+
+if TYPE_CHECKING:
+    from monitor.cli.orders import Answer, Order
+    from monitor.config.settings import Settings
+
+DECIDE_EXAMPLE: Final = 'rollback-budget decide model-v42 continue --objective latency.p95_delta_pct --until 2h --reason "cache is cold"'
+OVERRIDE_EXAMPLE: Final = (
+    'rollback-budget override model-v42 --until 30m --reason "provider outage, both are slow"'
+)
+ACKNOWLEDGE_EXAMPLE: Final = "rollback-budget acknowledge model-v42"
+ARM_EXAMPLE: Final = 'rollback-budget arm model-v42 --reason "prompt fixed, rolled out again"'
+DISARM_EXAMPLE: Final = 'rollback-budget disarm model-v42 --reason "the experiment is over"'
+
+FAILED: Final = 1
+WAIT_S: Final = 10.0
+
+
+class BadOrder(MonitorError):
+    """An order that cannot be understood; nothing was sent. The message says what is allowed."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class Decision(StrEnum):
+    """The commander's answer to a page."""
+
+    ROLLBACK = "rollback"
+    CONTINUE = "continue"
+
+
+Release = Annotated[str, typer.Argument(metavar="RELEASE", help="The candidate's name, as in its budget.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in your words; it goes on record.")]
+Author = Annotated[
+    str | None, typer.Option("--author", help="Who orders it; by default $USER or your login name.")
+]
+Page = Annotated[
+    str | None, typer.Option("--page", metavar="ID", help="Which page; not needed where one alone is open.")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Send it and do not wait for the answer.")]
+Wait = Annotated[
+    float,
+    typer.Option("--wait", metavar="SECONDS", min=0.1, max=600, help="How long to wait for the answer."),
+]
+_MOMENT_HELP: Final = "A duration from now, such as 30m or 2h, or an RFC 3339 moment."
+
+
+def decide(
+    release: Release,
+    decision: Annotated[
+        Decision, typer.Argument(metavar="rollback|continue", help="Roll back now, or go on.")
+    ],
+    reason: Reason,
+    page: Page = None,
+    objective: Annotated[
+        str | None,
+        typer.Option("--objective", metavar="ID", help="Which objective, as an alternative to the page."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", metavar="WHEN", help=f"`continue` only; without it until it clears. {_MOMENT_HELP}"
+        ),
+    ] = None,
+    author: Author = None,
+    wait: Wait = WAIT_S,
+    no_wait: NoWait = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Answer a page: roll the release back now, or go on with it (which holds that objective back).
+
+    `rollback` needs no page: it is an order to roll back.
+    """
+    if page is not None and objective is not None:
+        raise BadOrder("--page, --objective: give one of the two; a page is about one objective already")
+    order = {
+        "command": "decide",
+        "decision": decision.value,
+        "page_id": page,
+        "objective": objective,
+        "until": until,
+    }
+    _give({**order, "release": release, "reason": reason, "author": author}, 0 if no_wait else wait, output)
+
+
+def override(
+    release: Release,
+    until: Annotated[str, typer.Option("--until", metavar="WHEN", help=f"When it ends. {_MOMENT_HELP}")],
+    reason: Reason,
+    objective: Annotated[
+        str | None,
+        typer.Option("--objective", metavar="ID", help="Hold only this objective back, not the release."),
+    ] = None,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            "--limit", metavar="X", help="Hold only while the delta is not beyond this; as in the budget."
+        ),
+    ] = None,
+    author: Author = None,
+    wait: Wait = WAIT_S,
+    no_wait: NoWait = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Hold rollbacks of a release back until a moment; safety too, unless its budget says otherwise."""
+    order = {"command": "override", "objective": objective, "until": until, "limit": limit}
+    _give({**order, "release": release, "reason": reason, "author": author}, 0 if no_wait else wait, output)
+
+
+def acknowledge(
+    release: Release,
+    page: Page = None,
+    reason: Annotated[str, typer.Option("--reason", help="A note for the record.")] = "",
+    author: Author = None,
+    wait: Wait = WAIT_S,
+    no_wait: NoWait = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say that you have seen a page: reminders and escalation stop, its deadline does not."""
+    order = {"command": "acknowledge", "page_id": page, "reason": reason}
+    _give({**order, "release": release, "author": author}, 0 if no_wait else wait, output)
+
+
+def arm(
+    release: Release,
+    reason: Reason,
+    author: Author = None,
+    wait: Wait = WAIT_S,
+    no_wait: NoWait = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Arm a release again, after a rollback or a disarming: its budget's window begins anew."""
+    order = {"command": "arm", "release": release, "reason": reason, "author": author}
+    _give(order, 0 if no_wait else wait, output)
+
+
+def disarm(
+    release: Release,
+    reason: Reason,
+    author: Author = None,
+    wait: Wait = WAIT_S,
+    no_wait: NoWait = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Stop watching a release; its open pages are resolved, and nothing rolls it back any more."""
+    order = {"command": "disarm", "release": release, "reason": reason, "author": author}
+    _give(order, 0 if no_wait else wait, output)
+
+
+def _give(given: dict[str, Any], wait_s: float, output: Output) -> None:
+    """Sign an order, send it, and say what became of it."""
+    import asyncio
+
+    from monitor.cli.orders import kafka_log, kafka_said_plainly, send
+    from monitor.config.settings_source import load_settings
+
+    settings = load_settings()
+    order = _signed(given, settings)
+
+    async def give() -> Answer | None:
+        log = kafka_log(settings)
+        try:
+            return await send(log, order, wait_s)
+        finally:
+            await log.close()
+
+    with kafka_said_plainly(settings):
+        answer = asyncio.run(give())
+    if output is Output.JSON:
+        print_json(_as_json(order, answer))
+    else:
+        _print(order, answer, wait_s)
+    if answer is not None and (answer.is_refused or not answer.decisions):
+        raise typer.Exit(FAILED)
+
+
+def _signed(given: dict[str, Any], settings: Settings) -> Order:
+    """Return the order with its author and an id of its own, checked as a worker will check it."""
+    import json
+    from uuid import uuid4
+
+    from monitor.wire.commands import BadCommand, read_command
+
+    order = {name: value for name, value in given.items() if value is not None}
+    order["author"] = given.get("author") or _login_name()
+    order["command_id"] = str(uuid4())
+    if given.get("until") is not None:
+        order["until"] = _moment_ms(given["until"], settings)
+    try:
+        return read_command(json.dumps(order).encode())
+    except BadCommand as error:
+        raise BadOrder("\n".join(error.problems)) from error
+
+
+def _moment_ms(text: str, settings: Settings) -> int:
+    """Return a duration from now, or an RFC 3339 moment, as epoch milliseconds of event time."""
+    from monitor.adapters.timebase import WallClock
+    from monitor.app import timebase_of
+    from monitor.config.duration import NotADuration, minutes_of
+    from monitor.core.moment import rfc3339
+    from monitor.wire.rfc3339 import parse_strictly
+
+    now_ms = WallClock(timebase_of(settings)).now_ms()
+    at_ms = parse_strictly(text)
+    if at_ms is None:
+        try:
+            at_ms = now_ms + minutes_of(text) * 60_000
+        except NotADuration as error:
+            raise BadOrder(
+                f'--until: "{text}" {error}; or an RFC 3339 moment such as {rfc3339(now_ms)}'
+            ) from error
+    if at_ms <= now_ms:
+        raise BadOrder(f"--until: {text} has passed already; now it is {rfc3339(now_ms)}")
+    return at_ms
+
+
+def _login_name() -> str:
+    import getpass
+    import os
+
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (OSError, KeyError) as error:  # an account without a name, as containers have
+        raise BadOrder("--author: nobody is logged in by name here; say who orders it") from error
+
+
+def _as_json(order: Order, answer: Answer | None) -> dict[str, object]:
+    from monitor.wire.cloudevent import of_decision, to_structured
+
+    decisions = () if answer is None else answer.decisions
+    return {
+        "command_id": order.command_id,
+        "command": order.command,
+        "release": order.release,
+        "author": order.author,
+        "answer": _in_a_word(answer),
+        "decisions": [to_structured(of_decision(decision)) for decision in decisions],
+    }
+
+
+def _in_a_word(answer: Answer | None) -> str:
+    if answer is None:
+        return "not_awaited"
+    if not answer.decisions:
+        return "none"
+    return "refused" if answer.is_refused else "accepted"
+
+
+def _print(order: Order, answer: Answer | None, wait_s: float) -> None:
+    people = console()
+    if answer is None:
+        people.print(f"sent: {order.command} for {order.release} (command {order.command_id})")
+        return
+    if not answer.decisions:
+        print(
+            f"no answer within {wait_s:g} s. The order is on record (command {order.command_id}) and counts from "
+            f"now: the worker that evaluates {order.release} answers it. See `rollback-budget status {order.release}`",
+            file=sys.stderr,
+        )
+        return
+    style = "red" if answer.is_refused else "green"
+    people.print("refused" if answer.is_refused else "accepted", style=style)
+    for decision in answer.decisions:
+        people.print(f"  {decision.type.value}: {decision.data.get('summary', '')}")

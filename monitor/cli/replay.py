@@ -1,0 +1,148 @@
+"""The verb `replay`: the live engine over recorded events. Decisions go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+import typer
+
+from monitor.cli.output import Output, OutputOption, console
+from monitor.cli.replay_report import FailOn
+from monitor.core.errors import MonitorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from monitor.cli.replay_run import Stage
+    from monitor.core.budget import Budget
+    from monitor.engine.replay import ReplayCounts
+
+REPLAY_EXAMPLE: Final = "rollback-budget replay --budget model-v42.yaml --events traces-*.jsonl.gz --fail-on tier-a > decisions.jsonl"
+FAIL_ON_MET: Final = 3
+KAFKA: Final = "kafka://"
+
+
+class WrongUse(MonitorError):
+    """Arguments that do not go together; the message says which and what to do."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def replay(
+    budget: Annotated[
+        list[str],
+        typer.Option("--budget", metavar="FILE...", help="Budgets: files, directories or patterns."),
+    ],
+    events: Annotated[
+        list[str],
+        typer.Option(
+            "--events",
+            metavar="FILE...",
+            help="Recorded events, one JSON object a line: .jsonl, .gz, .zst, or - for standard input. Several are "
+            "read one after the other. Or one Kafka range, read without a group: kafka://host:port/topic"
+            "?from=2026-11-22T00:00:00Z&to=2026-11-23T00:00:00Z (record times; each may be left out), "
+            "?offsets=0:100-250,1:80- (partition:first-end). Without a host, and for logging in, the settings hold.",
+        ),
+    ],
+    summary: Annotated[
+        Path | None,
+        typer.Option("--summary", metavar="FILE", help="Write what was counted, as JSON, to this file."),
+    ] = None,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(
+            "--fail-on",
+            help="Exit with 3 if a rollback was requested or a tier-A breach paged; `tier-b`: or a tier-B breach "
+            "paged. Pages that only say that there is no data do not count.",
+        ),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Run the live engine over recorded events: decisions as JSON lines on stdout, a summary on stderr.
+
+    The same input gives the same bytes on stdout. Rejected lines are counted and never change the exit code.
+    `--output json` makes the summary on stderr one JSON document.
+    """
+    import json
+
+    from monitor.cli.replay_report import print_summary, summary_data
+    from monitor.cli.replay_run import ReaderLeft, Stage
+
+    _check(events, summary)
+    budgets = _budgets(budget)
+    stage = Stage(sys.stdout.buffer, goes_on=summary is not None or fail_on is not None)
+    try:
+        counts = _play(budgets, events, stage)
+    except ReaderLeft:
+        return
+    seconds = stage.seconds
+    data = summary_data(counts, seconds)
+    if summary is not None:
+        try:
+            summary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise MonitorError(f"{summary}: cannot be written: {error.strerror or error}") from error
+    if output is Output.JSON:
+        print(json.dumps(data, indent=2), file=sys.stderr)
+    else:
+        print_summary(console(stderr=True), counts, seconds, stage.outcome)
+    if stage.outcome.fails(fail_on):
+        raise typer.Exit(FAIL_ON_MET)
+
+
+def _check(events: Sequence[str], summary: Path | None) -> None:
+    """Refuse what would only be found out after hours of reading."""
+    if len(events) > 1 and any(one.startswith(KAFKA) for one in events):
+        raise WrongUse("--events: a Kafka range stands alone; replay files and ranges one after the other")
+    if summary is not None and (summary.is_dir() or not summary.parent.is_dir()):
+        raise WrongUse(f"--summary: {summary} cannot be written: name a file in a directory that exists")
+
+
+def _budgets(patterns: Sequence[str]) -> list[Budget]:
+    """Return the budgets, one a release, and say on stderr what is to be said about them."""
+    from monitor.config.files import check_budgets
+    from monitor.config.problem import BudgetInvalid
+
+    reports = check_budgets(patterns)
+    problems = tuple(problem for report in reports for problem in report.problems)
+    if any(report.budget is None for report in reports):
+        raise BudgetInvalid(problems)
+    for problem in problems:
+        console(stderr=True).print(str(problem), style="yellow")
+    return list({report.budget.release: report.budget for report in reports if report.budget}.values())
+
+
+def _play(budgets: Sequence[Budget], events: Sequence[str], stage: Stage) -> ReplayCounts:
+    if events[0].startswith(KAFKA):
+        return _play_topic(budgets, events[0], stage)
+    from monitor.adapters.recordings import STDIN, FileRecordings
+    from monitor.cli.replay_run import play_files
+
+    if STDIN not in events or sys.stdin is None:
+        return play_files(budgets, FileRecordings(events, None), stage)
+    with open(sys.stdin.fileno(), "rb", closefd=False) as stdin:
+        return play_files(budgets, FileRecordings(events, stdin), stage)
+
+
+def _play_topic(budgets: Sequence[Budget], url: str, stage: Stage) -> ReplayCounts:
+    import asyncio
+    from dataclasses import replace
+
+    from monitor.adapters.kafka.client import silent_library
+    from monitor.adapters.kafka.topic_range import RangeReader, topic_range
+    from monitor.app import kafka_access, timebase_of
+    from monitor.cli.replay_run import play_topic
+    from monitor.config.settings_source import load_settings
+
+    wanted, settings = topic_range(url), load_settings()
+    access = kafka_access(settings)
+    if wanted.bootstrap is not None:
+        access = replace(access, bootstrap=wanted.bootstrap)
+
+    async def play() -> ReplayCounts:
+        return await play_topic(budgets, RangeReader(access, wanted), timebase_of(settings).event_ms, stage)
+
+    with silent_library():
+        return asyncio.run(play())

@@ -1,0 +1,231 @@
+"""How every release stands, from the ledger's entries alone: no worker is asked, and their order means nothing.
+
+(A compacted topic of several partitions hands entries over in any order; what holds is told by their times.)
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from monitor.core.decision import Decision, Type
+from monitor.core.moment import rfc3339
+from monitor.engine.ports import LedgerEntry
+from monitor.wire.rfc3339 import parse_strictly
+
+LAST_DECISIONS: Final = 5
+_FOLLOW_UPS: Final = (Type.ROLLBACK_APPLIED, Type.ROLLBACK_VERIFIED, Type.ROLLBACK_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One release in its newest arming; every part is JSON-ready, times are RFC 3339 in event time.
+
+    Attributes:
+        stage: `watching`; `locked` after a request to roll back; `ended` with its window or disarmed.
+        pages: Open ones; `commands` are ready to be copied.
+        assessment: The data of the newest `release.assessed`.
+    """
+
+    release: str
+    baseline: str
+    budget: str
+    budget_digest: str
+    arming: int
+    since: str
+    stage: str
+    rollback: dict[str, object] | None
+    breaches: list[dict[str, object]]
+    pages: list[dict[str, object]]
+    overrides: list[dict[str, object]]
+    eval_debt: int
+    assessment: Mapping[str, object] | None
+    last_decisions: list[dict[str, object]]
+
+
+def standings(entries: Iterable[LedgerEntry], now_ms: int) -> list[Standing]:
+    """Return how each release stands, by name.
+
+    Args:
+        now_ms: Event time, epoch milliseconds: overrides beyond it are over, even if nobody has said so yet.
+    """
+    unique = {entry.decision.decision_id: entry.decision for entry in entries}
+    by_release: dict[str, list[Decision]] = {}
+    for decision in unique.values():
+        by_release.setdefault(decision.release, []).append(decision)
+    found = (_standing(by_release[release], now_ms) for release in sorted(by_release))
+    return [one for one in found if one is not None]
+
+
+def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
+    armings = [one for one in decisions if one.type is Type.ARMING_CREATED]
+    if not armings:
+        return None
+    arming = max(armings, key=_number)
+    ours = sorted((one for one in decisions if _number(one) == _number(arming)), key=lambda one: one.at_ms)
+    # A budget that was changed while armed speaks for the release from then on.
+    newest = _last(ours, Type.BUDGET_CHANGED) or arming
+    stage = _stage(ours)
+    told = {str(one.data.get("event_id")): one.at_ms for one in decisions if one.type is Type.PAGE_DELIVERED}
+    assessed = _last(ours, Type.RELEASE_ASSESSED)
+    shown = [one for one in ours if one.type is not Type.PAGE_DELIVERED]
+    return Standing(
+        release=arming.release,
+        baseline=str(newest.data["baseline"]),
+        budget=str(newest.data["budget"]),
+        budget_digest=str(newest.data["budget_digest"]),
+        arming=_number(arming),
+        since=rfc3339(arming.at_ms),
+        stage=stage,
+        rollback=_rollback(ours),
+        breaches=_breaches(ours) if stage == "watching" else [],
+        pages=_pages(ours, told),
+        overrides=_overrides(ours, now_ms) if stage == "watching" else [],
+        eval_debt=sum(one.type is Type.DEBT_CREATED for one in ours),
+        assessment=None if assessed is None else assessed.data,
+        last_decisions=[_line(one) for one in shown[-LAST_DECISIONS:]],
+    )
+
+
+def _number(decision: Decision) -> int:
+    number = decision.data.get("arming")
+    return number if isinstance(number, int) else 0
+
+
+def _last(decisions: Sequence[Decision], kind: Type) -> Decision | None:
+    return next((one for one in reversed(decisions) if one.type is kind), None)
+
+
+def _stage(decisions: Sequence[Decision]) -> str:
+    kinds = {one.type for one in decisions}
+    is_over = any(one.type is Type.RELEASE_ASSESSED and one.data.get("complete") is True for one in decisions)
+    if Type.ARMING_ENDED in kinds:
+        return "ended"
+    if Type.ROLLBACK_REQUESTED in kinds:
+        return "locked"
+    return "ended" if is_over else "watching"
+
+
+def _rollback(decisions: Sequence[Decision]) -> dict[str, object] | None:
+    request = _last(decisions, Type.ROLLBACK_REQUESTED)
+    if request is None:
+        return None
+    what = {"request_id": request.decision_id, "requested_at": rfc3339(request.at_ms)}
+    told = {"reason": request.data.get("reason"), "summary": request.data.get("summary")}
+    after = {
+        kind.value.partition(".")[2]: None
+        if (found := _last(decisions, kind)) is None
+        else rfc3339(found.at_ms)
+        for kind in _FOLLOW_UPS
+    }
+    failed = _last(decisions, Type.ROLLBACK_FAILED)
+    return {**what, **told, **after, "message": None if failed is None else failed.data.get("message")}
+
+
+def _breaches(decisions: Sequence[Decision]) -> list[dict[str, object]]:
+    """Return what is beyond its limit: started, and neither cleared since nor begun anew by a changed budget."""
+    newest: dict[tuple[str, str], Decision] = {}
+    for one in decisions:
+        if one.type in (Type.BREACH_STARTED, Type.BREACH_CLEARED):
+            newest[str(one.data["objective"]), repr(one.data["cohort"])] = one
+    return [
+        {
+            "objective": one.data["objective"],
+            "cohort": one.data["cohort"],
+            "tier": one.data.get("tier"),
+            "since": one.data.get("breach_started_at"),
+            "summary": one.data.get("summary"),
+        }
+        for (objective, _), one in newest.items()
+        if one.type is Type.BREACH_STARTED
+        and _written(decisions, objective, one.at_ms) == _written(decisions, objective)
+    ]
+
+
+def _written(decisions: Sequence[Decision], objective: str, at_ms: int | None = None) -> object:
+    """Return how the budget in force at a moment (or now) writes an objective; None where it has none."""
+    budgets = [
+        one
+        for one in decisions
+        if one.type in (Type.ARMING_CREATED, Type.BUDGET_CHANGED) and (at_ms is None or one.at_ms <= at_ms)
+    ]
+    spec = budgets[-1].data.get("spec") if budgets else None
+    rows = spec.get("objectives") if isinstance(spec, Mapping) else None
+    return next((row for row in rows or () if isinstance(row, Mapping) and row.get("id") == objective), None)
+
+
+def _pages(decisions: Sequence[Decision], told: Mapping[str, int]) -> list[dict[str, object]]:
+    kinds = (Type.PAGE_OPENED, Type.PAGE_ACKNOWLEDGED, Type.PAGE_EXPIRED, Type.PAGE_RESOLVED)
+    by_page: dict[str, list[Decision]] = {}
+    for one in decisions:
+        if one.type in kinds:
+            by_page.setdefault(str(one.data["page_id"]), []).append(one)
+    pages = []
+    for page_id, events in by_page.items():
+        opened = _last(events, Type.PAGE_OPENED)
+        if opened is None or any(
+            one.type is Type.PAGE_RESOLVED and one.at_ms >= opened.at_ms for one in events
+        ):
+            continue
+        since = [one for one in events if one.at_ms >= opened.at_ms]
+        pages.append(_page(page_id, opened, since, told.get(opened.decision_id)))
+    return pages
+
+
+def _page(
+    page_id: str, opened: Decision, since: Sequence[Decision], told_ms: int | None
+) -> dict[str, object]:
+    seen, expired = _last(since, Type.PAGE_ACKNOWLEDGED), _last(since, Type.PAGE_EXPIRED)
+    data = opened.data
+    asked = f"rollback-budget decide {shlex.quote(opened.release)}"
+    return {
+        "page_id": page_id,
+        "objective": data.get("objective"),
+        "cohort": data.get("cohort"),
+        "tier": data.get("tier"),
+        "reason": data.get("reason"),
+        "opened_at": rfc3339(opened.at_ms),
+        "delivered_at": None if told_ms is None else rfc3339(told_ms),
+        "deadline": _deadline(opened, told_ms),
+        "acknowledged_by": None if seen is None else seen.data.get("author"),
+        "expired_at": None if expired is None else rfc3339(expired.at_ms),
+        "summary": data.get("summary"),
+        "commands": [f"{asked} {word} --page {page_id} --reason '...'" for word in ("rollback", "continue")],
+    }
+
+
+def _deadline(opened: Decision, told_ms: int | None) -> str | None:
+    """Return when the page runs out: its clock runs from its opening or its delivery, whichever is later."""
+    text = opened.data.get("deadline")
+    planned_ms = parse_strictly(text) if isinstance(text, str) else None
+    if planned_ms is None:
+        return None
+    return rfc3339(planned_ms + max(0, (told_ms or 0) - opened.at_ms))
+
+
+def _overrides(decisions: Sequence[Decision], now_ms: int) -> list[dict[str, object]]:
+    over = {one.data.get("override_id") for one in decisions if one.type is Type.OVERRIDE_EXPIRED}
+    names = ("override_id", "objective", "until", "limit", "author", "note")
+    return [
+        {name: one.data.get(name) for name in names}
+        for one in decisions
+        if one.type is Type.OVERRIDE_CREATED
+        and one.data.get("override_id") not in over
+        and not _has_passed(one.data.get("until"), now_ms)
+    ]
+
+
+def _has_passed(until: Any, now_ms: int) -> bool:
+    at_ms = parse_strictly(until) if isinstance(until, str) else None
+    return at_ms is not None and at_ms <= now_ms
+
+
+def _line(decision: Decision) -> dict[str, object]:
+    return {
+        "at": rfc3339(decision.at_ms),
+        "type": decision.type.value,
+        "id": decision.decision_id,
+        "summary": decision.data.get("summary"),
+    }

@@ -1,0 +1,162 @@
+"""The verb `status`: how every release stands, read from the ledger; no worker is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.core.errors import MonitorError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from monitor.cli.orders import ClosingLog
+    from monitor.cli.standing import Standing
+    from monitor.engine.ports import LedgerEntry
+
+STATUS_EXAMPLE: Final = "rollback-budget status model-v42"
+_STAGE_STYLES: Final = {"watching": "green", "locked": "bold red", "ended": "dim"}
+
+
+def status(
+    release: Annotated[
+        str | None,
+        typer.Argument(metavar="[RELEASE]", help="Only this release; by default all that were ever armed."),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show how releases stand: open breaches and pages with what to type, overrides, the last decisions."""
+    import asyncio
+    from dataclasses import asdict
+
+    from monitor.adapters.timebase import WallClock
+    from monitor.app import timebase_of
+    from monitor.cli.orders import kafka_log, kafka_said_plainly
+    from monitor.cli.standing import standings
+    from monitor.config.settings_source import load_settings
+
+    settings = load_settings()
+    with kafka_said_plainly(settings):
+        entries = asyncio.run(_entries(kafka_log(settings)))
+    now_ms = WallClock(timebase_of(settings)).now_ms()
+    found = standings(entries, now_ms)
+    if release is not None:
+        known = [one.release for one in found]
+        found = [one for one in found if one.release == release]
+        if not found:
+            raise MonitorError(f"{release} was never armed; known are {', '.join(known) or 'none'}")
+    if output is Output.JSON:
+        print_json({"now": _moment(now_ms), "releases": [asdict(one) for one in found]})
+    else:
+        _print(console(), found, now_ms)
+
+
+async def _entries(log: ClosingLog) -> list[LedgerEntry]:
+    from monitor.adapters.kafka.topics import LEDGER
+    from monitor.cli.orders import entries_of
+
+    follower = log.follow(LEDGER)
+    try:
+        await follower.start()
+        return entries_of(await follower.read_to_end())
+    finally:
+        await follower.stop()
+        await log.close()
+
+
+def _moment(at_ms: int) -> str:
+    from monitor.core.moment import rfc3339
+
+    return rfc3339(at_ms)
+
+
+def _print(people: Console, found: list[Standing], now_ms: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not found:
+        people.print("no release was armed yet: give a worker a budget, or publish one")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("release", "stage", "arming", "since", "baseline", "budget"):
+        table.add_column(title)
+    for title in ("breaches", "pages", "overrides", "eval debt"):
+        table.add_column(title, justify="right")
+    for one in found:
+        stage = Text(one.stage, style=_STAGE_STYLES[one.stage])
+        counts = (len(one.breaches), len(one.pages), len(one.overrides), one.eval_debt)
+        table.add_row(
+            one.release, stage, str(one.arming), one.since, one.baseline, one.budget, *map(str, counts)
+        )
+    people.print(table)
+    for one in found:
+        people.print()
+        people.print(f"{one.release}, arming {one.arming}, budget {one.budget_digest[:12]}", style="bold")
+        for line, style in _lines(one, now_ms):
+            people.print(f"  {line}", style=style)
+
+
+def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
+    """Return what is to be said about a release, each line with its style."""
+    lines: list[tuple[str, str]] = []
+    if one.rollback is not None:
+        lines += _rollback_lines(one.rollback)
+    for breach in one.breaches:
+        lines.append((f"breach since {breach['since']}{_slice(breach)}: {breach['summary']}", "yellow"))
+    for page in one.pages:
+        lines += _page_lines(page, now_ms)
+    for held in one.overrides:
+        what = held["objective"] or "every objective"
+        until = f"until {held['until']}" if held["until"] else "until it clears"
+        lines.append((f"override by {held['author']}: {what} {until}: {held['note']}", "cyan"))
+    if one.assessment is not None:
+        lines.append((f"assessed {one.assessment.get('decided_at')}: {one.assessment.get('summary')}", ""))
+    if one.last_decisions:
+        lines.append(("last decisions", ""))
+    for decision in one.last_decisions:
+        lines.append((f"  {decision['at']} {decision['type']}: {decision['summary']}", "dim"))
+    return lines
+
+
+def _rollback_lines(rollback: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        (
+            f"rollback requested {rollback['requested_at']} ({rollback['reason']}): {rollback['summary']}",
+            "red",
+        )
+    ]
+    for word in ("applied", "verified", "failed"):
+        if rollback[word] is not None:
+            why = f": {rollback['message']}" if word == "failed" else ""
+            lines.append((f"rollback {word} {rollback[word]}{why}", "red" if word == "failed" else "green"))
+    return lines
+
+
+def _page_lines(page: dict[str, Any], now_ms: int) -> list[tuple[str, str]]:
+    told = f"delivered {page['delivered_at']}" if page["delivered_at"] else "not delivered yet"
+    seen = f", seen by {page['acknowledged_by']}" if page["acknowledged_by"] else ""
+    head = f"page open since {page['opened_at']}{_slice(page)}, {told}{seen}: {page['summary']}"
+    commands = [(f"  {command}", "") for command in page["commands"]]
+    return [(head, "bold yellow"), (f"  {_time_left(page, now_ms)}", ""), *commands]
+
+
+def _time_left(page: dict[str, Any], now_ms: int) -> str:
+    from monitor.wire.rfc3339 import parse_strictly
+
+    if page["expired_at"]:
+        return f"ran out {page['expired_at']} without a decision"
+    if page["deadline"] is None:
+        return "no deadline: it never acts by itself"
+    if page["delivered_at"] is None:
+        return f"its clock starts when it is delivered; not before {page['deadline']}"
+    left_ms = (parse_strictly(page["deadline"]) or 0) - now_ms
+    if left_ms <= 0:
+        return f"deadline {page['deadline']}: now"
+    return f"deadline {page['deadline']}: {-(-left_ms // 60_000)} min left"
+
+
+def _slice(row: dict[str, Any]) -> str:
+    parts = ", ".join(f"{name}={value}" for name, value in (row["cohort"] or {}).items())
+    return f" in {parts}" if parts else ""

@@ -1,0 +1,55 @@
+"""Incidents heard ahead of the ticks: which of them may be judged now, and which still lack their reference.
+
+While an instance catches up, the data plane is far ahead of the ticks. An incident judged then would find an
+empty reference and page, where the same log read in order rolls back. So it waits for the minutes before it,
+but not for ever: a partition that cannot be read must not keep an incident from being judged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from monitor.core.partition import Incident
+
+HEARD_MAX: Final = 1_000  # per release; one that is forgotten here is judged when its minute closes
+SIGHT_MIN: Final = 3  # so far ahead of the next tick is in sight: the lateness, and a minute to get there
+SIGHT_WAIT_S: Final = 30.0  # for the ticks to come near; then it is judged by what is known
+
+
+class Hearing:
+    """The incidents that wait for judgement, by release.
+
+    Args:
+        steady: Seconds of a clock that never jumps.
+    """
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._steady = steady
+        self._waiting: dict[str, deque[tuple[float, Incident]]] = {}
+
+    def note(self, incident: Incident) -> None:
+        """Take an incident in."""
+        waiting = self._waiting.setdefault(incident.release, deque(maxlen=HEARD_MAX))
+        waiting.append((self._steady(), incident))
+
+    def releases(self) -> list[str]:
+        """Return the releases for which incidents wait."""
+        return [release for release, waiting in self._waiting.items() if waiting]
+
+    def due(self, release: str, next_tick: int | None) -> Iterator[Incident]:
+        """Yield the incidents to be judged now, in the order they came; the others go on waiting.
+
+        Args:
+            next_tick: The next minute to be evaluated; None before the first.
+        """
+        waiting = self._waiting.get(release, deque())
+        for _ in range(len(waiting)):
+            heard_s, incident = waiting.popleft()
+            in_sight = incident.minute <= (next_tick or 0) + SIGHT_MIN
+            if in_sight or self._steady() - heard_s >= SIGHT_WAIT_S:
+                yield incident
+            else:
+                waiting.append((heard_s, incident))

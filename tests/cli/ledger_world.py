@@ -1,0 +1,98 @@
+"""A ledger in memory and somebody who answers orders by the engine's own rules: the verbs see it as Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from monitor.adapters.kafka.decode import decode
+from monitor.adapters.kafka.ledger import KafkaLedger
+from monitor.adapters.kafka.readers import command_of
+from monitor.adapters.kafka.topics import COMMANDS, LEDGER
+from monitor.adapters.memory.log import MemoryLog
+from monitor.config.budget_file import load_budget
+from monitor.config.canonical import canonical
+from monitor.core.budget import Budget
+from monitor.core.decision import Decision, Type
+from monitor.core.ids import decision_id
+from monitor.core.moment import rfc3339
+from monitor.core.record import Arming, release_data
+from monitor.engine.answer import answer
+from monitor.engine.book import Command
+from monitor.engine.ports import LedgerEntry, Record, Stamp
+from monitor.engine.replay import Replay
+from monitor.wire.cloudevent import of_decision
+from monitor.wire.messages import check
+from tests.golden.cases import Case
+from tests.golden.traffic import START_MS, STORIES, lines_of
+
+MINUTE_MS = 60_000
+
+
+class LedgerWorld(MemoryLog):
+    """The log of a monitor that has watched a golden case up to a minute.
+
+    Attributes:
+        evaluator: As it stands then; it answers orders unless `is_down`.
+        commands: What was ordered, as a worker reads it.
+    """
+
+    def __init__(self, case: Case, until_min: int) -> None:
+        super().__init__(partitions=3, now_ms=lambda: START_MS + until_min * MINUTE_MS)
+        self.budget = load_budget(case.budget.read_text(), "budget.yaml")
+        self.is_down = False
+        self.commands: list[Command] = []
+        self._ledger = KafkaLedger(self)
+        replay = Replay([self.budget], decode)
+        (self.evaluator,) = replay.evaluators
+        watched = [arming_of(self.budget)]
+        for line in lines_of(STORIES[case.traffic]):
+            if (self.evaluator.progress.tick or 0) * MINUTE_MS >= START_MS + until_min * MINUTE_MS:
+                break
+            watched += replay.feed(line)
+        asyncio.run(self.record(watched))
+
+    async def record(self, decisions: Sequence[Decision], command_id: str | None = None) -> None:
+        """Put decisions on record as a worker does: once before and once after they are published."""
+        for decision in decisions:
+            check(of_decision(decision))
+            for is_published in (False, True):
+                await self._ledger.append(LedgerEntry(decision, None, is_published, command_id))
+
+    async def append(
+        self, topic: str, key: str | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Stamp:
+        """Append; an order is answered at once."""
+        stamp = await super().append(topic, key, value, headers)
+        if topic == COMMANDS:
+            record = Record(topic, stamp.partition, stamp.offset, stamp.at_ms, key, value)
+            command = command_of(record, stamp.at_ms)
+            assert isinstance(command, Command), command
+            self.commands.append(command)
+            if not self.is_down:
+                await self.record(answer(self.evaluator, command), command.command_id)
+        return stamp
+
+    async def close(self) -> None:
+        """Stay: the test looks again."""
+
+    def ledger_records(self) -> list[Record]:
+        """The ledger as it is."""
+        return [record for records in self.records(LEDGER) for record in records]
+
+
+def arming_of(budget: Budget, number: int = 1, at_ms: int = START_MS) -> Decision:
+    """The record of an arming, as `engine.control` writes it."""
+    data = {
+        **release_data(budget, Arming(budget.release, number, budget.digest, at_ms)),
+        "spec": canonical(budget),
+        "decided_at": rfc3339(at_ms),
+        "summary": f"{budget.release} is armed against {budget.baseline}",
+    }
+    return Decision(
+        Type.ARMING_CREATED,
+        decision_id("arming.created", budget.release, number),
+        budget.release,
+        at_ms,
+        data,
+    )

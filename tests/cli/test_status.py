@@ -1,0 +1,218 @@
+"""`rollback-budget status`: how releases stand, from the ledger alone, with what to type next."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import time
+from typing import Any
+
+import pytest
+
+from monitor.cli import main, orders
+from monitor.cli.orders import entries_of
+from monitor.cli.standing import Standing, standings
+from monitor.core.decision import Decision, Type
+from monitor.core.record import release_data
+from monitor.engine.answer import answer
+from monitor.engine.book import Command
+from monitor.engine.ports import LedgerEntry
+from tests.cli.ledger_world import MINUTE_MS, LedgerWorld, arming_of
+from tests.golden.cases import CASES
+from tests.golden.traffic import START_MS
+
+BY_NAME = {case.name: case for case in CASES}
+HOLD = BY_NAME["latency_hold"]
+OBJECTIVE = "latency.p95_delta_pct"
+P = "ROLLBACK_BUDGET_"
+
+
+def at(minute: float) -> int:
+    return START_MS + int(minute * MINUTE_MS)
+
+
+def stands(world: LedgerWorld, minute: float = 45) -> Standing:
+    (found,) = standings(entries_of(world.ledger_records()), at(minute))
+    return found
+
+
+def order(world: LedgerWorld, minute: float, kind: str, **more: Any) -> list[Decision]:
+    """What a worker does with an order, put on record."""
+    command = Command(kind, f"{kind}-{minute}", "assistant-8", "dana", "because", at(minute), **more)
+    decisions = answer(world.evaluator, command)
+    asyncio.run(world.record(decisions, command.command_id))
+    return decisions
+
+
+def delivered(event_id: str, minute: float) -> Decision:
+    data = {"page_id": event_id, "event_id": event_id, "state": "opened", "release": "assistant-8"}
+    return Decision(Type.PAGE_DELIVERED, f"{int(minute):064x}", "assistant-8", at(minute), data)
+
+
+def test_a_watched_release_shows_its_breach_and_its_page() -> None:
+    world = LedgerWorld(HOLD, until_min=45)
+    found = stands(world)
+    assert (found.release, found.baseline, found.arming, found.stage) == (
+        "assistant-8",
+        "assistant-7",
+        1,
+        "watching",
+    )
+    assert (found.since, found.budget_digest) == ("2026-11-02T09:00:00.000Z", world.budget.digest)
+    (breach,) = found.breaches
+    assert (breach["objective"], breach["cohort"], breach["tier"]) == (OBJECTIVE, {}, "B")
+    (page,) = found.pages
+    assert page["commands"] == [
+        f"rollback-budget decide assistant-8 {word} --page {page['page_id']} --reason '...'"
+        for word in ("rollback", "continue")
+    ]
+    assert (page["delivered_at"], page["acknowledged_by"], page["expired_at"]) == (None, None, None)
+    assert found.rollback is None
+    assert found.assessment is None
+    assert found.eval_debt >= 1
+    assert found.last_decisions[-1]["type"] in ("page.opened", "evaldebt.created")
+
+
+def test_the_commander_s_clock_runs_from_the_delivery() -> None:
+    world = LedgerWorld(HOLD, until_min=45)
+    opened_ms = next(page.opened_ms for page in world.evaluator.commander.pages.values() if page.is_open)
+    event_id = next(page.event_id for page in world.evaluator.commander.pages.values() if page.is_open)
+    minute = (opened_ms - START_MS) / MINUTE_MS
+    undelivered = stands(world).pages[0]["deadline"]
+    asyncio.run(world.record([delivered(event_id, minute + 3)]))
+    (page,) = stands(world).pages
+    assert page["delivered_at"] == f"2026-11-02T09:{int(minute + 3)}:00.000Z"
+    assert (undelivered, page["deadline"]) == tuple(
+        f"2026-11-02T09:{int(minute + wait)}:00.000Z" for wait in (15, 18)
+    )
+
+
+def test_what_was_ordered_is_seen() -> None:
+    world = LedgerWorld(HOLD, until_min=45)
+    order(world, 44.1, "acknowledge")
+    assert stands(world).pages[0]["acknowledged_by"] == "dana"
+    order(world, 44.2, "decide", decision="continue", until_ms=at(60))
+    found = stands(world)
+    assert found.pages == []
+    (held,) = found.overrides
+    assert (held["objective"], held["until"], held["author"], held["note"]) == (
+        OBJECTIVE,
+        "2026-11-02T10:00:00.000Z",
+        "dana",
+        "because",
+    )
+    assert stands(world, 60).overrides == []  # over, even while nobody evaluates the release
+    order(world, 44.3, "decide", decision="rollback")
+    found = stands(world)
+    assert (found.stage, found.breaches, found.overrides) == ("locked", [], [])
+    assert found.rollback is not None
+    assert (found.rollback["reason"], found.rollback["applied"]) == ("commander", None)
+
+
+def test_a_page_that_ran_out_stays_until_somebody_decides() -> None:
+    (page,) = stands(LedgerWorld(HOLD, until_min=70), 70).pages
+    assert page["expired_at"] is not None
+
+
+def test_a_rollback_locks_until_the_release_is_armed_again() -> None:
+    world = LedgerWorld(BY_NAME["task_success"], until_min=60)
+    found = stands(world, 60)
+    assert (found.stage, found.pages, found.breaches) == ("locked", [], [])
+    asyncio.run(world.record([arming_of(world.budget, 2, at(65))]))
+    found = stands(world, 66)
+    assert (found.stage, found.arming, found.rollback, found.eval_debt) == ("watching", 2, None, 0)
+
+
+def test_a_disarmed_release_has_ended() -> None:
+    world = LedgerWorld(HOLD, until_min=45)
+    order(world, 45, "disarm")
+    found = stands(world)
+    assert (found.stage, found.pages) == ("ended", [])
+
+
+def test_a_budget_changed_while_armed_begins_changed_objectives_anew() -> None:
+    """The breach of an objective that a new budget writes in another way is no longer open; others stay open."""
+    world = LedgerWorld(HOLD, until_min=45)
+    spec = json.loads(json.dumps(arming_of(world.budget).data["spec"]))
+    for number, (objective_id, expected) in enumerate(
+        [("quality.task_success_delta_pct", 1), (OBJECTIVE, 0)]
+    ):
+        (row,) = (row for row in spec["objectives"] if row["id"] == objective_id)
+        row["limit"] *= 2
+        data = {**release_data(world.budget, world.evaluator.arming), "spec": json.loads(json.dumps(spec))}
+        changed = Decision(Type.BUDGET_CHANGED, f"{number:064x}", "assistant-8", at(45 + number), data)
+        asyncio.run(world.record([changed]))
+        assert len(stands(world, 47).breaches) == expected
+
+
+def test_the_order_of_the_entries_means_nothing() -> None:
+    world = LedgerWorld(HOLD, until_min=70)
+    entries = entries_of(world.ledger_records())
+    expected = standings(sorted(entries, key=_time), at(70))
+    for seed in range(20):
+        mixed = random.Random(seed).sample(entries, len(entries))
+        (found,) = standings(mixed, at(70))
+        assert (found.stage, found.pages, found.breaches) == (
+            expected[0].stage,
+            expected[0].pages,
+            expected[0].breaches,
+        )
+
+
+def _time(entry: LedgerEntry) -> int:
+    return entry.decision.at_ms
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> LedgerWorld:
+    made = LedgerWorld(HOLD, until_min=45)
+    monkeypatch.setattr(orders, "kafka_log", lambda _settings: made)
+    monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
+    monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(at(45)))
+    monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
+    return made
+
+
+def test_people_see_what_to_type(world: LedgerWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    event_id = next(page.event_id for page in world.evaluator.commander.pages.values() if page.is_open)
+    asyncio.run(world.record([delivered(event_id, 44)]))
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    (page,) = stands(world).pages
+    head, row, *rest = out.splitlines()
+    assert head.split()[:6] == ["release", "stage", "arming", "since", "baseline", "budget"]
+    assert row.split()[:3] == ["assistant-8", "watching", "1"]
+    text = "\n".join(rest)
+    assert f"assistant-8, arming 1, budget {world.budget.digest[:12]}" in text
+    assert f"breach since {stands(world).breaches[0]['since']}: p95 latency is " in text
+    assert "delivered 2026-11-02T09:44:00.000Z" in text
+    assert f"deadline {page['deadline']}: 14 min left" in text
+    for command in page["commands"]:  # type: ignore[attr-defined]  # a list, as JSON has it
+        assert f"    {command}\n" in text
+
+
+def test_machines_get_json(world: LedgerWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "assistant-8", "--output", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    (release,) = said["releases"]
+    assert said["now"].startswith("2026-11-02T09:45:0")
+    assert set(release) == set(Standing.__dataclass_fields__)
+    assert release["pages"][0]["commands"][0].startswith(
+        "rollback-budget decide assistant-8 rollback --page "
+    )
+
+
+def test_a_release_that_nobody_knows_is_1(world: LedgerWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "assistant-9"]) == 1
+    assert capsys.readouterr().err == "rollback-budget: assistant-9 was never armed; known are assistant-8\n"
+
+
+def test_an_empty_ledger_is_no_error(world: LedgerWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    for records in itertools.chain(world.records("rollback.ledger.v1")):
+        records.clear()
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "no release was armed yet: give a worker a budget, or publish one\n"
+    assert main(["status", "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["releases"] == []

@@ -1,0 +1,145 @@
+"""Aggregates: any order and any grouping of the same observations is the same aggregate."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.adapters.kafka.decode import TraceRecord
+from monitor.core.aggregate import Aggregate, merged
+from monitor.core.cohort import OVERALL
+from monitor.core.partition import CellKey
+from monitor.core.sketch import UNFINISHED_BIN
+from tests.engine.worlds import ACME, CANDIDATE, START_MS, T0, folded, handoff, objective, plan_of, seen
+
+PLAN = plan_of(
+    objective(critical_cohorts=(ACME,)), handoff(), objective("p95", 15.0), objective("tool_p95", 15.0),
+    objective("cost_per_request", 5.0), objective("tokens_per_request", 5.0),
+    objective("outcome.grounded", -2.0), objective("error", 5.0),
+)  # fmt: skip
+LABEL = st.sampled_from([True, False, None])
+FIELDS = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["request", "request", "outcome"]),
+        "status": st.sampled_from(["ok", "ok", "error", "timeout"]),
+        "task_success": LABEL,
+        "human_handoff": LABEL,
+        "outcomes": st.none() | st.dictionaries(st.sampled_from(["grounded", "x"]), st.booleans()),
+        "incident_severity": st.sampled_from([None, None, "low", "high", "critical"]),
+        "latency_ms": st.none() | st.integers(0, 100_000),
+        "stage_ms": st.none() | st.just({"tool": 7.0}),
+        "cost_usd": st.none() | st.just(0.25),
+        "tokens_in": st.none() | st.just(3),
+        "tokens_out": st.none() | st.just(4),
+        "cohort": st.sampled_from([None, {"tenant": "acme"}, {"tenant": "globex"}]),
+    }
+)
+
+
+def _events(rows: list[dict[str, Any]]) -> list[TraceRecord]:
+    return [seen(f"e-{at}", START_MS + at * 1_000, **row) for at, row in enumerate(rows)]
+
+
+EVENTS: st.SearchStrategy[list[TraceRecord]] = st.lists(FIELDS, max_size=14).map(_events)
+
+
+def _cell(events: list[TraceRecord], view: Any = OVERALL) -> Aggregate:
+    """What one minute's events add up to, through the one fold there is."""
+    return folded(events, PLAN)[0].cells.get(CellKey(T0, CANDIDATE, view), Aggregate())
+
+
+@settings(max_examples=60)
+@given(EVENTS, st.randoms(use_true_random=False))
+def test_folding_in_any_order_is_the_same(events: list[TraceRecord], chance: Any) -> None:
+    shuffled = sorted(events, key=lambda _: chance.random())
+    for view in (OVERALL, ACME):
+        assert _cell(shuffled, view) == _cell(events, view)
+
+
+@settings(max_examples=60)
+@given(EVENTS, st.data())
+def test_folding_in_any_grouping_is_the_same(events: list[TraceRecord], data: st.DataObject) -> None:
+    groups = [data.draw(st.integers(0, 2)) for _ in events]
+    parts = [_cell([one for one, group in zip(events, groups, strict=True) if group == n]) for n in range(3)]
+    a, b, c = (deepcopy(part) for part in parts)
+    assert (
+        merged([a, b, c]) == merged([c, a, b]) == merged([merged([a, b]), c]) == merged([a, merged([b, c])])
+    )
+    assert merged(parts) == _cell(events)
+    assert parts == [a, b, c]  # merging changes only what is merged into
+
+
+@settings(max_examples=40)
+@given(EVENTS)
+def test_an_empty_aggregate_changes_nothing(events: list[TraceRecord]) -> None:
+    whole = _cell(events)
+    before = deepcopy(whole)
+    whole.merge(Aggregate())
+    assert whole == before == merged([Aggregate(), before])
+
+
+@pytest.mark.parametrize(
+    "source, fields, counted",
+    [
+        ("task_success", {"task_success": True}, (1, 1)),
+        ("task_success", {"task_success": False}, (0, 1)),
+        ("task_success", {}, (0, 0)),  # absent is outside the denominator
+        ("outcome.grounded", {"outcomes": {"grounded": True}}, (1, 1)),
+        ("outcome.grounded", {"outcomes": {"other": True}}, (0, 0)),
+        ("error", {"status": "error"}, (1, 1)),
+        ("error", {"status": "timeout"}, (0, 1)),
+        ("timeout", {"status": "timeout"}, (1, 1)),
+        ("timeout", {}, (0, 1)),  # every request has a status
+        ("timeout", {"kind": "outcome"}, (0, 0)),  # an outcome is no second request
+    ],
+)
+def test_what_counts_in_a_rate(source: str, fields: dict[str, Any], counted: tuple[int, int]) -> None:
+    assert _cell([seen("e", START_MS, **fields)]).rate(source) == counted
+
+
+@pytest.mark.parametrize(
+    "source, fields, count, total",
+    [
+        ("latency", {"latency_ms": 12.5}, 1, 12_500),
+        ("latency", {"latency_ms": 12.5, "status": "error"}, 0, 0),  # failing fast is not being fast
+        ("latency", {"latency_ms": 12.5, "status": "timeout"}, 1, 0),  # slower than every finished one
+        ("latency", {"status": "timeout"}, 1, 0),
+        ("latency", {}, 0, 0),
+        ("latency", {"latency_ms": 12.5, "kind": "outcome"}, 0, 0),
+        ("stage.tool", {"stage_ms": {"tool": 2.0, "model": 9.0}}, 1, 2_000),
+        ("stage.tool", {"stage_ms": {"tool": 2.0}, "status": "error"}, 0, 0),
+        ("cost", {"cost_usd": 0.5, "status": "error"}, 1, 500_000),  # a failed request was paid for
+        ("tokens", {"tokens_in": 3, "tokens_out": 4}, 1, 7),
+        ("tokens", {"tokens_in": 3}, 0, 0),  # half a sum would look cheap
+    ],
+)
+def test_what_counts_in_a_distribution(source: str, fields: dict[str, Any], count: int, total: int) -> None:
+    sketch = _cell([seen("e", START_MS, **fields)]).distribution(source)
+    assert (sketch.count, sketch.total) == (count, total)
+
+
+def test_a_timeout_lies_above_every_finished_request() -> None:
+    events = [
+        seen("a", START_MS, latency_ms=86_400_000.0),
+        seen("b", START_MS, latency_ms=1.0, status="timeout"),
+    ]
+    bins = _cell(events).distribution("latency").bins
+    assert bins[UNFINISHED_BIN] == 1
+    assert len(bins) == 2
+
+
+def test_the_first_request_is_the_earliest_one() -> None:
+    events = [seen("a", START_MS + 900), seen("b", START_MS + 300), seen("c", START_MS + 100, kind="outcome")]
+    assert _cell(events).first_at_ms == START_MS + 300
+
+
+def test_an_aggregate_is_equal_by_content_alone() -> None:
+    one, other = _cell([seen("a", START_MS)]), _cell([seen("b", START_MS)])
+    assert one == other
+    assert one != Aggregate()
+    with pytest.raises(TypeError):
+        hash(one)

@@ -1,0 +1,191 @@
+"""One objective on one slice: what it shows, what it spent, and what it came to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.core.aggregate import Aggregate
+from monitor.core.budget import Accounting, EvidenceMode, Objective
+from monitor.core.cohort import OVERALL
+from monitor.core.exemplar import Exemplar
+from monitor.core.record import Observed
+from monitor.core.rules import rules_for
+from monitor.core.sustained import Answer
+from monitor.core.trigger import Phase
+from monitor.core.watch import Change, Watch
+from monitor.core.window import tick_ms
+from tests.engine.worlds import BAD, EQUAL, GOOD, T0, THOUSAND, budget, cell, objective
+
+EMPTY = Aggregate()
+CUMULATIVE: dict[str, Any] = {"accounting": Accounting.CUMULATIVE}
+
+
+class _Run:
+    """A watch, minute by minute."""
+
+    def __init__(self, judged: Objective, window_min: int = 1440) -> None:
+        rule = rules_for(budget(judged, window_min=window_min))[judged.objective_id, OVERALL]
+        self.watch = Watch(judged, OVERALL, rule, T0)
+        self.now = T0
+
+    def minutes(self, count: int, candidate: Aggregate, baseline: Aggregate = GOOD) -> Change:
+        for _ in range(count):
+            self.watch.append(self.now, candidate, baseline)
+            self.now += 1
+            change = self.watch.judge(self.now)
+        return change
+
+
+@pytest.mark.parametrize(
+    "bad, phase, fires",
+    [(1, Phase.PENDING, False), (3, Phase.PENDING, False), (4, Phase.FIRING, True), (9, Phase.FIRING, True)],
+)
+def test_a_breach_must_last_its_minutes(bad: int, phase: Phase, fires: bool) -> None:
+    run = _Run(objective())
+    run.minutes(5, GOOD)
+    change = run.minutes(bad, BAD)
+    assert (change.after.phase, run.watch.fires(change)) == (phase, fires)
+
+
+def test_an_episode_starts_and_clears_once() -> None:
+    run = _Run(objective())
+    run.minutes(3, GOOD)
+    assert run.minutes(1, BAD).started
+    assert not run.minutes(5, BAD).started
+    assert not run.minutes(3, EMPTY).cleared  # silence is no recovery
+    cleared = run.minutes(1, GOOD)
+    assert cleared.cleared
+    assert cleared.before.episode_ms == tick_ms(T0 + 4)
+
+
+@pytest.mark.parametrize("judged", [objective(), objective("human_handoff", 8.0)])
+def test_equality_is_no_breach(judged: Objective) -> None:
+    run = _Run(judged)
+    assert run.minutes(30, EQUAL, THOUSAND).judgement.answer is Answer.RECOVERED
+    assert run.watch.spend.minutes == 0
+
+
+def test_flapping_adds_up_and_never_fires_the_sustained_rule() -> None:
+    run = _Run(objective())
+    for _ in range(6):
+        assert not run.watch.fires(run.minutes(3, BAD))
+        run.minutes(1, GOOD)
+    assert run.watch.spend.minutes == 18
+    assert run.watch.is_overspent
+
+
+def test_cumulative_fires_when_more_minutes_than_granted_are_bad_in_all() -> None:
+    run = _Run(objective(**CUMULATIVE))
+    fired = []
+    for _ in range(12):
+        fired.append(run.watch.fires(run.minutes(1, BAD)))
+        run.minutes(2, GOOD)
+    assert fired.index(True) == 4  # the fifth bad minute is more than four
+
+
+def test_cumulative_minutes_leave_with_the_window() -> None:
+    run = _Run(objective(**CUMULATIVE), window_min=20)
+    for _ in range(6):
+        run.minutes(1, BAD)
+        run.minutes(9, GOOD)
+    assert run.watch.spend.minutes <= 2
+    assert not run.watch.fired
+
+
+def test_a_hold_of_nothing_has_nothing_to_add_up() -> None:
+    run = _Run(objective(hold=0, **CUMULATIVE))
+    run.minutes(3, GOOD)
+    assert run.watch.fires(run.minutes(1, BAD))
+    assert not run.watch.is_overspent
+
+
+def test_silence_is_counted_and_traffic_ends_it() -> None:
+    run = _Run(objective())
+    run.minutes(3, GOOD)
+    run.minutes(7, EMPTY)
+    assert run.watch.empty_minutes == 7
+    assert run.watch.is_unknown
+    run.minutes(1, GOOD)
+    assert run.watch.empty_minutes == 0
+
+
+def test_a_finding_shows_the_minutes_that_fired() -> None:
+    run = _Run(objective())
+    run.minutes(6, GOOD)
+    change = run.minutes(4, BAD)
+    found = run.watch.finding(run.now, 5, change.judgement)
+    assert (found.started_ms, found.held_min) == (tick_ms(T0 + 6), 4)
+    assert (found.seen.baseline, found.seen.candidate) == (0.9, 0.7)
+    assert found.seen.delta == pytest.approx(100 * (0.7 / 0.9 - 1))
+    assert found.seen.samples == (40, 40)
+
+
+def test_a_finding_without_a_judged_window_shows_the_newest_minutes() -> None:
+    run = _Run(objective())
+    run.minutes(6, GOOD)
+    found = run.watch.finding(run.now, 5, None)
+    assert (found.started_ms, found.held_min) == (tick_ms(T0 + 5), 1)
+
+
+def test_a_watch_that_waits_for_labels_can_be_asked_before_it_has_any_minute() -> None:
+    run = _Run(objective(label_delay_min=30))
+    found = run.watch.finding(T0 - 25, 5, None)
+    assert (found.seen, found.held_min) == (Observed(), 0)
+    assert run.watch.observe_all(T0 - 25) == Observed()
+    assert run.watch.verdict(T0 - 25) == "no_data"
+
+
+def test_values_come_in_the_units_people_read() -> None:
+    slow = _Run(objective("p95", 15.0))
+    slow.minutes(5, cell(100, slow=100), cell(100, fast=100))
+    seen = slow.watch.observe_all(slow.now)
+    assert seen.candidate == pytest.approx(800, rel=0.02)  # milliseconds
+    assert seen.baseline == pytest.approx(400, rel=0.02)
+    dear = _Run(objective("cost_per_request", 5.0))
+    one = Aggregate()
+    one.requests = 1
+    one.sketches["cost"] = cell(1, slow=1).sketches["latency"]  # 800,000 millionths
+    dear.minutes(5, one, one)
+    assert dear.watch.observe_all(dear.now).candidate == pytest.approx(0.8, rel=0.02)  # dollars
+
+
+def test_exemplars_come_from_the_shown_minutes() -> None:
+    run = _Run(objective())
+    for minute in range(6):
+        one = cell(10, task_success=7)
+        one.exemplars["task_success"] = [Exemplar(9 - minute, f"trace-{minute}", "")]
+        run.minutes(1, one)
+    assert [one.trace_id for one in run.watch.exemplars(T0 + 2, T0 + 5, 2)] == ["trace-4", "trace-3"]
+
+
+@pytest.mark.parametrize(
+    "minutes, candidate, verdict",
+    [
+        (60, cell(1000, task_success=900), "healthy"),
+        (60, cell(1000, task_success=882), "inconclusive"),  # at the limit nothing is shown
+        (60, GOOD, "inconclusive"),  # too little traffic to show it
+        (60, cell(1000, task_success=700), "breach"),
+        (60, EMPTY, "no_data"),
+        (60, cell(1000, human_handoff=5), "no_data"),  # requests, but nobody measured success
+    ],
+)
+def test_what_a_watch_came_to(minutes: int, candidate: Aggregate, verdict: str) -> None:
+    run = _Run(objective(hold=20, evidence=EvidenceMode.DEFAULT))
+    run.minutes(minutes, candidate, THOUSAND)
+    assert run.watch.verdict(run.now) == verdict
+
+
+def test_healthy_has_to_be_true_of_the_newest_hours_too() -> None:
+    run = _Run(objective(hold=20, evidence=EvidenceMode.DEFAULT))
+    run.minutes(600, cell(1000, task_success=905), THOUSAND)
+    assert run.watch.verdict(run.now) == "healthy"
+    run.minutes(240, cell(1000, task_success=882), THOUSAND)
+    assert run.watch.verdict(run.now) == "inconclusive"
+
+
+def test_more_than_a_day_of_minutes_can_be_asked_about() -> None:
+    run = _Run(objective(), window_min=3_000)
+    run.minutes(2_100, GOOD)
+    assert run.watch.observe_all(run.now).samples == (14_400, 14_400)

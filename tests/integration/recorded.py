@@ -1,0 +1,148 @@
+"""A recording, what a replay of it decides, and how a live run's events are held to that."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Sequence
+from random import Random
+
+from monitor.adapters.kafka.decode import decode
+from monitor.config.budget_file import load_budget
+from monitor.core.decision import Decision, Type
+from monitor.engine.replay import Replay
+from tests.integration.heard import Heard, Said
+from tests.integration.stage import Stage
+from tests.integration.traffic import MINUTE_MS, Arm, encode, recount, requests
+from tests.integration.workers import Worker, eventually
+
+COMPARED = (
+    Type.BREACH_STARTED,
+    Type.BREACH_CLEARED,
+    Type.ROLLBACK_REQUESTED,
+    Type.PAGE_OPENED,
+    Type.DEBT_CREATED,
+)
+"""What a replay and a live run both decide; deliveries and deadlines depend on when people were told."""
+
+NAMES = ("slow", "failing", "unsafe", "sound")
+_BUDGET = """\
+release: {prefix}-{name}
+baseline: {prefix}-{name}-base
+window: 24h
+owner: answers-team
+on_call: ada
+rollback_budget:
+  quality:
+    task_success_delta_pct: -5
+    max_duration_min: 10
+  safety:
+    high_severity_incidents_increase: 0
+    action: immediate_rollback
+  latency:
+    p95_delta_pct: +30
+    max_duration_min: 10
+decision:
+  tier_a_breach: auto_rollback
+  tier_b_breach: incident_commander_decision_within_15m
+on_commander_silence: hold
+"""
+
+
+def budgets(prefix: str) -> dict[str, str]:
+    """Return the budget of each release, by its name."""
+    return {name: _BUDGET.format(prefix=prefix, name=name) for name in NAMES}
+
+
+def arms(prefix: str) -> list[Arm]:
+    """Return four releases with their baselines: slower, failing, unsafe, and one with which nothing is wrong."""
+    return [
+        *(Arm(f"{prefix}-{name}-base", per_min=120) for name in NAMES),
+        Arm(f"{prefix}-slow", 60, worse_from=8, worse_latency_ms=2_000),
+        Arm(f"{prefix}-failing", 60, worse_from=12, worse_success=0.5),
+        Arm(f"{prefix}-unsafe", 60, incident_at_min=15),
+        Arm(f"{prefix}-sound", 60),
+    ]
+
+
+def recording(prefix: str, end_ms: int, minutes: int) -> tuple[list[bytes], frozenset[bytes]]:
+    """Return the lines, with repeats, late ones and broken ones among them, and which are broken."""
+    draw = Random("a recording")
+    lines: list[bytes] = []
+    broken: set[bytes] = set()
+    start_ms = end_ms - minutes * MINUTE_MS
+    for number, event in enumerate(requests(arms(prefix), seed=1, start_ms=start_ms, minutes=minutes)):
+        line = encode(event)
+        lines.append(line)
+        if number % 500 == 100:
+            lines.append(line)  # sent twice by its producer
+        if number % 700 == 350 and number > 8_000:
+            late_ms = int(str(event["at"])) - draw.randrange(8, 10) * MINUTE_MS
+            lines.append(encode({**event, "event_id": f"late-{number}", "at": late_ms}))
+        if number % 900 == 450:
+            wrong = b'{"event_id": "broken-%d", "at": ' % number
+            broken.add(wrong)
+            lines.append(wrong)
+    return lines, frozenset(broken)
+
+
+def replayed(texts: Iterable[str], lines: Iterable[bytes]) -> dict[str, Decision]:
+    """Return what a replay of the file decides, by id."""
+    replay = Replay([load_budget(text, "budget") for text in texts], decode)
+    decided = [decision for line in lines for decision in replay.feed(line)]
+    decided += replay.finish()
+    return {one.decision_id: one for one in decided if one.type in COMPARED}
+
+
+def last_minute() -> int:
+    """Return a minute that has just passed, epoch milliseconds: a recording that ends there can be read at once."""
+    return int(time.time() // 60 - 3) * MINUTE_MS
+
+
+async def all_is_decided(worker: Worker, end_ms: int) -> None:
+    """Return when the watermark has passed the end of the recording and every tick before it is evaluated."""
+    end = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(end_ms / 1000))
+
+    async def passed() -> bool:
+        assert worker.is_running, worker.log[-4_000:]
+        return str((await worker.status()).get("watermark") or "") > end
+
+    await eventually(passed, f"the watermark passes {end}")
+    await worker.steps(3)
+
+
+def by_id(said: Iterable[Said]) -> dict[str, Said]:
+    """Return events by their ids; repeats of one id must say the same."""
+    found: dict[str, Said] = {}
+    for one in said:
+        assert found.setdefault(one.id, one) == one, "an id was published twice with different words"
+    return found
+
+
+async def check_decisions(heard: Heard, texts: Iterable[str], lines: Sequence[bytes]) -> None:
+    """Hold what was published to a replay: equal ids, equal data of every tick decision, none missing, none more."""
+    await heard.to_end()
+    expected = await asyncio.to_thread(replayed, texts, lines)
+    kinds = {kind.value for kind in COMPARED}
+    decided = by_id(one for one in heard.said if one.type in kinds)
+    assert {one.type for one in decided.values()} >= kinds - {Type.BREACH_CLEARED.value}
+    found = sorted((one.release, one.type, one.id) for one in decided.values())
+    assert found == sorted((one.release, one.type.value, one.decision_id) for one in expected.values())
+    for decision_id, one in decided.items():
+        # An incident is judged when it is heard, or with its minute: the id is the same, the numbers need not be.
+        if not one.release.endswith("unsafe"):
+            assert dict(one.data) == dict(expected[decision_id].data), one.type
+
+
+async def check_counts(
+    stage: Stage, placed: Iterable[tuple[int, bytes | None]], broken: Collection[bytes | None]
+) -> None:
+    """Hold the state in the store to a recount: every record is in exactly one count, every cell is exact."""
+    parts: list[list[bytes | None]] = [[] for _ in range(stage.partitions)]
+    for number, value in placed:
+        parts[number].append(value)
+    tally = recount(parts, frozenset(broken))
+    assert tally.records == sum(map(len, parts))
+    stored = await stage.stored()
+    assert stored.tally() == tally
+    assert stored.offset == tally.records

@@ -1,0 +1,60 @@
+"""The same log gives the same decisions: two workers, one killed half way, against a replay of the same file.
+
+And every record is in exactly one count: totals and cells are held to an independent recount.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.integration.recorded import (
+    all_is_decided,
+    budgets,
+    check_counts,
+    check_decisions,
+    last_minute,
+    recording,
+)
+from tests.integration.stage import Stage, listening, staged
+from tests.integration.traffic import spread
+from tests.integration.workers import Worker
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+
+async def started_together(stage: Stage, folder: Path) -> list[Worker]:
+    """Start two workers and hold the store back until both are in the group, so that each has work to do."""
+    store = Redis.from_url(stage.valkey.url)
+    await store.execute_command("CLIENT", "PAUSE", "600000", "WRITE")  # type: ignore[no-untyped-call]
+    workers = [stage.worker(name, budgets=folder) for name in ("one", "two")]
+    await stage.members(2)
+    await store.execute_command("CLIENT", "UNPAUSE")  # type: ignore[no-untyped-call]
+    await store.aclose()
+    return workers
+
+
+async def test_two_workers_one_killed_decide_what_a_replay_decides(
+    kafka: str, tmp_path: Path, unique: str
+) -> None:
+    """Equal ids, equal data of every tick decision, none missing, none more; and no record lost or counted twice."""
+    async with staged(kafka, tmp_path, unique) as stage, listening(stage) as heard:
+        texts = budgets(unique)
+        for name, text in texts.items():
+            stage.budget(name, text)
+        end_ms = last_minute()
+        lines, broken = recording(unique, end_ms, minutes=60)
+        placed = list(spread(lines, stage.partitions))
+        await stage.produce(placed)
+        killed, survivor = await started_together(stage, stage.budgets)
+        await stage.consumed(len(lines) // 2)
+        killed.kill()
+        at_kill = (await stage.stored()).offset
+        await stage.consumed(len(lines))
+        await all_is_decided(survivor, end_ms)
+
+        assert at_kill < len(lines), "the worker was killed too late to prove anything"
+        await check_decisions(heard, texts.values(), lines)
+        await check_counts(stage, placed, broken)

@@ -1,0 +1,69 @@
+"""The only worker is killed at the worst moments and comes back under the same name: nothing lost or repeated."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from monitor.core.decision import Type
+from tests.integration.recorded import (
+    all_is_decided,
+    budgets,
+    check_counts,
+    check_decisions,
+    last_minute,
+    recording,
+)
+from tests.integration.stage import listening, staged
+from tests.integration.traffic import encode, spread
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+
+async def test_a_worker_killed_between_its_decisions_loses_and_repeats_none(
+    kafka: str, tmp_path: Path, unique: str
+) -> None:
+    """Killed as a breach is published, and as a request is on record: each id comes again at most in equal words."""
+    async with staged(kafka, tmp_path, unique) as stage, listening(stage) as heard:
+        texts = budgets(unique)
+        for name, text in texts.items():
+            stage.budget(name, text)
+        end_ms = last_minute()
+        lines, broken = recording(unique, end_ms, minutes=30)
+        placed = list(spread(lines, stage.partitions))
+        await stage.produce(placed)
+
+        worker = stage.worker("only", budgets=stage.budgets)
+        await heard.until(lambda all_: bool(all_.of(Type.BREACH_STARTED)), "a breach is published")
+        worker.kill()
+        worker.start()
+        requested = Type.ROLLBACK_REQUESTED
+        known = {one.decision.release for one in heard.entries if one.decision.type is requested}
+        await heard.until(
+            lambda all_: any(
+                one.decision.type is requested and one.decision.release not in known for one in all_.entries
+            ),
+            "one more request is on record",
+        )
+        worker.kill()
+        worker.start()
+        await all_is_decided(worker, end_ms)
+        await check_decisions(heard, texts.values(), lines)
+
+        more = [
+            (
+                number % stage.partitions,
+                encode({"event_id": f"now-{number}", "at": _now_ms(), "release": f"{unique}-sound"}),
+            )
+            for number in range(200)
+        ]
+        await stage.produce(more)
+        await stage.consumed(len(placed) + len(more))
+        await check_counts(stage, [*placed, *more], broken)
+        assert "Traceback" not in worker.log
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
