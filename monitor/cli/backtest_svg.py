@@ -11,7 +11,7 @@ from monitor.cli.backtest_report import caption, headline
 from monitor.engine.backtest_result import BudgetResult, Moment, ObjectiveResult
 
 WIDTH: Final = 960
-_LEFT, _RIGHT, _TOP, _PLOT, _PANEL, _HEAD = 90, 30, 26, 110, 168, 34
+_LEFT, _RIGHT, _TOP, _PLOT, _PANEL, _HEAD = 90, 30, 26, 110, 168, 48
 _SPAN: Final = WIDTH - _LEFT - _RIGHT
 _COLUMNS: Final = 480
 _STYLE: Final = """
@@ -31,9 +31,10 @@ def drawing(results: Sequence[BudgetResult]) -> str:
     parts: list[str] = []
     y = 10
     for result in results:
-        parts.append(_text(16, y + 18, headline(result), "head"))
+        release, _, outcome = headline(result).rpartition(": ")
+        parts += [_text(16, y + 18, release, "head"), _text(16, y + 36, outcome, "")]
         y += _HEAD
-        drawn = [one for one in result.objectives if one.curve and one.objective.limit and result.minutes > 0]
+        drawn = [one for one in result.objectives if _has_curve(one, result.minutes)]
         for one in drawn:
             parts += _panel(one, result.minutes, y)
             y += _PANEL
@@ -46,6 +47,10 @@ def drawing(results: Sequence[BudgetResult]) -> str:
     )
     background = f'<rect width="{WIDTH}" height="{y + 10}" fill="#ffffff"/>'
     return "\n".join([head, f"<style>{_STYLE}</style>", background, *parts, "</svg>", ""])
+
+
+def _has_curve(result: ObjectiveResult, minutes: int) -> bool:
+    return minutes > 0 and result.objective.limit != 0 and any(value is not None for _, value in result.curve)
 
 
 def _panel(result: ObjectiveResult, minutes: int, y: int) -> Iterator[str]:
@@ -65,9 +70,10 @@ def _panel(result: ObjectiveResult, minutes: int, y: int) -> Iterator[str]:
         yield _text(_LEFT - 8, height(value) + 4, label, "small", anchor="end")
     for points in _runs(worst, height):
         yield f'<polyline class="curve" points="{points}"/>'
-    for moment, kind, what in ((result.first_breach, "breach", "breach"), (result.acted, "acted", "acted")):
+    first = None if result.first_breach == result.acted else result.first_breach
+    for moment, kind in ((first, "breach"), (result.acted, "acted")):
         if moment is not None:
-            yield from _mark(moment, minutes, y, floor, kind, what)
+            yield from _mark(moment, minutes, y, floor, kind)
     yield _text(_LEFT, floor + 15, "0", "small")
     yield _text(_LEFT + _SPAN, floor + 15, f"{minutes} min", "small", anchor="end")
 
@@ -83,10 +89,16 @@ def _runs(worst: list[float | None], height: Callable[[float], float]) -> Iterat
             run = []
 
 
-def _mark(moment: Moment, minutes: int, y: int, floor: int, kind: str, what: str) -> Iterator[str]:
+def _mark(moment: Moment, minutes: int, y: int, floor: int, kind: str) -> Iterator[str]:
+    """Yield a line where something happened, and its words below the axis: a breach's left of it, an act's right."""
     x = _LEFT + min(max(moment.minute, 0), minutes) * _SPAN / minutes
     yield _line(x, y + _TOP, x, floor, kind)
-    yield _text(x + 4, y + _TOP + (10 if kind == "acted" else 24), f"{what} at {moment.minute}", "small")
+    side = (
+        -3 if kind == "breach" or x > WIDTH * 3 / 4 else 3
+    )  # words on the right would leave the drawing there
+    yield _text(
+        x + side, floor + 15, f"{kind} at {moment.minute}", "small", anchor="end" if side < 0 else "start"
+    )
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:

@@ -91,7 +91,9 @@ def _write_traffic(reports: Sequence[BudgetTestsReport], folder: Path) -> None:
 def _file_name(name: str, taken: set[str]) -> str:
     """Return a file name that any system takes and that is not taken yet: `a-slow-poison.jsonl`."""
     stem = "-".join(re.findall(r"[a-z0-9]+", name.lower())) or "test"
-    free = next(one for number in count(1) if (one := stem if number == 1 else f"{stem}-{number}") not in taken)
+    free = next(
+        one for number in count(1) if (one := stem if number == 1 else f"{stem}-{number}") not in taken
+    )
     taken.add(free)
     return f"{free}.jsonl"
 
@@ -159,7 +161,9 @@ def _decision_words(decision: Decision, objective_id: str | None) -> str:
 
     data: Mapping[str, Any] = decision.data
     rows = [row["summary"] for row in data.get("objectives", ()) if row["objective"] == objective_id]
-    return f"{decision.type.value} at {minute_of_test(decision)}m: {'; '.join(rows) or data['summary']}"
+    slice_ = ", ".join(f"{name}={value}" for name, value in data.get("cohort", {}).items())
+    what = f"{decision.type.value} for {slice_}" if slice_ else decision.type.value
+    return f"{what} at {minute_of_test(decision)}m: {'; '.join(rows) or data['summary']}"
 
 
 def _as_json(test_: BudgetTest, ran: Rehearsal) -> dict[str, Any]:

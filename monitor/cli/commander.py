@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from monitor.cli.orders import Answer, Order
     from monitor.config.settings import Settings
 
-DECIDE_EXAMPLE: Final = 'rollback-budget decide model-v42 continue --objective latency.p95_delta_pct --until 2h --reason "cache is cold"'
+DECIDE_EXAMPLE: Final = (
+    'rollback-budget decide model-v42 continue --until 2h --reason "the cache is still cold"'
+)
 OVERRIDE_EXAMPLE: Final = (
     'rollback-budget override model-v42 --until 30m --reason "provider outage, both are slow"'
 )

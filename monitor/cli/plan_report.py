@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
     from monitor.cli.plan_history import History
 
-_BAR_CELLS: Final = 24
+_BAR_CELLS: Final = 14  # the table fits a terminal of 80 columns
 _INDENT: Final = "  "
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _NOTE: Final = (
-    "Decided after: from the harm's first minute to the decision, with an even chance; nine in ten take less than "
-    f"twice that. Waiting for late events ({WAIT_MIN} min) is in it."
+    "least: the smallest harm that is decided in time. Decided after: from the harm's first minute to the "
+    "decision, with an even chance; nine in ten take less than twice that. "
+    f"Waiting for late events ({WAIT_MIN} min) is in it."
 )
 
 
@@ -118,13 +119,12 @@ def _harms(forecast: Forecast) -> Table:
     rows = sorted({*forecast.harms, *filter(None, [forecast.smallest])}, key=lambda harm: harm.multiple)
     for harm in rows:
         table.add_row(
-            _INDENT + multiple_words(harm.multiple),
+            _INDENT + ("least " if harm == forecast.smallest else "") + multiple_words(harm.multiple),
             delta_words(forecast.objective, harm.delta),
             "-" if harm.value is None else value_words(forecast.objective, harm.value),
             requests_words(harm.requests),
             _after(harm, forecast),
-            bar(harm.minutes, forecast.horizon_min)
-            + (" smallest in time" if harm == forecast.smallest else ""),
+            bar(harm.minutes, forecast.horizon_min),
         )
     return table
 
@@ -134,7 +134,7 @@ def _after(harm: Harm, forecast: Forecast) -> str:
         return "no rate is that bad"
     if harm.minutes is not None:
         return span_words(harm.minutes)
-    return "share not known" if forecast.per_min is None else f"not within {span_words(forecast.horizon_min)}"
+    return "share not known" if forecast.per_min is None else f"not in {span_words(forecast.horizon_min)}"
 
 
 def bar(minutes: int | None, horizon_min: int) -> str:
@@ -163,7 +163,7 @@ def _steps(safety: SafetyForecast, outlook: Outlook) -> Table:
 def _table(*columns: str) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2), show_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
     for name in columns:
         table.add_column(name, justify="left" if name in ("", columns[-1]) else "right", no_wrap=True)
     return table

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from monitor.core.budget import Budget
     from monitor.engine.replay import ReplayCounts
 
-REPLAY_EXAMPLE: Final = "rollback-budget replay --budget model-v42.yaml --events traces-*.jsonl.gz --fail-on tier-a > decisions.jsonl"
+REPLAY_EXAMPLE: Final = (
+    "rollback-budget replay --budget v42.yaml --events traces-*.jsonl.gz > decisions.jsonl"
+)
 FAIL_ON_MET: Final = 3
 KAFKA: Final = "kafka://"
 
@@ -40,10 +42,8 @@ def replay(
         typer.Option(
             "--events",
             metavar="FILE...",
-            help="Recorded events, one JSON object a line: .jsonl, .gz, .zst, or - for standard input. Several are "
-            "read one after the other. Or one Kafka range, read without a group: kafka://host:port/topic"
-            "?from=2026-11-22T00:00:00Z&to=2026-11-23T00:00:00Z (record times; each may be left out), "
-            "?offsets=0:100-250,1:80- (partition:first-end). Without a host, and for logging in, the settings hold.",
+            help="Recorded events, one JSON object a line: .jsonl, .gz, .zst, or - for standard input; several are "
+            "read one after the other. Or one Kafka range, see above.",
         ),
     ],
     summary: Annotated[
@@ -64,10 +64,15 @@ def replay(
 
     The same input gives the same bytes on stdout. Rejected lines are counted and never change the exit code.
     `--output json` makes the summary on stderr one JSON document.
-    """
-    import json
 
-    from monitor.cli.replay_report import print_summary, summary_data
+    \b
+    A Kafka range is read without a group, up to where its partitions end now:
+      kafka://host:port/topic
+      kafka://host:port/topic?from=2026-11-22T08:00:00Z&to=1795392000000
+      kafka://host:port/topic?offsets=0:100-250,1:80-
+    from and to are record times, offsets are partition:first-end.
+    Without a host, and for logging in, the settings hold.
+    """  # noqa: D301 - a real backspace character: it keeps these lines as they are
     from monitor.cli.replay_run import ReaderLeft, Stage
 
     _check(events, summary)
@@ -77,17 +82,7 @@ def replay(
         counts = _play(budgets, events, stage)
     except ReaderLeft:
         return
-    seconds = stage.seconds
-    data = summary_data(counts, seconds)
-    if summary is not None:
-        try:
-            summary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise MonitorError(f"{summary}: cannot be written: {error.strerror or error}") from error
-    if output is Output.JSON:
-        print(json.dumps(data, indent=2), file=sys.stderr)
-    else:
-        print_summary(console(stderr=True), counts, seconds, stage.outcome)
+    _report(counts, stage, summary, output)
     if stage.outcome.fails(fail_on):
         raise typer.Exit(FAIL_ON_MET)
 
@@ -112,6 +107,24 @@ def _budgets(patterns: Sequence[str]) -> list[Budget]:
     for problem in problems:
         console(stderr=True).print(str(problem), style="yellow")
     return list({report.budget.release: report.budget for report in reports if report.budget}.values())
+
+
+def _report(counts: ReplayCounts, stage: Stage, summary: Path | None, output: Output) -> None:
+    import json
+
+    from monitor.cli.replay_report import print_summary, summary_data
+
+    seconds = stage.seconds
+    text = json.dumps(summary_data(counts, seconds), indent=2)
+    if summary is not None:
+        try:
+            summary.write_text(f"{text}\n", encoding="utf-8")
+        except OSError as error:
+            raise MonitorError(f"{summary}: cannot be written: {error.strerror or error}") from error
+    if output is Output.JSON:
+        print(text, file=sys.stderr)
+    else:
+        print_summary(console(stderr=True), counts, seconds, stage.outcome)
 
 
 def _play(budgets: Sequence[Budget], events: Sequence[str], stage: Stage) -> ReplayCounts:

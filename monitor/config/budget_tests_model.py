@@ -82,7 +82,7 @@ class SliceSpec(Spec):
     """A part of the traffic with dimensions of its own."""
 
     where: dict[kinds.Name, kinds.Text64] = Field(
-        min_length=1, max_length=16, description="Its requests' dimensions.", examples=[{"tenant": "acme"}]
+        min_length=1, max_length=16, description="Its requests' dimensions.", examples=["{tenant: acme}"]
     )
     share: Share = Field(description="Its part of either arm's requests.", examples=["20%"])
     base: Values = Field({}, description=_BASE_HELP)

@@ -37,6 +37,10 @@ _ALLOWED: Final = {
 }
 """Which conditions a decision can meet: it says nothing about the others."""
 
+_BY_OTHERS: Final = {one.value for one in Type} - {
+    one.value for one in EXPECTABLE
+}  # by people, or by what acts
+
 T = TypeVar("T")
 
 
@@ -85,7 +89,8 @@ class ExpectReader:
         type_ = next((one for one in EXPECTABLE if one.value == name), None)
         if type_ is None:
             allowed = [one.value for one in EXPECTABLE]
-            message = f"{shown(name)} is no decision that traffic leads to{near(name, allowed)}; use {either(allowed)}"
+            hint = "" if name in _BY_OTHERS else near(name, allowed)
+            message = f"{shown(name)} is no decision that traffic leads to{hint}; use {either(allowed)}"
             self._source.error(path, message, mark=self._source.keys.get(path))
             return None
         return self._expectation(type_, conditions, path, is_forbidden=is_forbidden)

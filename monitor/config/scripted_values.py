@@ -75,7 +75,7 @@ def _indicator_of(key: str, *, with_incidents: bool) -> str:
     try:
         found = indicator(name)
     except UnknownIndicator:
-        hint = near(key, KEYS)
+        hint = near(key, KEYS) or _own_rate(key)
         refuse(
             f"no metric of traffic{hint}; allowed are {', '.join(KEYS)}, outcome.<name> and <stage>_p95_ms"
         )
@@ -87,6 +87,14 @@ def _indicator_of(key: str, *, with_incidents: bool) -> str:
     if name == INCIDENTS and not with_incidents:
         refuse("a number of incidents belongs to one stretch; write it below its baseline or candidate")
     return name
+
+
+def _own_rate(key: str) -> str:
+    try:
+        indicator(f"outcome.{key}")
+    except UnknownIndicator:
+        return ""
+    return f"; a rate of your own is written outcome.{key}"
 
 
 def _value(name: str, value: object) -> Fraction:

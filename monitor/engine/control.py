@@ -282,14 +282,19 @@ class Control:
         await self._send(live)
 
     async def _send(self, live: Live) -> None:
-        """Put decisions on record, then publish them; what fails is tried again before the next tick."""
+        """Put decisions on record, then publish them; what fails is tried again before the next tick.
+
+        All of them are on record before the first is published, and rollbacks are published before all else.
+        """
         while live.unsent:
-            entry = live.unsent[0]
-            with self._observer.deciding(entry.decision):
-                await self._ledger.append(entry)
+            entries = list(live.unsent)
+            await asyncio.gather(*(self._ledger.append(entry) for entry in entries))
+            for entry in entries:
                 self.book.note(entry)
+            for entry in sorted(entries, key=_urgency):
                 await self._publish(entry)
-            live.unsent.popleft()
+            for _ in entries:
+                live.unsent.popleft()
 
     async def _publish(self, entry: LedgerEntry) -> None:
         await self._outputs.publish(entry.decision)
@@ -356,6 +361,10 @@ class Control:
         """Take an incident from the internal topic; `decide_now` judges it."""
         self._hearing.note(incident)
 
+    async def incidents(self, timeout_s: float) -> None:
+        """Return when an incident was heard, or after a while."""
+        await self._hearing.news(timeout_s)
+
     async def decide_now(self) -> None:
         """Judge the incidents heard so far, without waiting for a tick."""
         for release in self._hearing.releases():
@@ -377,6 +386,10 @@ class Control:
         live = self.live.get(entry.decision.release)
         if is_new and live is not None and entry.decision.type is Type.PAGE_DELIVERED:
             recall(live.evaluator, entry, self._decode_budget)
+
+
+def _urgency(entry: LedgerEntry) -> bool:
+    return entry.decision.type is not Type.ROLLBACK_REQUESTED
 
 
 def _arming(entry: LedgerEntry) -> Arming:

@@ -384,6 +384,6 @@ class Evaluator:
                 self.progress.stage = Stage.LOCKED
 
     @property
-    def is_firing(self) -> bool:
-        """Tell whether any objective is in breach now."""
-        return any(watch.trigger.phase is Phase.FIRING for watch in self.watches.values())
+    def is_idle(self) -> bool:
+        """Tell whether ticks without traffic change nothing: nothing is watched yet, or any more."""
+        return self.progress.stage in (Stage.WAITING, Stage.ENDED)

@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from monitor.core.partition import Incident
 from monitor.core.plan import Plan
 from monitor.engine.codec import StateDamaged
-from monitor.engine.errors import LogUnreachable, OffsetOutOfRange, PartitionLost, StoreUnreachable
+from monitor.engine.errors import OffsetOutOfRange, PartitionLost, StoreUnreachable
 from monitor.engine.ingest import Flush, PartitionIngest
 from monitor.engine.observer import Observer
 from monitor.engine.ports import (
@@ -49,7 +50,12 @@ class FeedOptions:
 
 
 class Feed:
-    """Reads the owned partitions and keeps their state up to date."""
+    """Reads the owned partitions and keeps their state up to date.
+
+    Args:
+        hear: Told of every incident at once, in case its release is evaluated here; whoever else evaluates it hears
+            of it by the internal topic, and hearing twice changes nothing.
+    """
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class Feed:
         broker_clock: BrokerClock,
         observer: Observer,
         options: FeedOptions,
+        hear: Callable[[Incident], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._store = store
@@ -73,9 +80,10 @@ class Feed:
         self._event_time = event_time
         self._clock = clock
         self._broker_clock = broker_clock
-        self._asked_ms = 0
+        self._ends: tuple[int, Mapping[Partition, int]] = 0, {}
         self._observer = observer
         self._options = options
+        self._hear = hear
         self._ingests: dict[Partition, PartitionIngest] = {}
         self._pending: dict[Partition, Flush] = {}
         self._planned: Plan | None = None
@@ -84,6 +92,11 @@ class Feed:
         self._damaged: set[Partition] = set()
         self._fenced_until_ms: dict[Partition, int] = {}
         self._generation = -1
+
+    @property
+    def interval_s(self) -> float:
+        """How often to flush, and to look around."""
+        return self._options.flush_interval_ms / 1000
 
     @property
     def ingests(self) -> Mapping[Partition, PartitionIngest]:
@@ -103,8 +116,9 @@ class Feed:
             ingest = self._ingests.get(partition)
             if ingest is not None:
                 taken += await self._take(ingest, records)
-        self._is_astray = False
-        await self._note_ends()
+        self._is_astray = bool(self._pending)
+        if not self._is_astray:
+            await self._note_ends()
         if self._clock.now_ms() - self._flushed_ms >= self._options.flush_interval_ms:
             await self.flush_all()
         return taken
@@ -210,6 +224,8 @@ class Feed:
     async def _hand_over(self, ingest: PartitionIngest) -> None:
         """Give incidents and dead letters on before the state that counts them is stored: twice rather than never."""
         incidents, letters = ingest.incidents, ingest.letters
+        for incident in incidents:
+            self._hear(incident)
         if incidents:
             await asyncio.gather(*(self._outputs.publish_incident(one) for one in incidents))
         if letters:
@@ -217,18 +233,22 @@ class Feed:
             self._observer.rejected(letters)
         ingest.handed_over(len(incidents), len(letters))
 
+    async def look_around(self) -> None:
+        """Ask how far the log has come, and tell the group how far we are.
+
+        Runs beside `step`: an incident must not wait for answers that nothing depends on.
+
+        Raises:
+            LogUnreachable: No answer in time.
+        """
+        broker_ms = await self._broker_clock.now_ms()
+        self._ends = broker_ms, await self._source.end_offsets(list(self._ingests))
+        await self._source.commit({one.partition: one.stored_offset for one in self._ingests.values()})
+
     async def _note_ends(self) -> None:
         """A partition read to an end asked for after the broker told its time is complete up to that time."""
-        now_ms = self._clock.now_ms()
-        if now_ms - self._asked_ms < self._options.flush_interval_ms or not self._ingests:
-            return
-        self._asked_ms = now_ms
-        try:
-            broker_ms = await self._broker_clock.now_ms()
-            ends = await self._source.end_offsets(list(self._ingests))
-        except LogUnreachable as error:
-            self._observer.log_away(str(error))
-            return
+        broker_ms, ends = self._ends
+        self._ends = 0, {}
         for partition, end in ends.items():
             ingest = self._ingests.get(partition)
             if ingest is None:
@@ -250,7 +270,6 @@ class Feed:
             if ingest.has_news and ingest.is_warm and ingest.partition not in self._pending:
                 await self._hand_over(ingest)
                 await self._flush(ingest)
-        await self._source.commit({one.partition: one.stored_offset for one in self._ingests.values()})
 
     async def _flush(self, ingest: PartitionIngest) -> None:
         self._pending[ingest.partition] = ingest.flush()

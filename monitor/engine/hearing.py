@@ -7,9 +7,11 @@ but not for ever: a partition that cannot be read must not keep an incident from
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from monitor.core.partition import Incident
@@ -29,11 +31,20 @@ class Hearing:
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady
         self._waiting: dict[str, deque[tuple[float, Incident]]] = {}
+        self._news = asyncio.Event()
 
     def note(self, incident: Incident) -> None:
         """Take an incident in."""
         waiting = self._waiting.setdefault(incident.release, deque(maxlen=HEARD_MAX))
         waiting.append((self._steady(), incident))
+        self._news.set()
+
+    async def news(self, timeout_s: float) -> None:
+        """Return when an incident was taken in since the last call, or after a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        self._news.clear()
 
     def releases(self) -> list[str]:
         """Return the releases for which incidents wait."""

@@ -19,7 +19,7 @@ from monitor.core.event import MAX_AT_MS, Observation
 from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, SeenIds
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
-from monitor.core.window import BUCKET_MS, LATENESS_MS, tick_ms, watermark_minute
+from monitor.core.window import BUCKET_MS, LATENESS_MS, minute_of, tick_ms, watermark_minute
 from monitor.engine.evaluate import Evaluator
 
 Decode = Callable[[bytes | None], Observation | str]
@@ -93,11 +93,11 @@ class Replay:
             self.rejected["future"] += 1
             return []
         due: list[Decision] = []
-        if fold.incidents:
-            for incident in fold.take_incidents():
-                self._hear(incident)
         if self._close_at_ms is None or (fold.clock_ms or 0) >= self._close_at_ms:
             due = self._advance(watermark_minute(one.horizon_ms for one in self._folds))
+        if fold.incidents:  # after the ticks: what is normal is known from the minutes that are closed by then
+            for incident in fold.take_incidents():
+                self._hear(incident)
         return due
 
     def _hear(self, incident: Incident) -> None:
@@ -119,11 +119,22 @@ class Replay:
                 return []
             self._next = min(firsts) + 1
         while self._next <= open_from:
+            self._next = self._skip(self._next, open_from)
             self._tick(self._next)
             self._next += 1
         if len(self._folds) == 1:
             self._close_at_ms = tick_ms(self._next) + LATENESS_MS
         return list(self._due(tick_ms(self._next - 1)))
+
+    def _skip(self, now: int, open_from: int) -> int:
+        """Return the next tick that can matter: a gap of years in a file must not be ticked through.
+
+        While nothing is watched, minutes without any cell change nothing.
+        """
+        if not all(one.is_idle for one in self.evaluators):
+            return now
+        oldest = min((key.minute for fold in self._folds for key in fold.cells), default=open_from)
+        return max(now, min(oldest + 1, open_from))
 
     def _tick(self, now: int) -> None:
         for evaluator in self.evaluators:
@@ -160,11 +171,9 @@ class Replay:
     def finish(self) -> list[Decision]:
         """Close the last minutes, assess every release, and return what was still held back."""
         minutes = [key.minute for fold in self._folds for key in fold.cells]
-        last = max(minutes, default=None)
-        if last is not None:
-            due = self._advance(last + 1)
-        else:
-            due = []
+        if not minutes and self._next is None:  # nothing but other releases: even that is assessed
+            minutes = [minute_of(fold.clock_ms) for fold in self._folds if fold.clock_ms is not None]
+        due = self._advance(max(minutes) + 1) if minutes else []
         if self._next is not None:
             for evaluator in self.evaluators:
                 late = sum(one.late_by_release.get(evaluator.budget.release, 0) for one in self._folds)

@@ -26,6 +26,7 @@ from monitor.engine.ports import Clock, Follower, LedgerEntry, Record
 
 CONTROL_PAUSE_S = 0.2
 OUTAGE_PAUSE_S = 1.0
+SAFETY_PAUSE_S = 1.0  # without news, incidents that wait for their reference are looked at so often
 KEPT_MIN = 26 * 60  # stored cells older than this are dropped: a day of windows and two hours to recover in
 STALE_S = 30.0  # without progress for so long an instance is not alive
 
@@ -122,6 +123,8 @@ class Instance:
             self._guarded("budgets", self._each(follow.budgets, self._on_budgets)),
             self._guarded("commands", self._each(follow.commands, self._on_commands)),
             self._guarded("incidents", self._each(follow.incidents, self._on_incidents)),
+            self._guarded("safety", self._safety_loop()),
+            self._guarded("log's ends", self._look_loop()),
         )
         async with asyncio.TaskGroup() as group:
             for task in tasks:
@@ -166,6 +169,17 @@ class Instance:
                 self._is_started = True
             await asyncio.sleep(CONTROL_PAUSE_S)
         await self._round("control", self._control.leave)
+
+    async def _safety_loop(self) -> None:
+        """Judge incidents as they are heard, in between the steps of the control plane."""
+        while not self._stopping.is_set():
+            await self._control.incidents(timeout_s=SAFETY_PAUSE_S)
+            await self._round("safety", self._control.decide_now)
+
+    async def _look_loop(self) -> None:
+        while not self._stopping.is_set():
+            await self._round("look", self._feed.look_around)
+            await asyncio.sleep(self._feed.interval_s)
 
     async def _round(self, plane: str, step: Callable[[], Awaitable[None]]) -> bool:
         """Do one step; False where an outage kept it from its end, after a pause."""
@@ -216,10 +230,6 @@ class Instance:
 
     async def _on_incidents(self, records: list[Record]) -> None:
         self._note_incidents(records)
-        try:
-            await self._control.decide_now()
-        except LogUnreachable as error:
-            self._observer.log_away(str(error))  # the next step of the control plane sends what is left
 
     def _note_entries(self, records: list[Record]) -> None:
         for record in records:

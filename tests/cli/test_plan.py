@@ -25,6 +25,9 @@ rollback_budget:
     task_success_delta_pct: -2
     max_duration_min: 20
     cohorts: [tenant=acme]
+  latency:
+    p95_delta_pct: +15
+    max_duration_min: 30
   cost:
     cost_per_request_delta_pct: +10
     max_duration_min: 60
@@ -63,6 +66,7 @@ def write_history(path: Path, *, requests: int = 4_000, incident_every: int = 0,
             "at": 1_700_000_000_000 + number * 1_000,
             "release": release,
             "cohort": {"tenant": "acme" if is_acme else "other"},
+            "latency_ms": 100 + number * 7_919 % 1_000,  # even between 0.1 and 1.1 seconds
             "cost_usd": 0.01 + 0.01 * (number % 97) / 97,
         }
         if number % 2 == 0:  # a judge looks at every second request
@@ -91,8 +95,8 @@ def test_people_get_a_table_with_bars_and_warnings(capsys: pytest.CaptureFixture
     assert "task_success = 0.9 (default)" in lines[1]
     assert f"{HANDOFF}: human handoff (assumed)" in lines
     assert "  +8 % of 5.00 % means 5.40 % for 20 min; 30 candidate requests a minute" in lines
-    assert "2x -4 % 86.40 % 4,450 2 h 32 min ████████████████▉" in [" ".join(line.split()) for line in lines]
-    assert any(line.endswith("█ smallest in time") for line in lines)
+    assert "2x -4 % 86.40 % 4,450 2 h 32 min █████████▉" in [" ".join(line.split()) for line in lines]
+    assert any(line.startswith("  least 2.12x ") for line in lines)
     assert any("the first high-severity incident rolls back at once" in line for line in lines)
     assert any(line.startswith(f"warning: {HANDOFF}: twice the limit (+16 %) takes 44,500") for line in lines)
     assert any("Did you mean `human_handoff_delta_pp: +8` (13.00 %; " in line for line in lines)
@@ -146,6 +150,9 @@ def test_a_recording_gives_rates_shapes_shares_and_coverage(
     cost = objective(plan, "cost.cost_per_request_delta_pct")
     assert cost["baseline"]["value"] == pytest.approx(0.015, rel=0.01)
     assert cost["limit_value"] == pytest.approx(1.1 * cost["baseline"]["value"])
+    latency = objective(plan, P95)
+    assert latency["baseline"] == {"value": pytest.approx(1_050, rel=0.02), "coverage": 1.0, "samples": 4_000}
+    assert latency["harms"][2]["candidate_requests"] > 0
     assert (SUCCESS, "few_samples") in codes(plan)
     assert plan["safety"][0]["text"].startswith(
         "high-severity incident 2 rolls back at once while the baseline has"
@@ -301,5 +308,5 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 def test_bars_grow_with_the_minutes_and_are_full_at_the_horizon() -> None:
     lengths = [len(bar(minutes, 1280)) for minutes in (4, 23, 120, 600, 1283)]
     assert lengths == sorted(lengths)
-    assert bar(1283, 1280) == "█" * 24
+    assert bar(1283, 1280) == "█" * 14
     assert bar(None, 1280) == ""

@@ -14,7 +14,7 @@ from monitor.core.aggregate import Aggregate, merged
 from monitor.core.cohort import OVERALL
 from monitor.core.partition import CellKey
 from monitor.core.sketch import UNFINISHED_BIN
-from tests.engine.worlds import ACME, CANDIDATE, START_MS, T0, folded, handoff, objective, plan_of, seen
+from tests.engine.worlds import ACME, CANDIDATE, LAWS, START_MS, T0, folded, handoff, objective, plan_of, seen
 
 PLAN = plan_of(
     objective(critical_cohorts=(ACME,)), handoff(), objective("p95", 15.0), objective("tool_p95", 15.0),
@@ -52,7 +52,7 @@ def _cell(events: list[TraceRecord], view: Any = OVERALL) -> Aggregate:
     return folded(events, PLAN)[0].cells.get(CellKey(T0, CANDIDATE, view), Aggregate())
 
 
-@settings(max_examples=60)
+@settings(LAWS, max_examples=60)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_folding_in_any_order_is_the_same(events: list[TraceRecord], chance: Any) -> None:
     shuffled = sorted(events, key=lambda _: chance.random())
@@ -60,7 +60,7 @@ def test_folding_in_any_order_is_the_same(events: list[TraceRecord], chance: Any
         assert _cell(shuffled, view) == _cell(events, view)
 
 
-@settings(max_examples=60)
+@settings(LAWS, max_examples=60)
 @given(EVENTS, st.data())
 def test_folding_in_any_grouping_is_the_same(events: list[TraceRecord], data: st.DataObject) -> None:
     groups = [data.draw(st.integers(0, 2)) for _ in events]
@@ -73,7 +73,7 @@ def test_folding_in_any_grouping_is_the_same(events: list[TraceRecord], data: st
     assert parts == [a, b, c]  # merging changes only what is merged into
 
 
-@settings(max_examples=40)
+@settings(LAWS, max_examples=40)
 @given(EVENTS)
 def test_an_empty_aggregate_changes_nothing(events: list[TraceRecord]) -> None:
     whole = _cell(events)

@@ -7,16 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.cohort import OVERALL, CohortKey, cohort_key, matches, narrowed
+from tests.engine.worlds import LAWS
 
 PAIRS = st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=4)
 
 
+@LAWS
 @given(PAIRS)
 def test_the_order_of_pairs_does_not_matter(pairs: dict[str, str]) -> None:
     assert cohort_key(dict(reversed(pairs.items()))) == cohort_key(pairs)
     assert dict(cohort_key(pairs)) == pairs
 
 
+@LAWS
 @given(PAIRS, PAIRS)
 def test_a_narrowed_slice_satisfies_both_keys(key: dict[str, str], by: dict[str, str]) -> None:
     both = narrowed(cohort_key(key), cohort_key(by))
@@ -24,6 +27,7 @@ def test_a_narrowed_slice_satisfies_both_keys(key: dict[str, str], by: dict[str,
     assert set(dict(both)) == {*key, *by}
 
 
+@LAWS
 @given(PAIRS)
 def test_everybody_is_in_the_overall_slice(cohort: dict[str, str]) -> None:
     assert matches(OVERALL, cohort)

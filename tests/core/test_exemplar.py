@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, fair_rank, offer, smallest
+from tests.engine.worlds import LAWS
 
 EXEMPLARS = st.builds(
     Exemplar,
@@ -23,12 +24,14 @@ def _kept(offered: list[Exemplar]) -> list[Exemplar]:
     return kept
 
 
+@LAWS
 @given(MANY, st.randoms(use_true_random=False))
 def test_the_smallest_stay_in_any_order(offered: list[Exemplar], chance: object) -> None:
     shuffled = sorted(offered, key=lambda _: chance.random())  # type: ignore[attr-defined]  # hypothesis' Random
     assert _kept(shuffled) == sorted(set(offered))[:EXEMPLARS_PER_CELL]
 
 
+@LAWS
 @given(MANY, MANY, MANY)
 def test_partial_choices_add_up_to_the_whole_one(
     one: list[Exemplar], two: list[Exemplar], three: list[Exemplar]
@@ -36,6 +39,7 @@ def test_partial_choices_add_up_to_the_whole_one(
     assert _kept(_kept(one) + _kept(two) + _kept(three)) == _kept(three + one + two)
 
 
+@LAWS
 @given(st.lists(MANY, max_size=4), st.integers(0, 7))
 def test_what_is_shown_names_each_trace_once(groups: list[list[Exemplar]], size: int) -> None:
     shown = smallest(groups, size)

@@ -19,6 +19,7 @@ from tests.engine.worlds import (
     ACME,
     BASELINE,
     CANDIDATE,
+    LAWS,
     MINUTE,
     SECOND,
     START_MS,
@@ -62,7 +63,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=80)
+@settings(LAWS, max_examples=80)
 @given(EVENTS, st.sampled_from([None, START_MS + 4 * MINUTE]))
 def test_totals_add_up(events: list[TraceRecord], record_ms: int | None) -> None:
     fold, fates = folded(events, PLAN, record_ms=record_ms)
@@ -144,6 +145,7 @@ def test_late_is_also_what_belongs_to_a_closed_minute(complete_ms: int, fate: Fa
     assert fold.fold(seen("b", START_MS + 10 * SECOND), None) is fate
 
 
+@LAWS
 @given(st.integers(0, 400_000), st.integers(0, 400_000))
 def test_nothing_on_time_lies_in_a_closed_minute(complete_after_ms: int, at_after_ms: int) -> None:
     fold, _ = folded([seen("a", START_MS)], PLAN)
@@ -183,7 +185,7 @@ def test_a_future_event_is_not_remembered_by_id() -> None:
 # Order -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(LAWS, max_examples=60)
 @given(st.data())
 def test_no_order_within_the_lateness_changes_a_cell(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 30))
@@ -210,7 +212,7 @@ def test_no_order_within_the_lateness_changes_a_cell(data: st.DataObject) -> Non
 # Restart ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(LAWS, max_examples=60)
 @given(st.data())
 def test_re_reading_two_minutes_gives_the_fates_of_never_having_stopped(data: st.DataObject) -> None:
     events = [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from monitor.core.budget import Objective
 from monitor.core.safety import SafetyVerdict, SafetyWatch
 from monitor.core.window import tick_ms
-from tests.engine.worlds import ACME, MINUTE, START_MS, T0, budget, cell, incident, incidents
+from tests.engine.worlds import ACME, LAWS, MINUTE, START_MS, T0, budget, cell, incident, incidents
 
 QUIET = cell(1_000)
 
@@ -174,7 +174,7 @@ def test_a_decision_is_never_dated_before_an_incident_it_counts() -> None:
     assert verdict.finding.held_min == 0
 
 
-@settings(max_examples=40)
+@settings(LAWS, max_examples=40)
 @given(st.permutations(range(4)))
 def test_no_order_of_arrival_changes_an_episode_or_its_exemplars(order: list[int]) -> None:
     watch = _watch(incidents(3))

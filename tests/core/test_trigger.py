@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from monitor.core.errors import TimeWentBack
 from monitor.core.sustained import Answer
 from monitor.core.trigger import Phase, TriggerState, diagram, step
+from tests.engine.worlds import LAWS
 
 INACTIVE, PENDING, FIRING = Phase.INACTIVE, Phase.PENDING, Phase.FIRING
 SUSPECT, FIRES, RECOVERED, UNKNOWN = Answer.SUSPECT, Answer.FIRES, Answer.RECOVERED, Answer.UNKNOWN
@@ -60,6 +61,7 @@ def test_silence_is_not_recovery_and_no_breach(phase: Phase) -> None:
     assert step(state, UNKNOWN, at_ms=60_000) == state
 
 
+@LAWS
 @given(ANSWERS, st.data())
 def test_unknown_minutes_change_nothing_wherever_they_come(
     answers: list[Answer], data: st.DataObject
@@ -69,6 +71,7 @@ def test_unknown_minutes_change_nothing_wherever_they_come(
     assert [one.phase for one in _walk(with_gap)][-1] is [one.phase for one in _walk(answers)][-1]
 
 
+@LAWS
 @given(ANSWERS)
 def test_an_episode_keeps_its_start_until_it_is_over(answers: list[Answer]) -> None:
     states = _walk(answers)

@@ -16,6 +16,7 @@ from monitor.core.window import (
     tick_ms,
     watermark_minute,
 )
+from tests.engine.worlds import LAWS
 
 MOMENTS = st.integers(0, 253_402_300_799_999)
 
@@ -46,6 +47,7 @@ def test_a_minute_closes_two_minutes_after_its_end(clock_ms: int, first_open: in
     assert closed_before(clock_ms) == first_open
 
 
+@LAWS
 @given(MOMENTS, st.integers(0, LATENESS_MS))
 def test_what_is_not_late_lies_in_an_open_minute(clock_ms: int, behind_ms: int) -> None:
     assert minute_of(clock_ms - behind_ms) >= closed_before(clock_ms)
@@ -67,6 +69,7 @@ def test_the_watermark_is_the_slowest_partition(horizons: list[int | None], firs
     assert watermark_minute(horizons) == first_open
 
 
+@LAWS
 @given(st.lists(MOMENTS, min_size=1, max_size=6))
 def test_no_other_partition_moves_the_slowest(horizons: list[int]) -> None:
     assert watermark_minute(horizons) == closed_before(min(horizons))

@@ -28,7 +28,7 @@ from monitor.engine.codec import (
     encode_cell,
     encode_meta,
 )
-from tests.engine.worlds import ACME, START_MS, T0
+from tests.engine.worlds import ACME, LAWS, START_MS, T0
 
 # What a name may hold: anything that is no lone surrogate, and often what the field itself is made of.
 TEXT = st.text(
@@ -68,7 +68,7 @@ def cells(draw: st.DrawFn) -> Aggregate:
     return cell
 
 
-@settings(max_examples=60)
+@settings(LAWS, max_examples=60)
 @given(cells())
 def test_a_cell_comes_back_as_it_was(cell: Aggregate) -> None:
     packed = encode_cell(cell)
@@ -81,11 +81,13 @@ def test_an_empty_cell_comes_back_empty() -> None:
     assert decode_cell(encode_cell(Aggregate())) == Aggregate()
 
 
+@LAWS
 @given(KEYS)
 def test_a_cell_s_field_names_it_whatever_is_in_its_names(key: CellKey) -> None:
     assert cell_key(cell_field(key)) == key
 
 
+@LAWS
 @given(KEYS, KEYS)
 def test_two_cells_never_share_a_field(one: CellKey, other: CellKey) -> None:
     assert (cell_field(one) == cell_field(other)) is (one == other)
@@ -122,6 +124,7 @@ def test_a_field_that_only_looks_like_a_cell_s_is_damage(field: str) -> None:
 _WHOLE: list[Any] = [CELL_VERSION, 1, 0, 0, 0, START_MS, [0] * 9, [0] * 9, {}, {}, {}]
 
 
+@LAWS
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_cell_or_damage(packed: bytes) -> None:
     try:
@@ -137,6 +140,7 @@ JUNK = st.recursive(
 )
 
 
+@LAWS
 @given(st.integers(1, 10), JUNK)
 def test_a_cell_with_a_wrong_part_is_a_cell_or_damage(at: int, junk: Any) -> None:
     parts = [*_WHOLE[:at], junk, *_WHOLE[at + 1 :]]
@@ -179,6 +183,7 @@ def test_how_far_a_partition_is_read(
     assert _meta(clock_ms=clock_ms, complete_ms=complete_ms).horizon_ms == horizon_ms
 
 
+@LAWS
 @given(st.binary(max_size=40))
 def test_any_bytes_are_meta_data_or_damage(packed: bytes) -> None:
     try:

@@ -25,6 +25,7 @@ from tests.engine.worlds import (
     BASELINE,
     CANDIDATE,
     HANDOFF,
+    LAWS,
     MINUTE,
     SECOND,
     START_MS,
@@ -77,7 +78,7 @@ def test_the_story_that_is_told_again_and_again() -> None:
     assert PLAIN[-1].at_ms == tick_ms(T0 + MINUTES)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(LAWS, max_examples=12)
 @given(st.randoms(use_true_random=False), st.sampled_from([10 * SECOND, 60 * SECOND, 120 * SECOND]))
 def test_no_order_within_the_lateness_changes_a_decision(chance: Any, jitter_ms: int) -> None:
     arrived = sorted(TRAFFIC, key=lambda one: one.at_ms + chance.random() * jitter_ms)
@@ -86,7 +87,7 @@ def test_no_order_within_the_lateness_changes_a_decision(chance: Any, jitter_ms:
     assert _told(decisions) == _told(PLAIN)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(LAWS, max_examples=8)
 @given(st.integers(1, 4), st.integers(0, 1 << 16), st.randoms(use_true_random=False))
 def test_no_number_of_partitions_changes_a_decision(partitions: int, salt: int, chance: Any) -> None:
     arrived = sorted(TRAFFIC, key=lambda one: one.at_ms + chance.random() * 60 * SECOND)
@@ -198,7 +199,7 @@ def test_an_immediate_rollback_carries_its_incident_s_time() -> None:
     assert request.data["exemplars"] == ["trace-i"]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(LAWS, max_examples=8)
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_an_immediate_rollback_has_the_same_id_in_any_order(chance: Any, partitions: int) -> None:
     several = [

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
 from monitor.adapters.kafka.decode import TraceRecord
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, EvidenceMode, Objective, Tier, Unit
@@ -38,7 +40,9 @@ HANDOFF = "escalation.human_handoff_delta_pct"
 SAFETY = "safety.high_severity_incidents_increase"
 ACME = CohortKey((("tenant", "acme"),))
 
-Cells = dict[CohortKey, Aggregate]
+LAWS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How laws are tried: no machine is too busy to hold them."""
+
 Arm = Aggregate | Mapping[CohortKey, Aggregate] | None
 
 

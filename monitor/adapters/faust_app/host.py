@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def _app(access: KafkaAccess, options: HostOptions) -> faust.App:
         stream_wait_empty=False,
         web_host=options.http_host,
         web_bind=options.http_host,
-        web_port=options.http_port,
+        web_port=options.http_port or _free_port(options.http_host),
         web_in_thread=False,
         web_router_enabled=False,
         web_tables_enabled=False,
@@ -137,6 +138,14 @@ def _app(access: KafkaAccess, options: HostOptions) -> faust.App:
         web_graph_enabled=False,
         autodiscover=False,
     )
+
+
+def _free_port(host: str) -> int:
+    """Return a port that was free a moment ago, and say which: the library takes no 0 for an answer."""
+    with socket.create_server((host, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    _log.warning("the console and the probes listen on http://%s:%d", host, port)
+    return port
 
 
 def _credentials(access: KafkaAccess) -> SASLCredentials | SSLCredentials | None:

@@ -1,0 +1,172 @@
+"""Whatever comes, in whatever order: what no evaluator may ever do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.core.aggregate import Aggregate
+from monitor.core.budget import Accounting, Budget, Objective, OnNoData, OnSilence, Scope, Tier, TierAction
+from monitor.core.cohort import OVERALL
+from monitor.core.decision import Decision, Type
+from monitor.engine.answer import answer
+from monitor.engine.evaluate import Stage
+from tests.engine.worlds import (
+    ACME,
+    BAD,
+    GOOD,
+    HANDOFF,
+    LAWS,
+    MINUTE,
+    SAFETY,
+    SUCCESS,
+    Drive,
+    budget,
+    cell,
+    command,
+    handoff,
+    incident,
+    incidents,
+    names,
+    objective,
+)
+
+ARMS = st.sampled_from([GOOD, GOOD, BAD, BAD, BAD, Aggregate(), cell(10, 1, task_success=9, human_handoff=2)])
+COMMON = {
+    "hold": st.sampled_from([0, 4, 6]),
+    "tier": st.sampled_from(Tier),
+    "accounting": st.sampled_from(Accounting),
+    "on_no_data": st.sampled_from(OnNoData),
+    "label_delay_min": st.sampled_from([0, 0, 3]),
+    "scope": st.sampled_from(Scope),
+    "critical_cohorts": st.sampled_from([(), (ACME,)]),
+}
+
+
+@st.composite
+def budgets(draw: st.DrawFn) -> Budget:
+    def limits(make: Callable[..., Objective]) -> Objective:
+        return make(**{name: draw(values) for name, values in COMMON.items()})
+
+    immediate = draw(st.booleans())
+    safety = incidents(
+        draw(st.integers(0, 1)),
+        immediate=immediate,
+        literal=draw(st.booleans()),
+        ignores_override=draw(st.booleans()),
+        critical_cohorts=draw(COMMON["critical_cohorts"]),
+        tier=Tier.A if immediate else draw(st.sampled_from(Tier)),
+    )
+    return budget(
+        limits(objective), limits(handoff), safety,
+        window_min=draw(st.sampled_from([25, 1440])),
+        tier_a=draw(st.sampled_from(TierAction)),
+        on_silence=draw(st.sampled_from(OnSilence)),
+        decide_within_min=draw(st.sampled_from([1, 5])),
+        digest=draw(st.sampled_from(["0" * 64, "1" * 64])),
+    )  # fmt: skip
+
+
+ORDERS = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["decide", "decide", "override", "acknowledge", "arm"]),
+        "decision": st.sampled_from(["continue", "continue", "continue", "rollback"]),
+        "objective": st.sampled_from([None, SUCCESS, HANDOFF, SAFETY, "nothing"]),
+        "for_min": st.sampled_from([None, -1, 3, 12]),
+        "limit": st.sampled_from([None, -30.0, 30.0]),
+    }
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ticks"), st.tuples(st.integers(1, 7), ARMS, ARMS)),
+        st.tuples(st.just("incident"), st.tuples(st.integers(-3, 4), st.booleans())),
+        st.tuples(st.just("order"), ORDERS),
+        st.tuples(st.just("budget"), budgets()),
+    ),
+    min_size=4,
+    max_size=25,
+)
+
+
+def _play(drive: Drive, number: int, kind: str, what: Any) -> None:
+    evaluator, at_ms = drive.evaluator, drive.at_ms + number  # no two records of a topic at one moment
+    if kind == "ticks":
+        minutes, overall, acme = what
+        drive.run(minutes, {OVERALL: overall, ACME: acme}, {OVERALL: GOOD, ACME: GOOD})
+    elif kind == "incident":
+        ahead, is_acme = what
+        minute = max(drive.now, drive.now + ahead)
+        cohort = {"tenant": "acme"} if is_acme else {}
+        drive.note(evaluator.incident(incident(number, at_ms + ahead * MINUTE, minute=minute, **cohort)))
+    elif kind == "order":
+        order = dict(what)
+        for_min = order.pop("for_min")
+        until_ms = None if for_min is None else at_ms + for_min * MINUTE
+        said = command(order.pop("kind"), at_ms, command_id=f"c-{number}", until_ms=until_ms, **order)
+        decisions = drive.note(answer(evaluator, said))
+        assert decisions, "every command gets an answer"
+    else:
+        drive.note(evaluator.change_budget(what, at_ms))
+
+
+def _once(log: list[Decision]) -> None:
+    """An id is given once; seeing a page twice is the same fact."""
+    ids = [one.decision_id for one in log if one.type is not Type.PAGE_ACKNOWLEDGED]
+    assert len(set(ids)) == len(ids)
+
+
+def _pages(log: list[Decision]) -> None:
+    """A page is resolved, runs out and is seen only while it is open, and never before its deadline."""
+    still_open: dict[object, Decision] = {}
+    for one in log:
+        page_id = one.data.get("page_id")
+        if one.type is Type.PAGE_OPENED:
+            still_open[page_id] = one
+        elif one.type in (Type.PAGE_RESOLVED, Type.PAGE_EXPIRED, Type.PAGE_ACKNOWLEDGED):
+            opened = still_open[page_id]
+            if one.type is Type.PAGE_EXPIRED:
+                assert opened.data["deadline"] is not None
+                assert str(one.data["decided_at"]) >= str(opened.data["deadline"])
+            if one.type is Type.PAGE_RESOLVED:
+                assert one.at_ms >= opened.at_ms
+                del still_open[page_id]
+
+
+def _overrides(log: list[Decision]) -> None:
+    created = [one.data["override_id"] for one in log if one.type is Type.OVERRIDE_CREATED]
+    expired = [one.data["override_id"] for one in log if one.type is Type.OVERRIDE_EXPIRED]
+    assert len(set(expired)) == len(expired)
+    assert set(expired) <= set(created)
+
+
+def _requests(log: list[Decision], stage: Stage) -> None:
+    """One request per scope, and nothing after the release's own but refusals and the assessment."""
+    asked = [one for one in log if one.type is Type.ROLLBACK_REQUESTED]
+    scopes = [str(one.data["cohort"]) if one.data["scope"] == "cohort" else "release" for one in asked]
+    assert len(set(scopes)) == len(scopes)
+    if "release" not in scopes:
+        assert stage is not Stage.LOCKED
+        return
+    at = log.index(asked[scopes.index("release")])
+    allowed = {"page.resolved", "override.expired", "command.refused", "release.assessed"}
+    assert set(names(log[at + 1 :])) <= allowed
+    assert all(one.at_ms <= log[at].at_ms or one.type in (Type.COMMAND_REFUSED, Type.RELEASE_ASSESSED,
+               Type.PAGE_RESOLVED) for one in log[at + 1 :])  # fmt: skip
+
+
+@settings(LAWS, max_examples=150)
+@given(budgets(), STEPS, st.booleans())
+def test_what_no_evaluator_ever_does(watched: Budget, steps: list[tuple[str, Any]], live: bool) -> None:
+    drive = Drive(watched, live=live)
+    for number, (kind, what) in enumerate(steps):
+        _play(drive, number, kind, what)
+    stage = drive.stage()
+    drive.note(drive.evaluator.finish(drive.now, 0, complete=False))
+    _once(drive.log)
+    _pages(drive.log)
+    _overrides(drive.log)
+    _requests(drive.log, stage)
+    assert names(drive.log).count("release.assessed") == 1
