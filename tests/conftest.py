@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import IO, Protocol
 
 import pytest
+from hypothesis import settings
 
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.valkey import EmbeddedValkey
+
+# A law holds or it does not; how long an example takes on a busy machine says nothing about it.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
 
 _OTHERS_WAIT_S = 900  # how long the worker that started a server stays for the others' sake
 

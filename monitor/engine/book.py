@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from monitor.core.budget import Budget
+from monitor.core.budget import Budget, Scope
 from monitor.core.decision import Type
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.ports import LedgerEntry
@@ -80,6 +80,31 @@ class LedgerBook:
         if entry.decision.type is not Type.PAGE_DELIVERED:
             return entry
         return self._entries.get(str(entry.decision.data.get("event_id")), entry)
+
+    def is_armed(self, release: str) -> bool:
+        """Tell whether a release has an arming that nothing has ended."""
+        last = self.arming(release)
+        if last is None:
+            return False
+        entries = self.of_arming(release, arming_number(last))
+        return not any(one.decision.type is Type.ARMING_ENDED for one in entries)
+
+    def is_over_for(self, last: LedgerEntry, digest: str) -> bool:
+        """Tell whether the last arming is over and a budget of this digest was never loaded: then it arms anew."""
+        release, number = last.decision.release, arming_number(last)
+        digests, over = set(), False
+        for one in self.of(release):
+            decision = one.decision
+            if decision.type in (Type.ARMING_CREATED, Type.BUDGET_CHANGED):
+                digests.add(decision.data["budget_digest"])
+            if arming_number(one) == number:
+                is_cohort = decision.data.get("scope") == Scope.COHORT.value
+                if decision.type is Type.ROLLBACK_REQUESTED and not is_cohort:
+                    return False
+                complete = decision.data.get("complete") is True
+                over |= decision.type is Type.ARMING_ENDED
+                over |= decision.type is Type.RELEASE_ASSESSED and complete
+        return over and digest not in digests
 
     def without_effect(self, since_ms: int) -> list[LedgerEntry]:
         """Return the published requests and pages of each release's newest arming that nobody is known to have heard

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Budget, Scope
+from monitor.core.budget import Budget
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
@@ -106,16 +106,8 @@ class Control:
         return ticks
 
     def _releases(self, budgets: Iterable[str]) -> list[str]:
-        removed = {release for release in self.budgets.removed() if self._is_armed(release)}
+        removed = {release for release in self.budgets.removed() if self.book.is_armed(release)}
         return sorted({*budgets, *self.live, *removed})
-
-    def _is_armed(self, release: str) -> bool:
-        """Tell whether the ledger has an arming of a release that nothing has ended."""
-        last = self.book.arming(release)
-        if last is None:
-            return False
-        entries = self.book.of_arming(release, arming_number(last))
-        return not any(one.decision.type is Type.ARMING_ENDED for one in entries)
 
     async def _look(self) -> View:
         partitions = self._partitions()
@@ -156,7 +148,7 @@ class Control:
         for entry in self.book.unpublished(release):
             await self._publish(entry)
         last = self.book.arming(release)
-        if last is not None and (budget is None or not self._is_over_for(last, budget)):
+        if last is not None and (budget is None or not self.book.is_over_for(last, budget.digest)):
             entry = last
         elif budget is not None:
             entry = await self._arm(budget, view, number=1 if last is None else arming_number(last) + 1)
@@ -173,22 +165,6 @@ class Control:
         live = Live(evaluator, deque(inputs), next_tick=first if isinstance(first, int) else None)
         self.live[release] = live
         return live
-
-    def _is_over_for(self, entry: LedgerEntry, budget: Budget) -> bool:
-        """Tell whether the last arming is over and this budget was never loaded: then it arms anew."""
-        release, number = entry.decision.release, arming_number(entry)
-        digests, over = set(), False
-        for one in self.book.of(release):
-            if one.decision.type in (Type.ARMING_CREATED, Type.BUDGET_CHANGED):
-                digests.add(one.decision.data["budget_digest"])
-            if arming_number(one) == number:
-                is_cohort = one.decision.data.get("scope") == Scope.COHORT.value
-                if one.decision.type is Type.ROLLBACK_REQUESTED and not is_cohort:
-                    return False
-                complete = one.decision.data.get("complete") is True
-                over |= one.decision.type is Type.ARMING_ENDED
-                over |= one.decision.type is Type.RELEASE_ASSESSED and complete
-        return over and budget.digest not in digests
 
     async def _arm(self, budget: Budget, view: View, *, number: int) -> LedgerEntry:
         open_from = view.open_from
@@ -313,7 +289,7 @@ class Control:
             return
         if evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
             entry = self.book.arming(release)
-            if entry is not None and self._is_over_for(entry, budget):
+            if entry is not None and self.book.is_over_for(entry, budget.digest):
                 del self.live[release]
             return
         if budget.digest != evaluator.budget.digest:

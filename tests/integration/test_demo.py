@@ -78,7 +78,8 @@ async def read(bootstrap: str) -> tuple[Sighting, ...]:
     """Return everything that stands in the output topics."""
     reader = OutputsReader(KafkaAccess(bootstrap), OUTPUTS, since_ms=0)
     await reader.start()
-    found, quiet_since = [], time.monotonic()
+    found: list[Sighting] = []
+    quiet_since = time.monotonic()
     try:
         async with asyncio.timeout(ENOUGH_S):
             while not found or time.monotonic() - quiet_since < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ async def test_a_monitor_that_says_nothing_is_not_as_promised(tmp_path: Path) ->
 class _Armed:
     """A broker that only lets armings through."""
 
-    def __init__(self, broker) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, broker: Any) -> None:
         self._broker = broker
         self.send, self.arm, self.heard = broker.send, broker.arm, broker.heard
 
