@@ -145,9 +145,10 @@ def caption(result: ObjectiveResult) -> str:
     objective = result.objective
     slice_ = f" of {_slice(result)}" if result.cohort else ""
     unit = UNITS[objective.unit]
-    acted = f" at minute {result.acted.minute}" if result.acted is not None else ""
+    moment = result.rolled_back or result.acted
+    when = f" at minute {moment.minute}" if moment is not None else ""
     limit = f"limit {objective.limit:+g}{unit} for {objective.hold_min} min"
-    return f"{objective.objective_id}{slice_}, {limit}: {FATES[result.fate]}{acted}"
+    return f"{objective.objective_id}{slice_}, {limit}: {FATES[result.fate]}{when}"
 
 
 def why_quiet(result: ObjectiveResult) -> str:

@@ -12,8 +12,9 @@ from monitor.cli.plan import BadPlan
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
 from monitor.core.cohort import OVERALL, CohortKey
-from monitor.core.partition import PartitionFold, SeenIds
+from monitor.core.partition import PartitionFold
 from monitor.core.plan import Plan, plan_for
+from monitor.core.seen import SeenIds
 from monitor.engine.replay import SEEN_IDS_MAX
 
 if TYPE_CHECKING:

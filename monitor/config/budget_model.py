@@ -123,7 +123,7 @@ class DecisionSpec(_Spec):
 class FlagSpec(_Spec):
     """Which switch serves the candidate, and what serving the baseline means there."""
 
-    actuator: kinds.Text64 = Field(description="The flag system.", examples=["flagd"])
+    actuator: kinds.Text64 = Field(description="The flag system.", examples=["flagd-file", "webhook"])
     key: kinds.Text128 = Field(description="The flag's key there.", examples=["chat-model"])
     baseline_variation: kinds.Text128 = Field(
         description="The variation that serves the baseline.", examples=["v41"]

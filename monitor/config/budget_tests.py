@@ -15,7 +15,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from monitor.config.budget_file import BudgetReport
-from monitor.config.budget_tests_model import SliceSpec, SliceValuesSpec, StretchSpec, TestsFile, TestSpec
+from monitor.config.budget_tests_model import (
+    BudgetTestsFile,
+    BudgetTestSpec,
+    SliceSpec,
+    SliceValuesSpec,
+    StretchSpec,
+)
 from monitor.config.expectations import ExpectReader
 from monitor.config.files import SUFFIXES, TESTS_SUFFIX, check_budgets, holds_tests
 from monitor.config.problem import Problem, errors_of, in_order, near
@@ -29,9 +35,9 @@ from monitor.core.expectation import Expectation
 from monitor.core.traffic_script import TrafficScript
 
 _MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
-    (): TestsFile,
+    (): BudgetTestsFile,
     ("slices", "*"): SliceSpec,
-    ("tests", "*"): TestSpec,
+    ("tests", "*"): BudgetTestSpec,
     ("tests", "*", "slices", "*"): SliceSpec,
     ("tests", "*", "traffic", "*"): StretchSpec,
     ("tests", "*", "traffic", "*", "slices", "*"): SliceValuesSpec,
@@ -140,10 +146,10 @@ def check_budget_tests(text: str | bytes, path: str) -> BudgetTestsReport:
     return BudgetTestsReport(path, budget, () if errors_of(problems) else tests, problems)
 
 
-def _structure(source: Source) -> TestsFile | None:
+def _structure(source: Source) -> BudgetTestsFile | None:
     """Report what does not fit the models; return the file where it fits as a whole."""
     try:
-        return TestsFile.model_validate(source.data)
+        return BudgetTestsFile.model_validate(source.data)
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             _report(error, source)
@@ -211,7 +217,7 @@ def _budget_of(kept: dict[str, Any], source: Source) -> BudgetReport | None:
 
 
 def _tests(
-    kept: dict[str, Any], file: TestsFile | None, budget: Budget | None, source: Source
+    kept: dict[str, Any], file: BudgetTestsFile | None, budget: Budget | None, source: Source
 ) -> Iterable[BudgetTest]:
     """Yield the tests; where the file does not fit as a whole, check what can be checked all the same."""
     tests = kept.get("tests")

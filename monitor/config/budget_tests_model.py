@@ -107,7 +107,7 @@ class StretchSpec(Spec):
     slices: dict[kinds.Name, SliceValuesSpec] = Field({}, description="What a slice shows, by its name.")
 
 
-class TestSpec(Spec):
+class BudgetTestSpec(Spec):
     """One test: traffic in, decisions out."""
 
     name: kinds.Text128 = Field(description="What it promises.", examples=["a slow poison is rolled back"])
@@ -126,7 +126,7 @@ class TestSpec(Spec):
     expect: Any = Field(description="The decisions that are to come.", examples=["nothing"])
 
 
-class TestsFile(Spec):
+class BudgetTestsFile(Spec):
     """The tests of one budget; what stands here and not in a test holds for every test."""
 
     budget: File = Field(description="The budget's file, beside this one.", examples=["chat.yaml"])
@@ -136,7 +136,7 @@ class TestsFile(Spec):
     slices: dict[kinds.Name, SliceSpec] = Field(
         {}, max_length=MAX_SLICES, description="Parts of the traffic, by a name for this file."
     )
-    tests: list[TestSpec] = Field(
+    tests: list[BudgetTestSpec] = Field(
         min_length=1,
         max_length=MAX_TESTS,
         description="The tests.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from monitor.config.budget_tests_model import SliceSpec, StretchSpec, TestsFile, TestSpec
+from monitor.config.budget_tests_model import BudgetTestsFile, BudgetTestSpec, SliceSpec, StretchSpec
 from monitor.config.problem import near
 from monitor.config.scripted_values import complaint_about, joined, read_values
 from monitor.config.source import Path, Source
@@ -25,7 +25,7 @@ _NO_VALUES: Final[Values] = {}
 
 
 def script_of(
-    kept: Mapping[str, Any], file: TestsFile | None, position: int, source: Source
+    kept: Mapping[str, Any], file: BudgetTestsFile | None, position: int, source: Source
 ) -> TrafficScript | None:
     """Return the script of one test, and report what is wrong with its values.
 
@@ -73,9 +73,11 @@ def _values_in(above: object, path: Path, source: Source, *keys: str) -> Iterato
 class _Scripting:
     """One test on its way to a script."""
 
-    def __init__(self, file: TestsFile, position: int, values: Mapping[Path, Values], source: Source) -> None:
+    def __init__(
+        self, file: BudgetTestsFile, position: int, values: Mapping[Path, Values], source: Source
+    ) -> None:
         self._file = file
-        self._test: TestSpec = file.tests[position]
+        self._test: BudgetTestSpec = file.tests[position]
         self._path: Path = ("tests", position)
         self._values = values
         self._source = source

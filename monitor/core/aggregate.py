@@ -6,6 +6,7 @@ merge is associative and commutative, and an empty aggregate changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from monitor.core.event import Observation
@@ -74,7 +75,10 @@ class Aggregate:
                 self.errors += 1
             else:
                 self.timeouts += 1
-        self.add_labels(event, labels)
+        labelled = self._labelled
+        labelled[labels] = labelled.get(labels, 0) + 1
+        if event.outcomes:
+            self._add_outcomes(event.outcomes)
         for name in wanted:
             self._add_distribution(name, event, status)
 
@@ -82,11 +86,14 @@ class Aggregate:
         """Count what an event says about a request's outcome, whether with it or later."""
         self._labelled[labels] = self._labelled.get(labels, 0) + 1
         if event.outcomes:
-            for name, value in event.outcomes.items():
-                counts = self.outcomes.setdefault(name, [0, 0])
-                counts[1] += 1
-                if value:
-                    counts[0] += 1
+            self._add_outcomes(event.outcomes)
+
+    def _add_outcomes(self, outcomes: Mapping[str, bool]) -> None:
+        for name, value in outcomes.items():
+            counts = self.outcomes.setdefault(name, [0, 0])
+            counts[1] += 1
+            if value:
+                counts[0] += 1
 
     def settle(self) -> None:
         """Add the counted label tuples up into `known` and `hits`; asking for them again changes nothing."""
@@ -101,13 +108,12 @@ class Aggregate:
     def _add_distribution(self, name: str, event: Observation, status: str) -> None:
         value: int | None
         if name == "latency":
-            if status == "ok":
-                value = event.latency_us
-            elif status == "timeout":
+            if status == "error":  # failing fast is not being fast
+                return
+            if status == "timeout":
                 self._sketch(name).add_unfinished()
                 return
-            else:  # failing fast is not being fast
-                return
+            value = event.latency_us
         elif name == "cost":
             value = event.cost_microusd
         elif name == "tokens":
@@ -117,7 +123,8 @@ class Aggregate:
         else:
             value = event.stage_us(name[6:])  # the name behind `stage.`
         if value is not None:
-            self._sketch(name).add(value)
+            sketch = self.sketches.get(name)
+            (sketch if sketch is not None else self._sketch(name)).add(value)
 
     def _sketch(self, name: str) -> Sketch:
         sketch = self.sketches.get(name)

@@ -6,7 +6,6 @@ are folded. Live ingest, replay and the tests all fold through this class.
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from monitor.core.event import Observation
 from monitor.core.exemplar import Exemplar
 from monitor.core.indicator import INCIDENTS
 from monitor.core.plan import Plan, View, exemplar_id
-from monitor.core.window import BUCKET_MS, DUPLICATE_MS, FUTURE_MS, LATENESS_MS, closed_before
+from monitor.core.seen import SeenIds
+from monitor.core.window import BUCKET_MS, FUTURE_MS, LATENESS_MS, closed_before
 
-_NEVER_MS: Final = 1 << 62
 OTHER_RELEASES_MAX: Final = 256  # releases without a budget that are remembered by name
 
 
@@ -32,6 +31,9 @@ class Fate(Enum):
     LATE = "late"
     DUPLICATE = "duplicate"
     FUTURE = "future"
+
+
+_ACCEPTED, _DUPLICATE = Fate.ACCEPTED, Fate.DUPLICATE
 
 
 class CellKey(NamedTuple):
@@ -61,83 +63,6 @@ class Incident:
     cohort: tuple[tuple[str, str], ...]
 
 
-class SeenIds:
-    """The ids seen while the clock moved less than two minutes; bounded, the oldest go first.
-
-    Python's own keyed 64-bit string hash stands for an id: 8 bytes instead of a string, and not to be
-    provoked from outside. It never leaves the process.
-    """
-
-    __slots__ = ("_clocks", "_evicted", "_forget_at_ms", "_hashes", "_known", "_max", "_repeats", "_start")
-
-    def __init__(self, max_ids: int) -> None:
-        self._max = max_ids
-        self._known: set[int] = set()
-        self._repeats: dict[int, int] = {}  # sightings of an id behind its oldest one
-        self._hashes = array("q")
-        self._clocks = array("q")
-        self._start = 0
-        self._evicted = 0
-        self._forget_at_ms = _NEVER_MS
-
-    @property
-    def evicted(self) -> int:
-        """How many ids were forgotten early because the bound was reached."""
-        return self._evicted
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def is_repeat(self, event_id: str, clock_ms: int) -> bool:
-        """Tell whether the id was seen lately; either way this is the newest sighting of it."""
-        if clock_ms >= self._forget_at_ms:
-            self._forget(clock_ms - DUPLICATE_MS)
-        hashed = hash(event_id)
-        known = self._known
-        is_repeat = hashed in known
-        if is_repeat:
-            self._repeats[hashed] = self._repeats.get(hashed, 0) + 1
-        else:
-            while len(known) >= self._max:
-                self._evict()
-            if not known:
-                self._forget_at_ms = clock_ms + DUPLICATE_MS
-            known.add(hashed)
-        if len(self._hashes) - self._start >= 2 * self._max:  # a flood of repeats is bounded too
-            self._evict()
-        self._hashes.append(hashed)
-        self._clocks.append(clock_ms)
-        return is_repeat
-
-    def _forget(self, limit_ms: int) -> None:
-        """Forget the ids of this moment and before, and note when the next one is due."""
-        clocks, end = self._clocks, len(self._clocks)
-        while self._start < end and clocks[self._start] <= limit_ms:
-            self._drop_oldest()
-            end = len(clocks)
-        self._forget_at_ms = clocks[self._start] + DUPLICATE_MS if self._start < end else _NEVER_MS
-
-    def _evict(self) -> None:
-        before = len(self._known)
-        self._drop_oldest()
-        self._evicted += before - len(self._known)
-
-    def _drop_oldest(self) -> None:
-        hashed = self._hashes[self._start]
-        later = self._repeats.get(hashed)
-        if later is None:
-            self._known.discard(hashed)
-        elif later == 1:
-            del self._repeats[hashed]
-        else:
-            self._repeats[hashed] = later - 1
-        self._start += 1
-        if self._start > 4096 and self._start * 2 > len(self._hashes):
-            del self._hashes[: self._start]
-            del self._clocks[: self._start]
-            self._start = 0
-
-
 @dataclass(slots=True)
 class Totals:
     """accepted + late + duplicates + rejected = offset - base - gaps, always."""
@@ -155,6 +80,10 @@ class Totals:
         return self.accepted + self.late + self.duplicates + self.rejected
 
 
+Row = list[tuple[View, Aggregate, CellKey]]
+"""The cells of one minute of one release, one per slice."""
+
+
 class PartitionFold:
     """The state of one partition (or file) and the fold of one more record into it.
 
@@ -167,6 +96,7 @@ class PartitionFold:
     def __init__(self, plan: Plan, seen: SeenIds) -> None:
         self.plan = plan
         self.seen = seen
+        self._is_repeat = seen.is_repeat
         self.totals = Totals()
         self.clock_ms: int | None = None
         self.complete_ms: int | None = None
@@ -176,7 +106,8 @@ class PartitionFold:
         self.cells: dict[CellKey, Aggregate] = {}
         self.changed: set[CellKey] = set()
         self.incidents: deque[Incident] = deque()
-        self._rows: dict[tuple[int, str, bool], list[tuple[View, Aggregate, CellKey]]] = {}
+        self._rows: dict[tuple[int, str, bool], Row] = {}
+        self._newest: dict[str, tuple[int, Row]] = {}  # the row a release was last folded into
 
     @property
     def horizon_ms(self) -> int | None:
@@ -192,18 +123,36 @@ class PartitionFold:
         Args:
             record_ms: The record's own time, mapped to event time; None for a line of a file.
         """
-        at_ms = event.at_ms
-        if record_ms is not None and at_ms > record_ms + FUTURE_MS:
-            self.totals.rejected += 1
-            return Fate.FUTURE
-        claimed = at_ms if record_ms is None else min(at_ms, record_ms)
+        at_ms = claimed = event.at_ms
+        if record_ms is not None:
+            if at_ms > record_ms + FUTURE_MS:
+                self.totals.rejected += 1
+                return Fate.FUTURE
+            if record_ms < at_ms:
+                claimed = record_ms
         clock_ms = self.clock_ms
         if clock_ms is None or claimed > clock_ms:
             self.clock_ms = clock_ms = claimed
-        if self.seen.is_repeat(event.event_id, clock_ms):
+        if self._is_repeat(event.event_id, clock_ms):
             self.totals.duplicates += 1
-            return Fate.DUPLICATE
-        return self._place(event, at_ms)
+            return _DUPLICATE
+        complete_ms, minute = self.complete_ms, at_ms // BUCKET_MS
+        horizon_ms = clock_ms if complete_ms is None or complete_ms < clock_ms else complete_ms
+        newest = self._newest.get(event.release)
+        if (
+            newest is None
+            or newest[0] != minute
+            or event.incident_severity is not None
+            or event.traffic != "live"
+            or event.is_outcome
+            or at_ms < clock_ms - LATENESS_MS
+            or minute < (horizon_ms - LATENESS_MS) // BUCKET_MS
+        ):
+            return self._place(event, at_ms, clock_ms, horizon_ms)
+        # Nearly every event: one more request of the minute its release was last seen in.
+        self.totals.accepted += 1
+        self._add(event, newest[1], is_outcome=False)
+        return _ACCEPTED
 
     def warm(self, event: Observation, record_ms: int | None) -> None:
         """Re-read a record that is already in the totals: remember its id, move the clock, count nothing."""
@@ -218,12 +167,9 @@ class PartitionFold:
         """Count a record that could not be decoded."""
         self.totals.rejected += 1
 
-    def _place(self, event: Observation, at_ms: int) -> Fate:
+    def _place(self, event: Observation, at_ms: int, clock_ms: int, horizon_ms: int) -> Fate:
         release = event.release
         views = self.plan.views.get(release)
-        clock_ms, horizon_ms = self.clock_ms, self.horizon_ms
-        assert clock_ms is not None, "an event is placed after it has moved the clock"
-        assert horizon_ms is not None
         minute, open_from = at_ms // BUCKET_MS, (horizon_ms - LATENESS_MS) // BUCKET_MS
         is_outcome, is_live = event.is_outcome, views is not None and event.traffic == "live"
         if is_live and event.incident_severity is not None and event.is_high_severity:
@@ -241,7 +187,10 @@ class PartitionFold:
                 return Fate.LATE
         self.totals.accepted += 1
         if is_live:
-            self._add(event, self._row(minute, release, later=later), is_outcome=is_outcome)
+            row = self._row(minute, release, later=later)
+            if not later:
+                self._newest[release] = minute, row
+            self._add(event, row, is_outcome=is_outcome)
         elif views is None:
             self._remember_other(release, at_ms)
         if self.first_minute is None or minute < self.first_minute:
@@ -254,7 +203,7 @@ class PartitionFold:
         if first_ms is not None or len(self.others) < OTHER_RELEASES_MAX:
             self.others[release] = at_ms if first_ms is None else min(first_ms, at_ms)
 
-    def _add(self, event: Observation, row: list[tuple[View, Aggregate, CellKey]], *, is_outcome: bool) -> None:
+    def _add(self, event: Observation, row: Row, *, is_outcome: bool) -> None:
         labels = event.labels()
         for view, cell, key in row:
             if view.key and not matches(view.key, event.cohort or {}):
@@ -293,9 +242,7 @@ class PartitionFold:
             )
         )
 
-    def _row(
-        self, minute: int, release: str, *, later: bool
-    ) -> list[tuple[View, Aggregate, CellKey]]:
+    def _row(self, minute: int, release: str, *, later: bool) -> Row:
         row = self._rows.get((minute, release, later))
         if row is None:
             row = []
@@ -309,12 +256,16 @@ class PartitionFold:
     def replan(self, plan: Plan) -> None:
         """Fold by another plan from the next record on; cells that exist go on."""
         self.plan = plan
+        self._forget_rows()
+
+    def _forget_rows(self) -> None:
         self._rows.clear()
+        self._newest.clear()
 
     def restore(self, key: CellKey, cell: Aggregate) -> None:
         """Put a stored cell back, so that an open minute goes on adding up."""
         self.cells[key] = cell
-        self._rows.clear()
+        self._forget_rows()
 
     def stored(self, keys: Iterable[CellKey]) -> None:
         """Note that these cells are stored as they are now."""
@@ -332,16 +283,19 @@ class PartitionFold:
 
     def forget_before(self, minute: int) -> None:
         """Drop the cells of the minutes before this one from memory; whoever needs them has them by now."""
-        for key in [key for key in self.cells if key.minute < minute]:
-            del self.cells[key]
-            self._rows.pop((key.minute, key.release, key.later), None)
+        self._drop([key for key in self.cells if key.minute < minute])
 
     def forget_closed(self) -> None:
         """Drop the cells that no further event can change, once they are stored."""
-        for key in list(self.closed_keys()):
-            if key not in self.changed:
-                del self.cells[key]
-                self._rows.pop((key.minute, key.release, key.later), None)
+        self._drop([key for key in self.closed_keys() if key not in self.changed])
+
+    def _drop(self, keys: list[CellKey]) -> None:
+        for key in keys:
+            del self.cells[key]
+            self.changed.discard(key)
+            self._rows.pop((key.minute, key.release, key.later), None)
+        if keys:
+            self._newest.clear()
 
     def closed_keys(self) -> Iterator[CellKey]:
         """Yield the keys of cells that no further event can change."""

@@ -299,7 +299,9 @@ class Evaluator:
             f"{watch.objective.objective_id} was broken for {watch.spend.minutes} min in all, "
             f"and no stretch of {watch.objective.hold_min} min shows it alone"
         )
-        return self.execute(finding, Reason.CUMULATIVE, at_ms, at_ms, rolls_back=False, text=text)
+        # A breach that is under way keeps its episode: when it is sustained after all, its debt is this one.
+        episode_ms = at_ms if watch.trigger.phase is Phase.INACTIVE else watch.trigger.episode_ms
+        return self.execute(finding, Reason.CUMULATIVE, episode_ms, at_ms, rolls_back=False, text=text)
 
     def incident(self, incident: Incident) -> list[Decision]:
         """Take in an incident before its minute is closed, and decide at once where the budget says so."""

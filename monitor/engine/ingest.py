@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
-from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, SeenIds, Totals
+from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, Totals
 from monitor.core.plan import Plan
+from monitor.core.seen import SeenIds
 from monitor.core.window import BUCKET_MS, DUPLICATE_MS
 from monitor.engine.codec import (
     META_FIELD,
@@ -286,7 +287,7 @@ class PartitionIngest:
         fields[META_FIELD] = encode_meta(meta)
         fields[OFFSET_FIELD] = str(self.offset).encode()
         return Flush(
-            batch=f"{self.stored_offset}:{self.offset}:{self._batches}",
+            batch=f"{self.claim.token}/{self._batches}",
             expected_offset=self.stored_offset,
             new_offset=self.offset,
             fields=fields,

@@ -16,9 +16,10 @@ from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision
 from monitor.core.event import MAX_AT_MS, Observation
-from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, SeenIds
+from monitor.core.partition import CellKey, Fate, Incident, PartitionFold
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
+from monitor.core.seen import SeenIds
 from monitor.core.window import BUCKET_MS, LATENESS_MS, minute_of, tick_ms, watermark_minute
 from monitor.engine.evaluate import Evaluator
 

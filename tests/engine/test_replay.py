@@ -15,9 +15,10 @@ from monitor.adapters.kafka.decode import TraceRecord, decode
 from monitor.core.budget import OnSilence, Tier
 from monitor.core.decision import Decision, Type
 from monitor.core.moment import rfc3339
-from monitor.core.partition import PartitionFold, SeenIds
+from monitor.core.partition import PartitionFold
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
+from monitor.core.seen import SeenIds
 from monitor.core.window import tick_ms
 from monitor.engine.evaluate import Evaluator
 from monitor.engine.replay import Replay

@@ -20,9 +20,10 @@ from monitor.core.decision import Decision, Type
 from monitor.core.exemplar import Exemplar
 from monitor.core.ids import canonical_json
 from monitor.core.indicator import INCIDENTS, LABELS, Direction, indicator
-from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, SeenIds
+from monitor.core.partition import CellKey, Fate, Incident, PartitionFold
 from monitor.core.plan import Plan, plan_for
 from monitor.core.record import Arming
+from monitor.core.seen import SeenIds
 from monitor.core.sketch import Sketch
 from monitor.core.window import tick_ms
 from monitor.engine.book import Command

@@ -1,0 +1,98 @@
+"""The ids a partition has seen lately, so that a retry of a producer counts once."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final
+
+from monitor.core.window import DUPLICATE_MS
+
+_SLACK: Final = 4_096  # ids added between two looks at what can be forgotten
+
+
+class SeenIds:
+    """The ids seen while the clock moved less than two minutes; bounded, the oldest go first.
+
+    Python's own keyed 64-bit string hash stands for an id: 8 bytes instead of a string, and not to be
+    provoked from outside. It never leaves the process. What is too old is forgotten now and then, and always
+    before an id is called a repeat.
+    """
+
+    __slots__ = ("_clocks", "_evicted", "_hashes", "_known", "_max", "_repeats", "_start", "_sweep_at")
+
+    def __init__(self, max_ids: int) -> None:
+        self._max = max_ids
+        self._known: set[int] = set()
+        self._repeats: dict[int, int] = {}  # sightings of an id behind its oldest one
+        self._hashes = array("q")
+        self._clocks = array("q")
+        self._start = 0
+        self._evicted = 0
+        self._sweep_at = min(max_ids, _SLACK)
+
+    @property
+    def evicted(self) -> int:
+        """How many ids were forgotten early because the bound was reached."""
+        return self._evicted
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def is_repeat(self, event_id: str, clock_ms: int) -> bool:
+        """Tell whether the id was seen lately; either way this is the newest sighting of it.
+
+        Args:
+            clock_ms: The partition's clock; it never goes back.
+        """
+        hashed, known = hash(event_id), self._known
+        if hashed in known and self._is_recent(hashed, clock_ms):
+            return True
+        if len(known) >= self._sweep_at:
+            self._make_room(clock_ms)
+        known.add(hashed)
+        self._hashes.append(hashed)
+        self._clocks.append(clock_ms)
+        return False
+
+    def _is_recent(self, hashed: int, clock_ms: int) -> bool:
+        """Note another sighting of a known id, unless its last one turns out to be too old."""
+        self._forget(clock_ms - DUPLICATE_MS)
+        if hashed not in self._known:
+            return False
+        self._repeats[hashed] = self._repeats.get(hashed, 0) + 1
+        self._hashes.append(hashed)
+        self._clocks.append(clock_ms)
+        if len(self._hashes) - self._start >= 2 * self._max:  # a flood of repeats is bounded too
+            self._evict()
+        return True
+
+    def _make_room(self, clock_ms: int) -> None:
+        self._forget(clock_ms - DUPLICATE_MS)
+        while len(self._known) >= self._max:
+            self._evict()
+        self._sweep_at = min(self._max, 2 * len(self._known) + _SLACK)
+
+    def _forget(self, limit_ms: int) -> None:
+        """Forget the sightings of this moment and before."""
+        while self._start < len(self._clocks) and self._clocks[self._start] <= limit_ms:
+            self._drop_oldest()
+
+    def _evict(self) -> None:
+        before = len(self._known)
+        self._drop_oldest()
+        self._evicted += before - len(self._known)
+
+    def _drop_oldest(self) -> None:
+        hashed = self._hashes[self._start]
+        later = self._repeats.get(hashed)
+        if later is None:
+            self._known.discard(hashed)
+        elif later == 1:
+            del self._repeats[hashed]
+        else:
+            self._repeats[hashed] = later - 1
+        self._start += 1
+        if self._start >= _SLACK and self._start * 2 > len(self._hashes):
+            del self._hashes[: self._start]
+            del self._clocks[: self._start]
+            self._start = 0

@@ -1,0 +1,375 @@
+"""A whole instance in memory: a log that tests write, a store, and both planes over it; outages on demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.adapters.kafka.decode import decode
+from monitor.adapters.memory.lease import MemoryLease
+from monitor.adapters.memory.store import MemoryStateStore
+from monitor.config.budget_file import load_budget
+from monitor.config.canonical import canonical, from_canonical
+from monitor.core.aggregate import Aggregate
+from monitor.core.budget import Budget
+from monitor.core.decision import Decision, Type
+from monitor.core.partition import CellKey, Incident, Totals
+from monitor.core.plan import plan_for
+from monitor.engine.book import BudgetBook
+from monitor.engine.codec import META_FIELD, OFFSET_FIELD, cell_key, decode_cell, decode_meta
+from monitor.engine.control import Control
+from monitor.engine.errors import LogUnreachable, OffsetOutOfRange, PartitionLost, StoreUnreachable
+from monitor.engine.feed import Feed, FeedOptions
+from monitor.engine.hearing import Hearing
+from monitor.engine.observer import Silent
+from monitor.engine.ports import Claim, DeadLetter, FlushAnswer, LedgerEntry, Partition, Stamp
+from monitor.engine.tenure import Tenure
+
+START_MIN = 29_000_000  # a minute of 2025; event time of all tests begins here
+START_MS = START_MIN * 60_000
+TOPIC = "llm.traces.v1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record of the log."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+@dataclass
+class Log:
+    """The trace topic: what producers wrote, and the broker's time.
+
+    Attributes:
+        markers: Per partition, how many offsets behind the last record hold no record.
+    """
+
+    partitions: int = 2
+    now_ms: int = START_MS
+    rows: dict[Partition, list[Row]] = field(default_factory=dict)
+    first: dict[Partition, int] = field(default_factory=dict)
+    markers: dict[Partition, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[Partition]:
+        return [Partition(TOPIC, number) for number in range(self.partitions)]
+
+    def end(self, partition: Partition) -> int:
+        rows = self.rows.get(partition, [])
+        return (rows[-1].offset + 1 if rows else 0) + self.markers.get(partition, 0)
+
+    def write(self, number: int, value: bytes | None, at_ms: int | None = None) -> None:
+        """Append a record; the broker's time moves up to `at_ms`."""
+        partition = Partition(TOPIC, number)
+        self.now_ms = max(self.now_ms, at_ms or 0)
+        row = Row(self.end(partition), self.now_ms, value)
+        self.rows.setdefault(partition, []).append(row)
+        self.markers[partition] = 0
+
+    def event(self, number: int, event_id: str, at_ms: int, release: str, **more: object) -> None:
+        """Append an event that has just happened."""
+        fields = {"event_id": event_id, "at": at_ms, "release": release, **more}
+        self.write(number, json.dumps(fields).encode(), at_ms)
+
+
+class LogSource:
+    """`Source` on the log, for one member; `fail` is raised by the next calls."""
+
+    def __init__(self, log: Log, owned: Iterable[Partition]) -> None:
+        self.log = log
+        self._owned = frozenset(owned)
+        self._generation = 0
+        self._positions: dict[Partition, int] = {}
+
+    @property
+    def owned(self) -> frozenset[Partition]:
+        return self._owned
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    def rebalance(self, owned: Iterable[Partition]) -> None:
+        """Give partitions, or take them away; whatever is given comes paused."""
+        self._owned = frozenset(owned)
+        self._positions.clear()
+        self._generation += 1
+
+    async def start_offset(self, partition: Partition) -> int:
+        return await self.first_offset(partition)
+
+    async def first_offset(self, partition: Partition) -> int:
+        return self.log.first.get(partition, 0)
+
+    async def end_offsets(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        return {one: self.log.end(one) for one in partitions}
+
+    async def seek_and_resume(self, partition: Partition, offset: int) -> None:
+        if partition not in self._owned:
+            raise PartitionLost(f"{partition} is somebody else's")
+        first, end = await self.first_offset(partition), self.log.end(partition)
+        if not first <= offset <= end:
+            raise OffsetOutOfRange(partition.topic, partition.number, offset, first=first, end=end)
+        self._positions[partition] = offset
+
+    def pause(self, partition: Partition) -> None:
+        self._positions.pop(partition, None)
+
+    async def position(self, partition: Partition) -> int | None:
+        return self._positions.get(partition)
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> Mapping[Partition, Sequence[Row]]:
+        found: dict[Partition, Sequence[Row]] = {}
+        for partition, position in sorted(self._positions.items()):
+            if position < self.log.first.get(partition, 0):
+                self.pause(partition)
+                raise OffsetOutOfRange(partition.topic, partition.number, position, first=None, end=None)
+            rows = [row for row in self.log.rows.get(partition, []) if row.offset >= position][:max_records]
+            if rows:
+                found[partition] = rows
+            at_end = not rows or rows[-1] is self.log.rows[partition][-1]
+            self._positions[partition] = self.log.end(partition) if at_end else rows[-1].offset + 1
+        return found
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Nobody looks at it."""
+
+
+class LogNow:
+    """`BrokerClock` of the log."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def now_ms(self) -> int:
+        return self._log.now_ms
+
+
+class Store(MemoryStateStore):
+    """The store in memory, away for some writes: before they are done, or after (a lost answer)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = 0
+        self.lost_answers = 0
+
+    async def flush(
+        self, claim: Claim, *, batch: str, expected_offset: int, fields: Mapping[str, bytes]
+    ) -> FlushAnswer:
+        if self.away:
+            self.away -= 1
+            raise StoreUnreachable("the store is away")
+        answer = await super().flush(claim, batch=batch, expected_offset=expected_offset, fields=fields)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise StoreUnreachable("the answer was lost")
+        return answer
+
+
+@dataclass
+class Topics:
+    """`Outputs` and `Ledger` in lists; away for so many calls."""
+
+    said: list[Decision] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    entries: list[LedgerEntry] = field(default_factory=list)
+    outputs_away: int = 0
+    ledger_away: int = 0
+    hand_over_away: int = 0
+
+    async def publish(self, decision: Decision) -> Stamp | None:
+        if self.outputs_away:
+            self.outputs_away -= 1
+            raise LogUnreachable("the outputs are away")
+        self.said.append(decision)
+        return None
+
+    async def publish_incident(self, incident: Incident) -> None:
+        self._hand_over()
+        self.incidents.append(incident)
+
+    async def publish_dead_letter(self, letter: DeadLetter) -> None:
+        self._hand_over()
+        self.letters.append(letter)
+
+    def _hand_over(self) -> None:
+        if self.hand_over_away:
+            self.hand_over_away -= 1
+            raise LogUnreachable("the internal topics are away")
+
+    async def append(self, entry: LedgerEntry) -> None:
+        if self.ledger_away:
+            self.ledger_away -= 1
+            raise LogUnreachable("the ledger is away")
+        self.entries.append(entry)
+
+    def of(self, type_: Type) -> list[Decision]:
+        return [one for one in self.said if one.type is type_]
+
+
+class Told(Silent):
+    """An observer that remembers what an operator would be woken by."""
+
+    def __init__(self) -> None:
+        self.damaged: list[Partition] = []
+        self.answers: list[FlushAnswer] = []
+        self.away = 0
+
+    def state_damaged(self, partition: Partition, why: str) -> None:
+        self.damaged.append(partition)
+
+    def flushed(self, partition: Partition, answer: FlushAnswer, fields: int) -> None:
+        self.answers.append(answer)
+
+    def store_away(self, why: str) -> None:
+        self.away += 1
+
+
+@dataclass
+class Ticking:
+    """A clock that tests move, in milliseconds and in seconds."""
+
+    ms: int = 0
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def seconds(self) -> float:
+        return self.ms / 1000
+
+
+@dataclass
+class Plant:
+    """The log, the store and the topics, and instances over them."""
+
+    budgets: tuple[Budget, ...] = ()
+    log: Log = field(default_factory=Log)
+    store: Store = field(default_factory=Store)
+    topics: Topics = field(default_factory=Topics)
+    clock: Ticking = field(default_factory=Ticking)
+    told: Told = field(default_factory=Told)
+    lease: MemoryLease = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lease = MemoryLease(self.clock.now_ms)
+
+    def source(self) -> LogSource:
+        return LogSource(self.log, self.log.names)
+
+    def feed(
+        self, source: LogSource, name: str = "w1", hear: Callable[[Incident], None] | None = None
+    ) -> Feed:
+        plan = plan_for(self.budgets)
+        return Feed(
+            source=source,
+            store=self.store,
+            outputs=self.topics,
+            decode=decode,
+            plan=lambda: plan,
+            event_time=lambda ms: ms,
+            clock=self.clock,
+            broker_clock=LogNow(self.log),
+            observer=self.told,
+            options=FeedOptions(name, flush_interval_ms=0, max_ids=1_000_000, partitions_expected=1),
+            hear=hear or (lambda _: None),
+        )
+
+    def control(self, name: str = "w1", **more: Any) -> Control:
+        """Return a control plane that has read the ledger to its end."""
+        made = Control(
+            store=self.store,
+            tenure=Tenure(self.lease, name, 10_000, self.clock.seconds),
+            ledger=self.topics,
+            outputs=self.topics,
+            clock=LogWall(self.log),
+            observer=self.told,
+            budgets=BudgetBook(more.pop("files", self.budgets)),
+            encode_budget=canonical,
+            decode_budget=from_canonical,
+            partitions=lambda: self.log.names,
+            hearing=Hearing(self.clock.seconds),
+        )
+        for entry in self.topics.entries:
+            made.note(entry)
+        return made
+
+    async def settled(self, feed: Feed, steps: int = 4) -> None:
+        """Let the data plane read to the end, flush, and say so."""
+        for _ in range(steps):
+            await feed.look_around()
+            await feed.step()
+
+    async def totals(self) -> Totals:
+        """Return the stored totals of all partitions."""
+        whole = Totals()
+        for row in await self.store.read(self.log.names, [META_FIELD]):
+            if row[0] is not None:
+                meta = decode_meta(row[0])
+                for name in ("accepted", "late", "duplicates", "rejected", "gaps"):
+                    setattr(whole, name, getattr(whole, name) + getattr(meta, name))
+        return whole
+
+    async def offsets(self) -> list[int]:
+        return [int(row[0] or 0) for row in await self.store.read(self.log.names, [OFFSET_FIELD])]
+
+    async def cells(self) -> dict[CellKey, Aggregate]:
+        """Return the stored cells, merged over partitions."""
+        merged: dict[CellKey, Aggregate] = {}
+        for partition in self.log.names:
+            claim = await MemoryStateStore.claim(_copy(self.store), partition, "reader")
+            for name, packed in claim.fields.items():
+                key = cell_key(name)
+                if key is not None:
+                    merged.setdefault(key, Aggregate()).merge(decode_cell(packed))
+        return merged
+
+
+@dataclass
+class LogWall:
+    """The control plane's wall clock: the broker's time."""
+
+    log: Log
+
+    def now_ms(self) -> int:
+        return self.log.now_ms
+
+
+def _copy(store: MemoryStateStore) -> MemoryStateStore:
+    """Return a copy to be claimed without fencing anybody."""
+    made = MemoryStateStore()
+    made._hashes = {name: dict(fields) for name, fields in store._hashes.items()}
+    return made
+
+
+BUDGET = """\
+release: v42
+baseline: v41
+window: 24h
+rollback_budget:
+  quality:
+    task_success_delta_pct: -10
+    max_duration_min: 5
+  safety:
+    high_severity_incidents_increase: 0
+    action: immediate_rollback
+  latency:
+    p95_delta_pct: +40
+    max_duration_min: 5
+decision:
+  tier_a_breach: auto_rollback
+  tier_b_breach: incident_commander_decision_within_15m
+"""
+
+
+def budget(*changes: tuple[str, str]) -> Budget:
+    """Return the tests' budget, with words of it replaced."""
+    text = BUDGET
+    for old, new in changes:
+        text = text.replace(old, new)
+    return load_budget(text, "budget.yaml")
