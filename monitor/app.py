@@ -6,7 +6,8 @@ import asyncio
 import gc
 import json
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -51,7 +52,7 @@ from monitor.core.window import tick_ms
 from monitor.engine.act import Act, Outcome
 from monitor.engine.book import BudgetBook
 from monitor.engine.control import Control
-from monitor.engine.errors import StoreUnreachable, TopicUnusable
+from monitor.engine.errors import PagerFailed, StoreUnreachable, TopicUnusable
 from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.ports import Actuator, LedgerEntry, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
@@ -116,9 +117,7 @@ async def _prepare(settings: Settings, budgets: Sequence[Budget]) -> Prepared:
     """Wait for the servers, create and check the topics, check the store; say what is being waited for."""
     log = structlog.get_logger("monitor")
     access = kafka_access(settings)
-    await wait_for_kafka(
-        access, lambda text: log.warning(text), settings.kafka_wait_s or _FOR_EVER_S
-    )
+    await wait_for_kafka(access, log.warning, settings.kafka_wait_s or _FOR_EVER_S)
     wanted = product_topics(traces=settings.traces_topic, trace_partitions=settings.traces_partitions)
     findings = await ensure_topics(access, wanted, settings.kafka_replication)
     for finding in findings:
@@ -196,14 +195,10 @@ class Worker:
         """Return what the host's agents call."""
 
         async def on_request(event: Mapping[str, Any]) -> bool:
-            outcome = await self._parts.act.on_request(event)
-            self._count("rollback", outcome)
-            return outcome is not Outcome.TRY_LATER
+            return await self._effect("rollback", event, self._parts.act.on_request)
 
         async def on_page(event: Mapping[str, Any]) -> bool:
-            outcome = await self._parts.act.on_page(event)
-            self._count("page", outcome)
-            return outcome is not Outcome.TRY_LATER
+            return await self._effect("page", event, self._parts.act.on_page)
 
         return Effects(on_request, on_page, self._unfinished, _event)
 
@@ -211,9 +206,22 @@ class Worker:
         entries = self._parts.control.book.without_effect(self._parts.clock.now_ms() - _EFFECTS_DUE_MS)
         return [to_structured(of_decision(entry.decision)) for entry in entries]
 
-    def _count(self, effect: str, outcome: Outcome) -> None:
+    async def _effect(
+        self, effect: str, event: Mapping[str, Any], act: Callable[[Mapping[str, Any]], Awaitable[Outcome]]
+    ) -> bool:
+        """Carry an effect out, counted and traced; False where it has to be tried again."""
+        metrics, began_s = self._telemetry.metrics, time.monotonic()
+        release = str(event.get("subject", ""))
+        with self._telemetry.spans.effect(effect, str(event.get("id", "")), release):
+            try:
+                outcome = await act(event)
+            except PagerFailed:
+                metrics.count("effects", effect=effect, result=Outcome.TRY_LATER.value)
+                raise
         if outcome is not Outcome.IGNORED:
-            self._telemetry.metrics.count("effects", effect=effect, result=outcome.value)
+            metrics.count("effects", effect=effect, result=outcome.value)
+            metrics.observe("effect_duration", time.monotonic() - began_s, effect=effect)
+        return outcome is not Outcome.TRY_LATER
 
     def probes(self) -> Probes:
         """Return what the web part answers."""
@@ -261,12 +269,10 @@ class _Parts:
 
 
 def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Parts:
-    access = kafka_access(settings)
-    timebase = timebase_of(settings)
+    access, timebase = kafka_access(settings), timebase_of(settings)
     clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics, telemetry.spans)
-    log = KafkaLog(access)
     redis_url = settings.redis_url.get_secret_value()
-    store, lease = RedisStateStore(redis_url), RedisLease(redis_url)
+    log, store, lease = KafkaLog(access), RedisStateStore(redis_url), RedisLease(redis_url)
     ledger, outputs = KafkaLedger(log), KafkaOutputs(log)
     consumer = TraceConsumer(
         access,
@@ -309,28 +315,32 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
     instance = Instance(
         feed=feed,
         control=control,
-        followers=Followers(
-            ledger=log.follow(LEDGER),
-            budgets=log.follow(BUDGETS),
-            commands=log.follow(COMMANDS),
-            incidents=log.follow(INCIDENTS),
-        ),
-        readers=Readers(
-            entry=ledger_entry,
-            budget=budget_of,
-            command=lambda record: command_of(record, timebase.event_ms(record.at_ms)),
-            incident=incident_of,
-        ),
+        followers=_followers(log),
+        readers=_readers(timebase),
         observer=observer,
         clock=clock,
     )
-    act = Act(
-        _actuators(settings),
-        pager_for(None, settings),
-        EffectLedger(control, ledger, outputs, clock),
-        clock=clock,
-    )
+    effects = EffectLedger(control, ledger, outputs, clock)
+    act = Act(_actuators(settings), pager_for(None, settings), effects, clock=clock)
     return _Parts(log, store, lease, consumer, feed, control, instance, act, clock)
+
+
+def _followers(log: KafkaLog) -> Followers:
+    return Followers(
+        ledger=log.follow(LEDGER),
+        budgets=log.follow(BUDGETS),
+        commands=log.follow(COMMANDS),
+        incidents=log.follow(INCIDENTS),
+    )
+
+
+def _readers(timebase: Timebase) -> Readers:
+    return Readers(
+        entry=ledger_entry,
+        budget=budget_of,
+        command=lambda record: command_of(record, timebase.event_ms(record.at_ms)),
+        incident=incident_of,
+    )
 
 
 def timebase_of(settings: Settings) -> Timebase:
