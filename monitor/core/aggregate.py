@@ -182,7 +182,9 @@ class Aggregate:
 
     def _as_tuple(self) -> tuple[object, ...]:
         self.settle()
-        return tuple(getattr(self, name) for name in self.__slots__ if name not in ("_labelled", "is_changed"))
+        return tuple(
+            getattr(self, name) for name in self.__slots__ if name not in ("_labelled", "is_changed")
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Aggregate) and self._as_tuple() == other._as_tuple()

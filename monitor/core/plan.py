@@ -12,7 +12,6 @@ from monitor.core.exemplar import fair_rank
 from monitor.core.indicator import LABELS, Direction, IndicatorKind
 
 
-
 @dataclass(frozen=True, slots=True)
 class ExemplarRule:
     """When a request is evidence for an indicator: a harmful label, or a large value of a distribution.

@@ -189,19 +189,18 @@ class Control:
         return entry
 
     def _is_caught_up(self, live: Live, view: View) -> bool:
-        return not live.recalled and (view.open_from is None or (live.next_tick or 0) > view.open_from)
+        nothing_due = view.open_from is None or live.next_tick is None or live.next_tick > view.open_from
+        return nothing_due and not live.recalled
 
     async def _catch_up(self, live: Live, view: View) -> int:
         open_from = view.open_from
-        if open_from is None or view.first_minute is None:
+        if live.next_tick is None:
+            live.next_tick = view.first_tick
+        if open_from is None or live.next_tick is None:
             # What happened between ticks is taken note of between them; a store that is rebuilt brings them back.
             if not any(entry.after_tick is not None for entry in live.recalled):
                 self._recall(live, None)
             return 0
-        if live.next_tick is None:
-            if view.first_minute >= open_from:
-                return 0  # an event that comes out of order may still be of an earlier minute
-            live.next_tick = view.first_minute + 1
         ticks = 0
         while live.next_tick <= open_from:
             until = min(open_from, live.next_tick + TICKS_PER_READ - 1)
@@ -273,7 +272,9 @@ class Control:
                 live.unsent.popleft()
 
     async def _publish(self, entry: LedgerEntry) -> None:
-        await self._outputs.publish(entry.decision)
+        known = self.book.get(entry.decision.decision_id)
+        if known is None or not known.is_published:
+            await self._outputs.publish(entry.decision)
         done = LedgerEntry(entry.decision, entry.after_tick, True, entry.command_id)
         await self._ledger.append(done)
         self.book.note(done)

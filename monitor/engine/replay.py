@@ -82,7 +82,9 @@ class Replay:
         self.rejected: Counter[str] = Counter()
         self.decisions: Counter[str] = Counter()
 
-    def feed(self, value: bytes | None, *, partition: int = 0, record_ms: int | None = None) -> list[Decision]:
+    def feed(
+        self, value: bytes | None, *, partition: int = 0, record_ms: int | None = None
+    ) -> list[Decision]:
         """Fold one record and return the decisions that are due, in time order."""
         fold = self._folds[partition]
         event = self._decode(value)
@@ -96,7 +98,8 @@ class Replay:
         due: list[Decision] = []
         if self._close_at_ms is None or (fold.clock_ms or 0) >= self._close_at_ms:
             due = self._advance(watermark_minute(one.horizon_ms for one in self._folds))
-        if fold.incidents:  # after the ticks: what is normal is known from the minutes that are closed by then
+        if fold.incidents:
+            # After the ticks: what is normal is known from the minutes that are closed by then.
             for incident in fold.take_incidents():
                 self._hear(incident)
         return due

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from monitor.core.budget import Budget
@@ -167,7 +168,7 @@ class Instance:
             if await self._round("control", self._control_step):
                 self._progressed("control")
                 self._is_started = True
-            await asyncio.sleep(CONTROL_PAUSE_S)
+            await self._pause(CONTROL_PAUSE_S)
         await self._round("control", self._control.leave)
 
     async def _safety_loop(self) -> None:
@@ -179,7 +180,7 @@ class Instance:
     async def _look_loop(self) -> None:
         while not self._stopping.is_set():
             await self._round("look", self._feed.look_around)
-            await asyncio.sleep(self._feed.interval_s)
+            await self._pause(self._feed.interval_s)
 
     async def _round(self, plane: str, step: Callable[[], Awaitable[None]]) -> bool:
         """Do one step; False where an outage kept it from its end, after a pause."""
@@ -193,9 +194,14 @@ class Instance:
             self._observer.store_away(str(error))
         except StateDamaged:
             pass  # its finder has said so; nothing is decided until the state adds up again
-        if not self._stopping.is_set():
-            await asyncio.sleep(OUTAGE_PAUSE_S)
+        await self._pause(OUTAGE_PAUSE_S)
         return False
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until we are to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _progressed(self, plane: str) -> None:
         self._progressed_s[plane] = time.monotonic()

@@ -27,6 +27,12 @@ class View:
         firsts = [meta.first_minute for meta in self.metas if meta and meta.first_minute is not None]
         return min(firsts, default=None)
 
+    @property
+    def first_tick(self) -> int | None:
+        """The tick that closes the first minute; None while an event out of order may be of an earlier one."""
+        first, open_from = self.first_minute, self.open_from
+        return None if first is None or open_from is None or first >= open_from else first + 1
+
     def late(self, release: str) -> int:
         """Late events of a release."""
         return sum(meta.late_by_release.get(release, 0) for meta in self.metas if meta)

@@ -182,12 +182,14 @@ class Topics:
     outputs_away: int = 0
     ledger_away: int = 0
     hand_over_away: int = 0
+    journal: list[str] = field(default_factory=list)
 
     async def publish(self, decision: Decision) -> Stamp | None:
         if self.outputs_away:
             self.outputs_away -= 1
             raise LogUnreachable("the outputs are away")
         self.said.append(decision)
+        self.journal.append(f"publish {decision.type.value}")
         return None
 
     async def publish_incident(self, incident: Incident) -> None:
@@ -208,6 +210,7 @@ class Topics:
             self.ledger_away -= 1
             raise LogUnreachable("the ledger is away")
         self.entries.append(entry)
+        self.journal.append(f"record {entry.decision.type.value}")
 
     def of(self, type_: Type) -> list[Decision]:
         return [one for one in self.said if one.type is type_]
@@ -298,6 +301,29 @@ class Plant:
         for entry in self.topics.entries:
             made.note(entry)
         return made
+
+    def traffic(self, first: int, minutes: int, *, success: int = 19, latency_ms: int = 800) -> None:
+        """Write minutes of traffic and let time pass: 40 requests of the baseline in each, 20 of the candidate.
+
+        Args:
+            first: Minutes since the beginning.
+            success: How many of the candidate's 20 requests succeed; of the baseline's 40 it is 38.
+            latency_ms: The candidate's latency; the baseline's is 800.
+        """
+        for minute in range(first, first + minutes):
+            for number in range(60):
+                at_ms = START_MS + minute * 60_000 + number * 1_000
+                is_candidate = number % 3 == 0
+                good = number // 3 < success if is_candidate else number > 2
+                self.log.event(
+                    number % self.log.partitions,
+                    f"e{minute}-{number}",
+                    at_ms,
+                    "v42" if is_candidate else "v41",
+                    task_success=good,
+                    latency_ms=(latency_ms if is_candidate else 800) + number,
+                )
+        self.log.now_ms = max(self.log.now_ms, START_MS + (first + minutes) * 60_000)
 
     async def settled(self, feed: Feed, steps: int = 4) -> None:
         """Let the data plane read to the end, flush, and say so."""

@@ -22,6 +22,7 @@ from monitor.adapters.kafka.security import KafkaAccess
 from monitor.console.demo.flagfile import FlagFile
 from monitor.console.demo.sightings import LEDGER, OUTPUTS, PAGE_OPENED, PAGES, REQUESTS, Sighting, sighting
 from monitor.console.demo.stories import BASELINE, FLAG_KEY
+from monitor.engine.ports import Record
 
 pytestmark = pytest.mark.xdist_group("demo")  # it takes both cores of a small machine for two minutes
 
@@ -78,7 +79,7 @@ async def read(bootstrap: str) -> tuple[Sighting, ...]:
     """Return everything that stands in the output topics."""
     reader = OutputsReader(KafkaAccess(bootstrap), OUTPUTS, since_ms=0)
     await reader.start()
-    found: list[Sighting] = []
+    found: list[Record] = []
     quiet_since = time.monotonic()
     try:
         async with asyncio.timeout(ENOUGH_S):

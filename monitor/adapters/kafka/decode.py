@@ -120,7 +120,9 @@ class TraceRecord(msgspec.Struct, kw_only=True, gc=False):
     def latency_us(self) -> int | None:
         """End to end, whole microseconds."""
         latency_ms = self.latency_ms
-        return None if latency_ms is None else round(latency_ms * 1_000)  # `whole_us`, written out: every request
+        return (
+            None if latency_ms is None else round(latency_ms * 1_000)
+        )  # `whole_us`, written out: every request
 
     def stage_us(self, stage: str) -> int | None:
         """Return one stage's time, whole microseconds."""

@@ -21,7 +21,9 @@ def budget_of(record: Record) -> tuple[str, Budget | None] | str:
     except BudgetInvalid as error:
         return str(error)
     if budget.release != record.key:
-        return f"the record's key is {record.key!r} and its budget is for {budget.release!r}; they must be equal"
+        return (
+            f"the record's key is {record.key!r} and its budget is for {budget.release!r}; they must be equal"
+        )
     return record.key, budget
 
 

@@ -151,7 +151,9 @@ async def wait_for_kafka(
                     "right, the broker up, and its advertised.listeners reachable from here?"
                 ) from error
             ends = f", giving up in {left_s:.0f} s" if left_s < _DAY_MS / 1000 else ""
-            on_retry(f"Kafka at {access.bootstrap} does not answer ({error}); next try in {pause_s:g} s{ends}")
+            on_retry(
+                f"Kafka at {access.bootstrap} does not answer ({error}); next try in {pause_s:g} s{ends}"
+            )
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
 
