@@ -15,7 +15,8 @@ from monitor.engine.errors import LogUnreachable
 from monitor.engine.evaluate import Stage
 from monitor.engine.hearing import SIGHT_WAIT_S
 from monitor.engine.ports import LedgerEntry, Partition
-from tests.engine.plant import START_MS, TOPIC, Plant, budget
+from tests.engine.logs import START_MS, TOPIC
+from tests.engine.plant import Plant, budget
 
 MINUTE_MS = 60_000
 

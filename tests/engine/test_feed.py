@@ -10,7 +10,8 @@ from monitor.engine.codec import META_FIELD, OFFSET_FIELD
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
 from monitor.engine.feed import FENCED_WAIT_MS
 from monitor.engine.ports import FlushAnswer, Partition
-from tests.engine.plant import START_MS, TOPIC, Plant, budget
+from tests.engine.logs import START_MS, TOPIC
+from tests.engine.plant import Plant, budget
 
 FIRST = Partition(TOPIC, 0)
 

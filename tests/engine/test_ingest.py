@@ -17,7 +17,8 @@ from monitor.core.plan import plan_for
 from monitor.engine.codec import META_FIELD, StateDamaged, cell_key, decode_cell, decode_meta
 from monitor.engine.ingest import PartitionIngest
 from monitor.engine.ports import Claim, FlushAnswer, Partition
-from tests.engine.plant import START_MS, TOPIC, Row, budget
+from tests.engine.logs import START_MS, TOPIC, Row
+from tests.engine.plant import budget
 
 PARTITION = Partition(TOPIC, 0)
 PLAN = plan_for([budget(("max_duration_min: 5", "max_duration_min: 5\n    label_delay: 10m"))])
