@@ -63,9 +63,13 @@ class Aggregate:
         self._labelled: dict[tuple[bool | None, ...], int] = {}
 
     def add_request(
-        self, event: Observation, labels: tuple[bool | None, ...], wanted: tuple[str, ...]
+        self,
+        event: Observation,
+        labels: tuple[bool | None, ...],
+        sketches: tuple[str, ...],
+        outcomes: tuple[str, ...] = (),
     ) -> None:
-        """Count a finished request: its status, its labels and the distributions that are wanted."""
+        """Count a finished request: its status, its labels, and the distributions and outcomes asked for."""
         self.requests += 1
         if event.at_ms < self.first_at_ms:
             self.first_at_ms = event.at_ms
@@ -77,19 +81,24 @@ class Aggregate:
                 self.timeouts += 1
         labelled = self._labelled
         labelled[labels] = labelled.get(labels, 0) + 1
-        if event.outcomes:
-            self._add_outcomes(event.outcomes)
-        for name in wanted:
+        if outcomes and event.outcomes:
+            self._add_outcomes(event.outcomes, outcomes)
+        for name in sketches:
             self._add_distribution(name, event, status)
 
-    def add_labels(self, event: Observation, labels: tuple[bool | None, ...]) -> None:
+    def add_labels(
+        self, event: Observation, labels: tuple[bool | None, ...], outcomes: tuple[str, ...] = ()
+    ) -> None:
         """Count what an event says about a request's outcome, whether with it or later."""
         self._labelled[labels] = self._labelled.get(labels, 0) + 1
-        if event.outcomes:
-            self._add_outcomes(event.outcomes)
+        if outcomes and event.outcomes:
+            self._add_outcomes(event.outcomes, outcomes)
 
-    def _add_outcomes(self, outcomes: Mapping[str, bool]) -> None:
-        for name, value in outcomes.items():
+    def _add_outcomes(self, said: Mapping[str, bool], wanted: tuple[str, ...]) -> None:
+        for name in wanted:
+            value = said.get(name)
+            if value is None:
+                continue
             counts = self.outcomes.setdefault(name, [0, 0])
             counts[1] += 1
             if value:

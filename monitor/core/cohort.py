@@ -32,4 +32,7 @@ def narrowed(key: CohortKey, by: CohortKey) -> CohortKey:
 
 def matches(key: CohortKey, cohort: Mapping[str, str]) -> bool:
     """Tell whether a request of this cohort lies in the slice."""
-    return all(cohort.get(dimension) == value for dimension, value in key)
+    for dimension, value in key:  # noqa: SIM110 — a generator would be half of this call's time, once per request
+        if cohort.get(dimension) != value:
+            return False
+    return True

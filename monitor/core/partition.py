@@ -183,7 +183,8 @@ class PartitionFold:
             )
             if not later:
                 self.totals.late += 1
-                self.late_by_release[release] = self.late_by_release.get(release, 0) + 1
+                if views is not None:  # by name only what a budget watches: names come from outside
+                    self.late_by_release[release] = self.late_by_release.get(release, 0) + 1
                 return Fate.LATE
         self.totals.accepted += 1
         if is_live:
@@ -209,9 +210,9 @@ class PartitionFold:
             if view.key and not matches(view.key, event.cohort or {}):
                 continue
             if is_outcome:
-                cell.add_labels(event, labels)
+                cell.add_labels(event, labels, view.outcomes)
             else:
-                cell.add_request(event, labels, view.sketches)
+                cell.add_request(event, labels, view.sketches, view.outcomes)
             for rule in view.exemplars:
                 rank = rule.rank(event, labels)
                 if rank is not None and cell.wants(rule.indicator, rank):

@@ -39,11 +39,12 @@ class ExemplarRule:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A slice of one release's traffic and what is kept of it."""
+    """A slice of one release's traffic and what is kept of it: only what a budget asks for, so cells stay small."""
 
     key: CohortKey
     sketches: tuple[str, ...]
     exemplars: tuple[ExemplarRule, ...]
+    outcomes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +82,41 @@ def _distribution(objective: Objective) -> str | None:
     return None
 
 
+def _outcome(objective: Objective) -> str | None:
+    source = objective.indicator.source
+    return source.removeprefix("outcome.") if source.startswith("outcome.") else None
+
+
 def plan_for(budgets: Iterable[Budget]) -> Plan:
     """Return the plan that serves all budgets; a release in several budgets gets the union of their slices."""
     sketches: dict[str, dict[CohortKey, set[str]]] = {}
     rules: dict[str, dict[CohortKey, set[ExemplarRule]]] = {}
+    outcomes: dict[str, dict[CohortKey, set[str]]] = {}
     delays: dict[str, int] = {}
     for budget in budgets:
         for release in (budget.release, budget.baseline):
             slices = sketches.setdefault(release, {OVERALL: set()})
             ruled = rules.setdefault(release, {OVERALL: set()})
+            named = outcomes.setdefault(release, {OVERALL: set()})
             delays.setdefault(release, 0)
             for objective in budget.objectives:
                 delays[release] = max(delays[release], objective.label_delay_min * 60_000)
-                distribution = _distribution(objective)
+                distribution, outcome = _distribution(objective), _outcome(objective)
                 for key in objective.views():
                     slices.setdefault(key, set()).update((distribution,) if distribution else ())
+                    named.setdefault(key, set()).update((outcome,) if outcome else ())
                     # Only the candidate's requests are ever shown as exemplars.
                     is_shown = objective.is_guarded and release == budget.release
                     ruled.setdefault(key, set()).update((_rule(objective),) if is_shown else ())
     return Plan(
         views={
             release: tuple(
-                View(key, tuple(sorted(names)), tuple(sorted(rules[release][key], key=_rule_order)))
+                View(
+                    key,
+                    tuple(sorted(names)),
+                    tuple(sorted(rules[release][key], key=_rule_order)),
+                    tuple(sorted(outcomes[release][key])),
+                )
                 for key, names in sorted(slices.items())
             )
             for release, slices in sketches.items()

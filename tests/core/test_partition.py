@@ -75,7 +75,8 @@ def test_totals_add_up(events: list[TraceRecord], record_ms: int | None) -> None
         counted[ACCEPTED], counted[LATE], counted[DUPLICATE],
     )  # fmt: skip
     assert totals.rejected == counted[FUTURE] + 1
-    assert sum(fold.late_by_release.values()) == totals.late
+    late = Counter(one.release for one, fate in zip(events, fates, strict=True) if fate is LATE)
+    assert fold.late_by_release == {name: count for name, count in late.items() if name in PLAN.views}
     live = [
         one for one, fate in zip(events, fates, strict=True)
         if fate is ACCEPTED and one.traffic == "live" and not one.is_outcome and one.release != "model-v9"
@@ -398,3 +399,17 @@ def test_cells_of_later_labels_stay_as_long_as_labels_are_on_time() -> None:
     fold.complete_ms = START_MS + 33 * MINUTE
     fold.forget_closed()
     assert CellKey(T0, CANDIDATE, OVERALL, later=True) not in fold.cells
+
+
+def test_what_the_plan_does_not_ask_for_takes_no_room() -> None:
+    """Names come from outside: cells and counts by name hold only those that a budget watches."""
+    fold = PartitionFold(PLAN, SeenIds(1_000))
+    for number in range(300):
+        told = seen(f"e{number}", START_MS + 10 * MINUTE)
+        told.outcomes = {f"name-{number}": True}
+        fold.fold(told, None)
+        stray = seen(f"s{number}", START_MS)
+        stray.release = f"stray-{number}"
+        assert fold.fold(stray, None) is LATE
+    assert all(not cell.outcomes for cell in fold.cells.values())
+    assert (fold.late_by_release, fold.totals.late) == ({}, 300)
