@@ -317,9 +317,11 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         control=control,
         followers=_followers(log),
         readers=_readers(timebase),
+        fresh_commands=lambda: log.follow(COMMANDS),
         observer=observer,
         clock=clock,
     )
+    control.read_commands = instance.read_commands
     effects = EffectLedger(control, ledger, outputs, clock)
     act = Act(_actuators(settings), pager_for(None, settings), effects, clock=clock)
     return _Parts(log, store, lease, consumer, feed, control, instance, act, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from typing import Final
 
 from monitor.core.window import DUPLICATE_MS
@@ -74,8 +75,17 @@ class SeenIds:
 
     def _forget(self, limit_ms: int) -> None:
         """Forget the sightings of this moment and before."""
-        while self._start < len(self._clocks) and self._clocks[self._start] <= limit_ms:
-            self._drop_oldest()
+        end = bisect_right(self._clocks, limit_ms, self._start)
+        if self._repeats:
+            while self._start < end:
+                at = self._start
+                self._drop_oldest()
+                end -= at + 1 - self._start  # dropping may have moved everything to the front
+            return
+        self._known.difference_update(self._hashes[self._start : end])
+        del self._hashes[:end]
+        del self._clocks[:end]
+        self._start = 0
 
     def _evict(self) -> None:
         before = len(self._known)

@@ -6,21 +6,30 @@ Merging adds counts, so it is associative and commutative and loses nothing (Mas
 
 from __future__ import annotations
 
-from math import ceil, log
+from collections.abc import Sequence
+from math import log
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 RATIO: Final = 1.02
 _PER_LOG: Final = 1 / log(RATIO)
 LAST_BIN: Final = 1400  # RATIO**1400 is 1.1e12: above a day in ms and 1,000,000 USD in micro-units
 UNFINISHED_BIN: Final = LAST_BIN + 1  # a timeout is slower than every finished request
+_MANY: Final = 4_096  # values that wait for their bins at most
 BIN_COUNT: Final = UNFINISHED_BIN + 1
 
 
 def bin_of(value: float) -> int:
     """Return the bin of a value >= 0, in the unit's smallest step; everything up to 1 is bin 0."""
-    if value <= 1:
-        return 0
-    return min(ceil(log(value) * _PER_LOG - 1e-9), LAST_BIN)
+    return int(bins_of([value])[0])
+
+
+def bins_of(values: Sequence[float]) -> NDArray[np.int64]:
+    """Return the bin of each value, as `bin_of`: the one place where a value meets its bin."""
+    logs = np.log(np.maximum(np.asarray(values, dtype=np.float64), 1.0))
+    return np.minimum(np.ceil(logs * _PER_LOG - 1e-9), LAST_BIN).astype(np.int64)
 
 
 def upper_edge(index: int) -> float:
@@ -29,38 +38,61 @@ def upper_edge(index: int) -> float:
 
 
 class Sketch:
-    """Counts per bin and the exact sum of what was added, in the unit's smallest whole step."""
+    """Counts per bin and the exact sum of what was added, in the unit's smallest whole step.
 
-    __slots__ = ("bins", "total")
+    Values are put into their bins when somebody looks, many at once: adding one is adding to a list.
+    """
+
+    __slots__ = ("_bins", "_pending", "_total")
 
     def __init__(self, bins: dict[int, int] | None = None, total: int = 0) -> None:
-        self.bins: dict[int, int] = {} if bins is None else bins
-        self.total = total
+        self._bins: dict[int, int] = {} if bins is None else bins
+        self._total = total
+        self._pending: list[int] = []
 
     def add(self, value: int) -> None:
         """Add one finished request's value (a whole number >= 0)."""
-        # `bin_of`, written out: this runs for every request.
-        index = ceil(log(value) * _PER_LOG - 1e-9) if value > 1 else 0
-        if index > LAST_BIN:
-            index = LAST_BIN
-        bins = self.bins
-        bins[index] = bins.get(index, 0) + 1
-        self.total += value
+        self._pending.append(value)
+        if len(self._pending) >= _MANY:
+            self._settle()
 
     def add_unfinished(self) -> None:
         """Add a request that never finished: slower than every finished one, outside the sum."""
-        self.bins[UNFINISHED_BIN] = self.bins.get(UNFINISHED_BIN, 0) + 1
+        self._bins[UNFINISHED_BIN] = self._bins.get(UNFINISHED_BIN, 0) + 1
 
     def merge(self, other: Sketch) -> None:
         """Add all that `other` holds."""
+        bins = self.bins
         for index, count in other.bins.items():
-            self.bins[index] = self.bins.get(index, 0) + count
-        self.total += other.total
+            bins[index] = bins.get(index, 0) + count
+        self._total += other.total
+
+    @property
+    def bins(self) -> dict[int, int]:
+        """Requests per bin."""
+        if self._pending:
+            self._settle()
+        return self._bins
+
+    @property
+    def total(self) -> int:
+        """The exact sum of the finished requests' values."""
+        if self._pending:
+            self._settle()
+        return self._total
 
     @property
     def count(self) -> int:
         """How many requests were added."""
         return sum(self.bins.values())
+
+    def _settle(self) -> None:
+        pending, bins = self._pending, self._bins
+        self._pending = []
+        self._total += sum(pending)
+        indices, counts = np.unique(bins_of(pending), return_counts=True)
+        for index, count in zip(indices.tolist(), counts.tolist(), strict=True):
+            bins[index] = bins.get(index, 0) + count
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sketch) and self.bins == other.bins and self.total == other.total

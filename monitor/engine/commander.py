@@ -176,6 +176,10 @@ class Commander:
         self.pages[key] = page.resolved(at_ms)
         return self.page_event(Type.PAGE_RESOLVED, page, at_ms, reason, text)
 
+    def is_due(self, at_ms: int) -> bool:
+        """Tell whether a page runs out at this tick, unless somebody has decided meanwhile."""
+        return any(page.is_due(at_ms) for page in self.pages.values())
+
     def expire_due(self, at_ms: int, waits: Callable[[Page], bool]) -> tuple[list[Decision], list[Silence]]:
         """Expire the pages whose deadline has come, but those that wait: whoever asks says which."""
         decisions, silences = [], []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.core.aggregate import Aggregate
@@ -90,6 +90,7 @@ class Control:
         self.live: dict[str, Live] = {}
         self.watermark: int | None = None
         self._hearing = hearing or Hearing()
+        self.read_commands: Callable[[], Awaitable[None]] = _nothing_to_read
 
     async def step(self) -> int:
         """Do what is due now: leases, arming, commands, ticks. Return how many ticks were evaluated."""
@@ -209,6 +210,8 @@ class Control:
             while live.next_tick <= until and live.evaluator.budget is budget:
                 self._recall(live, live.next_tick - 1)
                 # A command counts at its record time: given before a deadline, it is heard before that tick.
+                if live.evaluator.commander.is_due(tick_ms(live.next_tick)):
+                    await self.read_commands()
                 await self._apply_commands(live, up_to_ms=tick_ms(live.next_tick))
                 if self.live.get(live.evaluator.budget.release) is not live:
                     return ticks
@@ -267,7 +270,8 @@ class Control:
             for entry in entries:
                 self.book.note(entry)
             for entry in sorted(entries, key=_urgency):
-                await self._publish(entry)
+                with self._observer.deciding(entry.decision):
+                    await self._publish(entry)
             for _ in entries:
                 live.unsent.popleft()
 
@@ -320,9 +324,8 @@ class Control:
         """Arm the release again at a person's word; the next step takes it over as new."""
         release = command.release
         budget = next((one for one in self.budgets.active() if one.release == release), None)
-        view = await self._look()
         if budget is not None:
-            entry = await self._arm(budget, view, number=live.evaluator.arming.number + 1)
+            entry = await self._arm(budget, await self._look(), number=live.evaluator.arming.number + 1)
             answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
             await self._ledger.append(answered)
             self.book.note(answered)
@@ -363,6 +366,10 @@ class Control:
         live = self.live.get(entry.decision.release)
         if is_new and live is not None and entry.decision.type is Type.PAGE_DELIVERED:
             recall(live.evaluator, entry, self._decode_budget)
+
+
+async def _nothing_to_read() -> None:
+    """Stand in for whoever reads the commands topic to its end, where there is none."""
 
 
 def _urgency(entry: LedgerEntry) -> bool:

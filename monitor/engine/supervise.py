@@ -28,7 +28,10 @@ from monitor.engine.ports import Clock, Follower, LedgerEntry, Record
 CONTROL_PAUSE_S = 0.2
 OUTAGE_PAUSE_S = 1.0
 SAFETY_PAUSE_S = 1.0  # without news, incidents that wait for their reference are looked at so often
-KEPT_MIN = 26 * 60  # stored cells older than this are dropped: a day of windows and two hours to recover in
+SPARE_MIN = 120  # beyond a budget's window: time to recover in
+KEPT_MIN = (
+    24 * 60 + SPARE_MIN
+)  # stored cells older than this are dropped: a day of windows and two hours to recover in
 STALE_S = 30.0  # without progress for so long an instance is not alive
 
 
@@ -89,6 +92,7 @@ class Instance:
         control: Control,
         followers: Followers,
         readers: Readers,
+        fresh_commands: Callable[[], Follower],
         observer: Observer,
         clock: Clock,
     ) -> None:
@@ -96,6 +100,7 @@ class Instance:
         self._control = control
         self._followers = followers
         self._readers = readers
+        self._fresh_commands = fresh_commands
         self._observer = observer
         self._clock = clock
         self._turned_s = dict.fromkeys(("data", "control"), time.monotonic())
@@ -113,6 +118,18 @@ class Instance:
         self._note_budgets(await follow.budgets.read_to_end())
         self._note_commands(await follow.commands.read_to_end())
         self._note_incidents(await follow.incidents.read_to_end())
+
+    async def read_commands(self) -> None:
+        """Read the commands topic to the end it has now: before a deadline nobody's word is left unread.
+
+        A reader of its own, because the one that follows may be behind; hearing a command twice changes nothing.
+        """
+        reader = self._fresh_commands()
+        try:
+            await reader.start()
+            self._note_commands(await reader.read_to_end())
+        finally:
+            await reader.stop()
 
     async def run(self) -> None:
         """Run until `stop`; raises whatever ended a task."""
@@ -217,8 +234,12 @@ class Instance:
             self._clock.now_ms(),
             len(self._control.live),
         )
-        if watermark is not None and watermark - KEPT_MIN > self._dropped_before:
-            self._dropped_before = watermark - KEPT_MIN
+        if watermark is None:
+            return
+        windows = (budget.window_min + SPARE_MIN for budget in self._control.budgets.active())
+        oldest = watermark - max(KEPT_MIN, *windows, 0)
+        if oldest > self._dropped_before:
+            self._dropped_before = oldest
             await self._feed.drop_old(self._dropped_before)
 
     async def _each(self, follower: Follower, take: Callable[[list[Record]], Awaitable[None]]) -> None:
