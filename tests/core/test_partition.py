@@ -111,13 +111,6 @@ def test_an_event_that_is_late_was_seen_all_the_same() -> None:
     ]  # fmt: skip
 
 
-def test_the_memory_for_ids_is_bounded_and_says_so() -> None:
-    fold = PartitionFold(PLAN, SeenIds(3))
-    fates = [fold.fold(seen(name, START_MS), None) for name in ("a", "b", "c", "d", "d", "a")]
-    assert fates == [ACCEPTED, ACCEPTED, ACCEPTED, ACCEPTED, DUPLICATE, ACCEPTED]
-    assert (fold.seen.evicted, len(fold.seen)) == (2, 3)
-
-
 # Late ------------------------------------------------------------------------------------------------------------
 
 
@@ -399,17 +392,3 @@ def test_cells_of_later_labels_stay_as_long_as_labels_are_on_time() -> None:
     fold.complete_ms = START_MS + 33 * MINUTE
     fold.forget_closed()
     assert CellKey(T0, CANDIDATE, OVERALL, later=True) not in fold.cells
-
-
-def test_what_the_plan_does_not_ask_for_takes_no_room() -> None:
-    """Names come from outside: cells and counts by name hold only those that a budget watches."""
-    fold = PartitionFold(PLAN, SeenIds(1_000))
-    for number in range(300):
-        told = seen(f"e{number}", START_MS + 10 * MINUTE)
-        told.outcomes = {f"name-{number}": True}
-        fold.fold(told, None)
-        stray = seen(f"s{number}", START_MS)
-        stray.release = f"stray-{number}"
-        assert fold.fold(stray, None) is LATE
-    assert all(not cell.outcomes for cell in fold.cells.values())
-    assert (fold.late_by_release, fold.totals.late) == ({}, 300)
