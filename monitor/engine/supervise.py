@@ -101,6 +101,7 @@ class Instance:
         self._followers = followers
         self._readers = readers
         self._fresh_commands = fresh_commands
+        self._barrier: Follower | None = None
         self._observer = observer
         self._clock = clock
         self._turned_s = dict.fromkeys(("data", "control"), time.monotonic())
@@ -124,12 +125,11 @@ class Instance:
 
         A reader of its own, because the one that follows may be behind; hearing a command twice changes nothing.
         """
-        reader = self._fresh_commands()
-        try:
-            await reader.start()
-            self._note_commands(await reader.read_to_end())
-        finally:
-            await reader.stop()
+        if self._barrier is None:
+            barrier = self._fresh_commands()
+            await barrier.start()
+            self._barrier = barrier
+        self._note_commands(await self._barrier.read_to_end())
 
     async def run(self) -> None:
         """Run until `stop`; raises whatever ended a task."""
@@ -152,8 +152,8 @@ class Instance:
         """Flush what memory has ahead of the store, and end the tasks."""
         self._stopping.set()
         follow = self._followers
-        topics = (follow.ledger, follow.budgets, follow.commands, follow.incidents)
-        await asyncio.gather(*(follower.stop() for follower in topics))
+        topics = (follow.ledger, follow.budgets, follow.commands, follow.incidents, self._barrier)
+        await asyncio.gather(*(follower.stop() for follower in topics if follower is not None))
 
     @property
     def is_alive(self) -> bool:
