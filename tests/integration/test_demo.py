@@ -24,7 +24,8 @@ from monitor.console.demo.sightings import LEDGER, OUTPUTS, PAGE_OPENED, PAGES, 
 from monitor.console.demo.stories import BASELINE, FLAG_KEY
 from monitor.engine.ports import Record
 
-pytestmark = pytest.mark.xdist_group("demo")  # it takes both cores of a small machine for two minutes
+# With the workers of the other tests, one after the other: each takes both cores of a small machine.
+pytestmark = pytest.mark.xdist_group("kafka")
 
 SHOW_S = 400.0
 ENOUGH_S = 60.0
