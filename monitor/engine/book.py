@@ -89,6 +89,25 @@ class LedgerBook:
         entries = self.of_arming(release, arming_number(last))
         return not any(one.decision.type is Type.ARMING_ENDED for one in entries)
 
+    def armed(self) -> list[str]:
+        """Return the releases that a worker has to watch by the ledger: armed, not ended, and not rolled back."""
+        return sorted(
+            release
+            for release in self._by_release
+            if self.is_armed(release) and not self._is_done(self.arming(release))
+        )
+
+    def _is_done(self, last: LedgerEntry | None) -> bool:
+        number = 0 if last is None else arming_number(last)
+        return last is None or any(
+            (
+                one.decision.type is Type.ROLLBACK_REQUESTED
+                and one.decision.data.get("scope") != Scope.COHORT.value
+            )
+            or (one.decision.type is Type.RELEASE_ASSESSED and one.decision.data.get("complete") is True)
+            for one in self.of_arming(last.decision.release, number)
+        )
+
     def is_over_for(self, last: LedgerEntry, digest: str) -> bool:
         """Tell whether the last arming is over and a budget of this digest was never loaded: then it arms anew."""
         release, number = last.decision.release, arming_number(last)
@@ -192,6 +211,10 @@ class CommandBook:
         while len(self._commands) > COMMANDS_MAX:
             del self._commands[next(iter(self._commands))]
             self.dropped += 1
+
+    def releases(self) -> set[str]:
+        """Return the releases that remembered commands name."""
+        return {one.release for one in self._commands.values()}
 
     def waiting(self, release: str, ledger: LedgerBook) -> list[Command]:
         """Return a release's unanswered commands in the order they came, and forget the answered ones."""

@@ -37,6 +37,7 @@ from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
 from monitor.engine.tenure import Tenure
+from monitor.engine.unwatched import refuse_unwatched
 from monitor.engine.view import View
 
 TICKS_PER_READ = 60  # minutes read from the store at once while catching up
@@ -98,12 +99,15 @@ class Control:
         self.watermark = view.open_from
         budgets = {budget.release: budget for budget in self.budgets.active()}
         ticks = 0
-        for release in self._releases(budgets):
+        releases = self._releases(budgets)
+        for release in releases:
             if await self._tenure.holds(release):
                 ticks += await self._step_release(release, budgets.get(release), view)
             else:
                 self.live.pop(release, None)
             await asyncio.sleep(0)  # many releases take their time; an incident of one must not wait for all
+        args = (self.commands, self.book, self._ledger, self._tenure)
+        await refuse_unwatched(releases, *args, now_ms=self._clock.now_ms())
         return ticks
 
     def _releases(self, budgets: Iterable[str]) -> list[str]:

@@ -58,6 +58,9 @@ class Observer(Protocol):
     def refused(self, what: str, why: str) -> None:
         """A budget or command from a topic could not be used; what was in force stays in force."""
 
+    def forgotten(self, release: str) -> None:
+        """The ledger has a release as armed and no budget in force names it, so that nobody watches it."""
+
 
 class Silent:
     """An observer for tests and replays that tells nobody."""
@@ -108,4 +111,7 @@ class Silent:
         """Tell nobody."""
 
     def refused(self, what: str, why: str) -> None:
+        """Tell nobody."""
+
+    def forgotten(self, release: str) -> None:
         """Tell nobody."""

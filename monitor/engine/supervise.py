@@ -119,6 +119,14 @@ class Instance:
         self._note_budgets(await follow.budgets.read_to_end())
         self._note_commands(await follow.commands.read_to_end())
         self._note_incidents(await follow.incidents.read_to_end())
+        self._say_what_is_forgotten()
+
+    def _say_what_is_forgotten(self) -> None:
+        """Name the releases that the ledger has as armed and no budget watches: a file that is gone disarms nothing."""
+        watched = {budget.release for budget in self._control.budgets.active()}
+        for release in self._control.book.armed():
+            if release not in watched and release not in self._control.budgets.removed():
+                self._observer.forgotten(release)
 
     async def read_commands(self) -> None:
         """Read the commands topic to the end it has now: before a deadline nobody's word is left unread.

@@ -50,6 +50,27 @@ def test_a_command_is_answered_by_any_entry_that_names_it(published: bool) -> No
     assert not ledger.is_answered("c-2")
 
 
+@pytest.mark.parametrize(
+    ("type_", "more", "is_armed"),
+    [
+        (Type.BREACH_STARTED, {}, True),
+        (Type.ARMING_ENDED, {}, False),
+        (Type.ROLLBACK_REQUESTED, {"scope": "release"}, False),
+        (Type.ROLLBACK_REQUESTED, {"scope": "cohort"}, True),
+        (Type.RELEASE_ASSESSED, {"complete": False}, True),
+        (Type.RELEASE_ASSESSED, {"complete": True}, False),
+    ],
+)
+def test_armed_is_what_nothing_has_ended_nor_rolled_back(
+    type_: Type, more: dict[str, object], is_armed: bool
+) -> None:
+    """Of a cohort's rollback the rest of the release stays watched."""
+    ledger = LedgerBook()
+    ledger.note(_entry("a", type_=Type.ARMING_CREATED))
+    ledger.note(LedgerEntry(Decision(type_, "b", CANDIDATE, 0, {"arming": 1, **more}), None))
+    assert ledger.armed() == ([CANDIDATE] if is_armed else [])
+
+
 def test_entries_are_kept_by_release_and_arming_in_their_order() -> None:
     ledger = LedgerBook()
     for name, number, release in [

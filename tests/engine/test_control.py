@@ -15,6 +15,7 @@ from monitor.engine.errors import LogUnreachable
 from monitor.engine.evaluate import Stage
 from monitor.engine.hearing import SIGHT_WAIT_S
 from monitor.engine.ports import LedgerEntry, Partition
+from monitor.engine.unwatched import GRACE_MS
 from tests.engine.logs import START_MS, TOPIC
 from tests.engine.plant import Plant, budget
 
@@ -274,6 +275,21 @@ async def test_a_release_is_armed_again_once_though_the_answer_was_lost_on_the_w
     assert set(numbers) == {1, 2}
     assert control.live["v42"].evaluator.arming.number == 2
     assert control.book.is_answered(f"c-arm-{made.log.now_ms}")
+
+
+async def test_an_order_about_a_release_that_no_budget_names_is_refused_once() -> None:
+    """Not at once: a budget that was published just before the order may not be read yet."""
+    made = await plant()
+    control, given_ms = made.control(), made.log.now_ms
+    control.commands.note(Command("arm", "c-1", "v99", "ada", "again", given_ms))
+    await step(control, 2)
+    assert not control.book.is_answered("c-1")
+    made.log.now_ms += GRACE_MS
+    await step(control, 2)
+    (refused,) = [one for one in made.topics.entries if one.command_id == "c-1"]
+    assert refused.decision.type is Type.COMMAND_REFUSED
+    assert "no budget in force names this release" in str(refused.decision.data["summary"])
+    assert control.commands.waiting("v99", control.book) == []
 
 
 async def test_only_the_holder_of_the_lease_evaluates_and_the_next_one_goes_on_when_it_is_given_back() -> (

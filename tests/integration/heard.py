@@ -86,7 +86,7 @@ class Heard:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while not holds(self):
-            assert loop.time() < deadline, f"not within {wait_s:g} s: {what}; heard {self.counts()}"
+            assert loop.time() < deadline, f"not within {wait_s:g} s: {what}; {self.story()}"
             await self.listen()
 
     async def to_end(self) -> None:
@@ -95,6 +95,15 @@ class Heard:
         ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
         while any([await self._consumer.position(one) < end for one, end in ends.items()]):
             await self.listen()
+
+    def story(self) -> str:
+        """Return what is on record, oldest first: for a person who asks why something did not happen."""
+        lines = [
+            f"{one.decision.release} {one.decision.type.value} after {one.after_tick}: "
+            f"{one.decision.data.get('summary')}"
+            for one in self.entries
+        ]
+        return "\n  ".join([f"heard {self.counts()}; on record:", *lines[-60:]])
 
     def counts(self) -> Counter[str]:
         """Return how many events there are of each type."""

@@ -211,6 +211,10 @@ async def play(stage: Stage, client: OpenFeatureClient) -> Played:
             played.flags[name] = (before, served(client, stage.release(name)))
         assert "Traceback" not in worker.log
         return played
+    except BaseException as failure:
+        for one in stage.workers:
+            failure.add_note(f"{one.name} wrote last:\n{one.log[-6_000:]}")
+        raise
     finally:
         await stage.close()
 

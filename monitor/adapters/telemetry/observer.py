@@ -114,6 +114,12 @@ class TelemetryObserver:
         """A budget or command from a topic could not be used; what was in force stays in force."""
         self._log.error("not used: what was in force stays in force", what=what, why=why)
 
+    def forgotten(self, release: str) -> None:
+        """The ledger has a release as armed and no budget in force names it, so that nobody watches it."""
+        self._log.error(
+            "armed, and watched by nobody: load its budget again, or remove it for good", release=release
+        )
+
     def _once(self, event: str, why: str) -> None:
         now = time.monotonic()
         if now - self._said.get(event, -_QUIET_S) >= _QUIET_S:
