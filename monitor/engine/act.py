@@ -8,6 +8,7 @@ is tried again. Order of steps: turn the flag, record it, tell people; a broken 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -69,12 +70,12 @@ class Patience:
     """How long one call keeps trying.
 
     Attributes:
-        total_ms: For all attempts and waits of one effect.
+        total_s: For all attempts and waits of one effect.
         attempt_s: Seconds for one attempt; longer than the adapters' own deadlines, which know better what failed.
-        max_attempts: Bounds the tries even where the wall clock jumps.
+        max_attempts: Bounds the tries even where no time passes.
     """
 
-    total_ms: int = 60_000
+    total_s: float = 60.0
     attempt_s: float = 130.0
     first_wait_s: float = 0.5
     max_wait_s: float = 10.0
@@ -82,7 +83,12 @@ class Patience:
 
 
 class Act:
-    """Carries out rollback requests and delivers pages, through ports only."""
+    """Carries out rollback requests and delivers pages, through ports only.
+
+    Args:
+        clock: Event time, which may run faster than real time; what is recorded is in it.
+        steady: Seconds of a clock that never jumps: patience with a flag system is real time.
+    """
 
     def __init__(
         self,
@@ -92,10 +98,11 @@ class Act:
         *,
         clock: Clock,
         patience: Patience | None = None,
+        steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._actuators, self._pager, self._ledger = dict(actuators), pager, ledger
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._steady, self._sleep = clock, steady, sleep
         self._patience = patience or Patience()
 
     async def on_request(self, event: Mapping[str, Any], *, again: bool = False) -> Outcome:
@@ -214,7 +221,7 @@ class Act:
         Raises:
             ActuatorFailed, PagerFailed: The last failure; what an adapter did not name is raised as `failed`.
         """
-        patience, ends_ms = self._patience, self._clock.now_ms() + self._patience.total_ms
+        patience, ends_s = self._patience, self._steady() + self._patience.total_s
         attempt = 0
         while True:
             attempt += 1
@@ -230,7 +237,7 @@ class Act:
                 failure = failed(f"{type(error).__name__}: {error}; please report it", retryable=False)
             wait_s = min(patience.max_wait_s, patience.first_wait_s * 2.0 ** (attempt - 1))
             wait_s *= _spread(key, attempt)
-            over = self._clock.now_ms() + wait_s * 1000 >= ends_ms or attempt >= patience.max_attempts
+            over = self._steady() + wait_s >= ends_s or attempt >= patience.max_attempts
             if over or not failure.retryable:
                 raise failure
             await self._sleep(wait_s)
