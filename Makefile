@@ -59,7 +59,7 @@ demo: $(STAMP) ## everything on this machine from embedded parts, real traffic r
 	$(BIN)/rollback-budget demo $(ARGS)
 
 test: check ## check, then all tests
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: $(STAMP) ## lint, format, types, import contracts
 	$(BIN)/ruff check .

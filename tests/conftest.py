@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import pytest
 from hypothesis import settings
@@ -26,6 +26,14 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 _OTHERS_WAIT_S = 900  # how long the worker that started a server stays for the others' sake
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Keep the tests that share a broker in one process."""
+    from tests.turns import InTurns
+
+    return InTurns(config, log)
 
 
 class _Server(Protocol):

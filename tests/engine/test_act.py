@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,109 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.adapters.memory.actuator import MemoryActuator, MemoryFlag
+from monitor.adapters.memory.actuator import MemoryActuator
 from monitor.adapters.memory.pager import MemoryPager
 from monitor.core.decision import Type
 from monitor.engine.act import Act, Outcome, Patience
-from monitor.engine.act_events import follow_up_id, notice_of, order_of
+from monitor.engine.act_events import order_of
 from monitor.engine.errors import ActuatorFailed, ApprovalRequired, PagerFailed
 from monitor.engine.ports import Effect, RollbackOrder
-
-REQUEST_ID = "ab" * 32
-SCHEMAS = Path(__file__).parents[2] / "schemas"
-APPLIED = follow_up_id(Type.ROLLBACK_APPLIED, REQUEST_ID)
-FAILED = follow_up_id(Type.ROLLBACK_FAILED, REQUEST_ID)
-
-
-def request(**data: object) -> dict[str, Any]:
-    """Return a rollback request as the ledger holds it."""
-    return {
-        "type": "dev.rollbackbudget.rollback.requested.v1",
-        "id": REQUEST_ID,
-        "data": {
-            "release": "model-v42",
-            "baseline": "model-v41",
-            "budget": "chat",
-            "budget_digest": "5e" * 32,
-            "arming": 1,
-            "objective": "quality.task_success_delta_pct",
-            "cohort": {"tenant": "acme"},
-            "tier": "A",
-            "reason": "breach",
-            "summary": "roll back: task success is 12.3 % below the baseline",
-            "flag": {"actuator": "memory", "key": "chat-model", "scope": None},
-            "baseline_variation": "v41",
-            "candidate_variation": "v42",
-        }
-        | data,
-    }
-
-
-def page(kind: str = "page.opened", **data: object) -> dict[str, Any]:
-    """Return an event of the pages topic."""
-    return {
-        "type": f"dev.rollbackbudget.{kind}.v1",
-        "id": f"e-{kind}",
-        "data": {"release": "model-v42", "page_id": "p1", "summary": "latency is up"} | data,
-    }
-
-
-@dataclass
-class FakeLedger:
-    """A ledger that may refuse a write once."""
-
-    records: dict[str, tuple[Type, str, Mapping[str, object]]] = field(default_factory=dict)
-    appended: int = 0
-    crash_at: int | None = None
-
-    async def known(self, decision_id: str) -> bool:
-        return decision_id in self.records
-
-    async def record(self, kind: Type, decision_id: str, release: str, data: Mapping[str, object]) -> None:
-        self.appended += 1
-        if self.appended == self.crash_at:
-            raise ConnectionResetError("the worker dies here")
-        self.records[decision_id] = (kind, release, data)
-
-    def of(self, kind: Type) -> list[Mapping[str, object]]:
-        """Return the data of all records of that type."""
-        return [data for held, _, data in self.records.values() if held is kind]
-
-
-@dataclass
-class World:
-    """Everything around `Act`, in memory, with time that passes only by being waited for."""
-
-    flag: MemoryFlag = field(default_factory=lambda: MemoryFlag(("v41", "v42"), serving="v42"))
-    ledger: FakeLedger = field(default_factory=FakeLedger)
-    failures: list[ActuatorFailed] = field(default_factory=list)
-    pager: MemoryPager = field(default_factory=MemoryPager)
-    at_ms: int = 1_795_000_000_000
-    waits: list[float] = field(default_factory=list)
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.at_ms += int(seconds * 1000)
-
-    def act(self, **more: Any) -> Act:
-        """Return a new `Act`: as after a restart, nothing is remembered but the world."""
-        actuators = {"memory": MemoryActuator({"chat-model": self.flag}, self.failures)}
-        return Act(
-            more.pop("actuators", actuators),
-            self.pager,
-            self.ledger,
-            clock=more.pop("clock", self),
-            steady=lambda: self.at_ms / 1000,
-            sleep=self.sleep,
-            **more,
-        )
-
-    def told(self) -> list[tuple[str, str]]:
-        """Return state and text of each notice."""
-        return [(notice.state, notice.text) for notice in self.pager.delivered.values()]
+from tests.engine.acting import APPLIED, FAILED, REQUEST_ID, SCHEMAS, World, request
 
 
 async def test_a_request_turns_the_flag_records_it_and_tells_people() -> None:
@@ -337,56 +239,6 @@ def test_a_breach_of_one_cohort_rolls_the_release_back_unless_the_scope_says_coh
     assert order_of(request()).cohort == {}
     assert order_of(request(scope="cohort")).cohort == {"tenant": "acme"}
     assert order_of(request(flag={"actuator": "memory", "key": "k", "scope": "eu"})).scope == "eu"
-
-
-async def test_an_opened_page_is_delivered_once_and_its_delivery_recorded() -> None:
-    world = World()
-    assert await world.act().on_page(page(deadline="2026-11-22T03:00:00.000Z")) is Outcome.DONE
-    assert await world.act().on_page(page(deadline="2026-11-22T03:00:00.000Z")) is Outcome.ALREADY_DONE
-    (data,) = world.ledger.of(Type.PAGE_DELIVERED)
-    assert data == {
-        "page_id": "p1", "event_id": "e-page.opened", "state": "opened", "release": "model-v42",
-        "delivered_at": "2026-11-18T11:06:40.000Z",
-    }  # fmt: skip
-    (notice,) = world.pager.delivered.values()
-    assert (notice.page_id, notice.deadline_ms, notice.text) == ("p1", 1_795_316_400_000, "latency is up")
-
-
-async def test_an_undelivered_page_is_not_recorded_as_delivered() -> None:
-    world = World(pager=MemoryPager([PagerFailed("down", retryable=True)] * 99))
-    with pytest.raises(PagerFailed):
-        await world.act().on_page(page())
-    assert world.ledger.records == {}
-
-
-@pytest.mark.parametrize(
-    ("kind", "state", "recorded"),
-    [
-        ("page.opened", "opened", 1),
-        ("page.acknowledged", "acknowledged", 0),  # only an opening starts the commander's clock
-        ("page.expired", "expired", 0),
-        ("page.resolved", "resolved", 0),
-        ("monitor.blind", "opened", 1),
-        ("monitor.recovered", "resolved", 0),
-    ],
-)
-async def test_each_change_of_a_page_is_told(kind: str, state: str, recorded: int) -> None:
-    world = World()
-    assert await world.act().on_page(page(kind)) is Outcome.DONE
-    assert [told for told, _ in world.told()] == [state]
-    assert len(world.ledger.of(Type.PAGE_DELIVERED)) == recorded
-
-
-async def test_other_events_are_none_of_its_business() -> None:
-    world = World()
-    assert await world.act().on_page(request()) is Outcome.IGNORED
-    assert await world.act().on_request(page()) is Outcome.IGNORED
-    assert await world.act().on_page({}) is Outcome.IGNORED
-
-
-def test_a_page_without_a_sentence_still_says_something() -> None:
-    notice = notice_of(page("monitor.blind", summary=None, release=None, reason="blind"), "opened")
-    assert "blind" in notice.text
 
 
 @given(crash_at=st.integers(1, 4), failures=st.integers(0, 2))

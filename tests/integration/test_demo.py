@@ -25,8 +25,6 @@ from monitor.console.demo.stories import BASELINE, FLAG_KEY
 from monitor.engine.ports import Record
 
 # With the workers of the other tests, one after the other: each takes both cores of a small machine.
-pytestmark = pytest.mark.xdist_group("kafka")
-
 SHOW_S = 400.0
 ENOUGH_S = 60.0
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from redis.asyncio import Redis
 
 from tests.integration.recorded import (
@@ -21,8 +20,6 @@ from tests.integration.recorded import (
 from tests.integration.stage import Stage, listening, staged
 from tests.integration.traffic import spread
 from tests.integration.workers import Worker
-
-pytestmark = pytest.mark.xdist_group("kafka")
 
 
 async def started_together(stage: Stage, folder: Path) -> list[Worker]:

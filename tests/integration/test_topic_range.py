@@ -18,8 +18,6 @@ from tests.golden.cases import CASES
 from tests.golden.traffic import STORIES, lines_of
 from tests.integration.conftest import MakeTopic
 
-pytestmark = pytest.mark.xdist_group("kafka")
-
 CASE = next(case for case in CASES if case.name == "task_success")
 
 

@@ -33,8 +33,6 @@ from tests.integration.heard import Heard
 from tests.integration.stage import Stage, listening
 from tests.integration.traffic import MINUTE_MS, encode
 
-pytestmark = pytest.mark.xdist_group("kafka")
-
 SPEED = 100
 HEALTHY_MIN = 3
 PER_MIN = 60

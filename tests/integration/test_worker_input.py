@@ -19,8 +19,6 @@ from tests.integration.stage import Stage, listening
 from tests.integration.traffic import encode
 from tests.integration.workers import Worker, eventually
 
-pytestmark = pytest.mark.xdist_group("kafka")
-
 BUDGET = """\
 release: {release}
 baseline: {release}-base

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from monitor.adapters.embedded.process import free_port
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.security import KafkaAccess
@@ -18,8 +16,6 @@ from tests.integration.recorded import check_counts
 from tests.integration.stage import Stage
 from tests.integration.traffic import encode
 from tests.integration.workers import Worker, eventually
-
-pytestmark = pytest.mark.xdist_group("kafka")
 
 BUDGET = """\
 release: {release}
