@@ -14,7 +14,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 TOGETHER: Final = "tests/integration/"
 
 
-class InTurns(LoadScopeScheduling):
+class InTurns(LoadScopeScheduling):  # type: ignore[misc] # it has no types
     """Every test goes where there is room, but for those of one folder, which stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
