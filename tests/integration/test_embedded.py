@@ -31,6 +31,7 @@ from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topics import WantedTopic, ensure_topics, wait_for_kafka
+from tests.crashes import until_logged
 
 WAIT_S = 60
 
@@ -85,6 +86,7 @@ def test_valkey_keeps_its_data_over_a_crash(tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path) as server:
         address = server.url
         redis.Redis.from_url(address).set("a", "1")
+        until_logged(address)
         server.kill()
         server.start()
         assert server.url == address

@@ -17,6 +17,7 @@ from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.engine.errors import StoreUnreachable, StoreUnusable
 from monitor.engine.ports import FlushAnswer, Partition
+from tests.crashes import until_logged
 
 PARTITION = Partition("t", 0)
 
@@ -180,6 +181,7 @@ async def test_a_crash_keeps_state_and_token_together(own_valkey: EmbeddedValkey
     store = RedisStateStore(own_valkey.url, deadline_s=20)
     claim = await store.claim(PARTITION, "w1")
     await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1", "a": b"1"})
+    until_logged(own_valkey.url)
     own_valkey.kill()
     own_valkey.start()
     assert await store.read([PARTITION], ["offset", "batch", "a"]) == [[b"1", b"b1", b"1"]]
