@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
 from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.consumer import TraceConsumer
 from monitor.adapters.kafka.decode import decode
+from monitor.adapters.kafka.history import KafkaHistory, history_hour
 from monitor.adapters.kafka.ledger import KafkaLedger, ledger_entry
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.outputs import KafkaOutputs, incident_of
@@ -28,6 +28,7 @@ from monitor.adapters.kafka.source import KafkaSource, LogTime
 from monitor.adapters.kafka.topics import (
     BUDGETS,
     COMMANDS,
+    HISTORY,
     INCIDENTS,
     LEDGER,
     ensure_topics,
@@ -46,15 +47,16 @@ from monitor.config.canonical import canonical, from_canonical
 from monitor.config.files import load_budgets
 from monitor.config.settings import Settings
 from monitor.core.budget import Budget
-from monitor.core.decision import Decision, Type
 from monitor.core.moment import rfc3339
 from monitor.core.window import tick_ms
 from monitor.engine.act import Act, Outcome
 from monitor.engine.book import BudgetBook
 from monitor.engine.control import Control
+from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import PagerFailed, StoreUnreachable, TopicUnusable
 from monitor.engine.feed import Feed, FeedOptions
-from monitor.engine.ports import Actuator, LedgerEntry, Partition
+from monitor.engine.history import History
+from monitor.engine.ports import Actuator, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
 from monitor.engine.tenure import Tenure
 from monitor.wire.cloudevent import NotACloudEvent, from_binary, of_decision, to_structured
@@ -293,6 +295,7 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         encode_budget=canonical,
         decode_budget=from_canonical,
         partitions=lambda: prepared.partitions,
+        history=History(KafkaHistory(log)),
     )
     feed = Feed(
         source=KafkaSource(consumer, settings.start_from, WallClock(Timebase())),
@@ -333,6 +336,7 @@ def _followers(log: KafkaLog) -> Followers:
         budgets=log.follow(BUDGETS),
         commands=log.follow(COMMANDS),
         incidents=log.follow(INCIDENTS),
+        history=log.follow(HISTORY),
     )
 
 
@@ -342,6 +346,7 @@ def _readers(timebase: Timebase) -> Readers:
         budget=budget_of,
         command=lambda record: command_of(record, timebase.event_ms(record.at_ms)),
         incident=incident_of,
+        hour=history_hour,
     )
 
 
@@ -361,30 +366,3 @@ def _actuators(settings: Settings) -> dict[str, Actuator]:
         except ActuatorUnusable as error:
             structlog.get_logger("monitor").debug("actuator not set up", why=str(error))
     return found
-
-
-class EffectLedger:
-    """The ledger as effects see it: what is recorded, and how to record and publish what they did."""
-
-    def __init__(
-        self, control: Control, ledger: KafkaLedger, outputs: KafkaOutputs, clock: WallClock
-    ) -> None:
-        self._control = control
-        self._ledger = ledger
-        self._outputs = outputs
-        self._clock = clock
-
-    async def known(self, decision_id: str) -> bool:
-        """Tell whether a decision of this id is recorded, and published where it is to be."""
-        entry = self._control.book.get(decision_id)
-        return entry is not None and entry.is_published
-
-    async def record(self, kind: Type, decision_id: str, release: str, data: Mapping[str, object]) -> None:
-        """Append the decision to the ledger and publish it; return when it is acknowledged."""
-        plain = json.loads(json.dumps(data, default=str))
-        decision = Decision(kind, decision_id, release, self._clock.now_ms(), plain)
-        await self._ledger.append(LedgerEntry(decision, None))
-        await self._outputs.publish(decision)
-        entry = LedgerEntry(decision, None, True)
-        await self._ledger.append(entry)
-        self._control.note(entry)

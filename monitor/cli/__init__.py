@@ -15,7 +15,19 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from monitor.cli import backtest, budget, budget_test, commander, demo, plan, replay, run, settings, status
+from monitor.cli import (
+    backtest,
+    budget,
+    budget_test,
+    commander,
+    demo,
+    explain,
+    plan,
+    replay,
+    run,
+    settings,
+    status,
+)
 from monitor.core.errors import MonitorError
 
 PROGRAM: Final = "rollback-budget"
@@ -51,6 +63,7 @@ VERBS: Final = (
     Verb("backtest", backtest.backtest, backtest.BACKTEST_EXAMPLE, lists=("--budgets", "--events")),
     Verb("test", budget_test.run_tests, budget_test.TEST_EXAMPLE),
     Verb("status", status.status, status.STATUS_EXAMPLE),
+    Verb("explain", explain.explain, explain.EXPLAIN_EXAMPLE),
     Verb("decide", commander.decide, commander.DECIDE_EXAMPLE),
     Verb("override", commander.override, commander.OVERRIDE_EXAMPLE),
     Verb("acknowledge", commander.acknowledge, commander.ACKNOWLEDGE_EXAMPLE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.adapters.kafka.decode import decode
@@ -87,7 +87,9 @@ def read_history(budget: Budget, recording: FileRecordings, names: Sequence[str]
 
 
 def _baseline_only(budget: Budget) -> Plan:
-    whole = plan_for([budget])
+    """Return the plan of the baseline's slices, each as a whole: nothing here looks at strata or watched values."""
+    objectives = tuple(replace(one, watched_dimensions=()) for one in budget.objectives)
+    whole = plan_for([replace(budget, objectives=objectives, strata=())])
     return Plan(
         views={budget.baseline: whole.views[budget.baseline]},
         label_delay_ms={budget.baseline: whole.label_delay_ms[budget.baseline]},

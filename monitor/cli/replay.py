@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from monitor.cli.replay_run import Stage
     from monitor.core.budget import Budget
+    from monitor.engine.history import HistoryBook
     from monitor.engine.replay import ReplayCounts
 
 REPLAY_EXAMPLE: Final = (
@@ -24,6 +25,16 @@ REPLAY_EXAMPLE: Final = (
 )
 FAIL_ON_MET: Final = 3
 KAFKA: Final = "kafka://"
+
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="The baselines' past: records of rollback.history.v1, one a line, plain or .gz. Frozen baselines and "
+        "what incidents are normal come from it; what ended before the first event counts.",
+    ),
+]
 
 
 class WrongUse(MonitorError):
@@ -46,6 +57,7 @@ def replay(
             "read one after the other. Or one Kafka range, see above.",
         ),
     ],
+    history: HistoryOption = None,
     summary: Annotated[
         Path | None,
         typer.Option("--summary", metavar="FILE", help="Write what was counted, as JSON, to this file."),
@@ -77,9 +89,10 @@ def replay(
 
     _check(events, summary)
     budgets = _budgets(budget)
+    past = _past(history)
     stage = Stage(sys.stdout.buffer, goes_on=summary is not None or fail_on is not None)
     try:
-        counts = _play(budgets, events, stage)
+        counts = _play(budgets, events, stage, past)
     except ReaderLeft:
         return
     _report(counts, stage, summary, output)
@@ -127,19 +140,29 @@ def _report(counts: ReplayCounts, stage: Stage, summary: Path | None, output: Ou
         print_summary(console(stderr=True), counts, seconds, stage.outcome)
 
 
-def _play(budgets: Sequence[Budget], events: Sequence[str], stage: Stage) -> ReplayCounts:
+def _past(file: Path | None) -> HistoryBook | None:
+    if file is None:
+        return None
+    from monitor.adapters.history_file import read_history
+
+    return read_history(file)
+
+
+def _play(
+    budgets: Sequence[Budget], events: Sequence[str], stage: Stage, past: HistoryBook | None
+) -> ReplayCounts:
     if events[0].startswith(KAFKA):
-        return _play_topic(budgets, events[0], stage)
+        return _play_topic(budgets, events[0], stage, past)
     from monitor.adapters.recordings import STDIN, FileRecordings
     from monitor.cli.replay_run import play_files
 
     if STDIN not in events or sys.stdin is None:
-        return play_files(budgets, FileRecordings(events, None), stage)
+        return play_files(budgets, FileRecordings(events, None), stage, past)
     with open(sys.stdin.fileno(), "rb", closefd=False) as stdin:
-        return play_files(budgets, FileRecordings(events, stdin), stage)
+        return play_files(budgets, FileRecordings(events, stdin), stage, past)
 
 
-def _play_topic(budgets: Sequence[Budget], url: str, stage: Stage) -> ReplayCounts:
+def _play_topic(budgets: Sequence[Budget], url: str, stage: Stage, past: HistoryBook | None) -> ReplayCounts:
     import asyncio
     from dataclasses import replace
 
@@ -155,7 +178,8 @@ def _play_topic(budgets: Sequence[Budget], url: str, stage: Stage) -> ReplayCoun
         access = replace(access, bootstrap=wanted.bootstrap)
 
     async def play() -> ReplayCounts:
-        return await play_topic(budgets, RangeReader(access, wanted), timebase_of(settings).event_ms, stage)
+        event_ms = timebase_of(settings).event_ms
+        return await play_topic(budgets, RangeReader(access, wanted), event_ms, stage, past)
 
     with silent_library():
         return asyncio.run(play())

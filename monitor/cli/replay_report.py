@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from monitor.engine.replay import ReplayCounts
 
 # Pages that say that nothing can be judged are no breach.
-_NO_BREACH: Final = frozenset({Reason.NO_DATA.value, Reason.BLIND.value, Reason.INSUFFICIENT_EVIDENCE.value})
+_NO_BREACH: Final = frozenset(
+    {Reason.NO_DATA.value, Reason.BLIND.value, Reason.INSUFFICIENT_EVIDENCE.value, Reason.BOTH_DEGRADED.value}
+)
 _COLOURS: Final = {"healthy": "green", "breach": "bold red", "inconclusive": "yellow", "no_data": "yellow"}
 _UNITS: Final = {"pct": " %", "pp": " pp", "increase": ""}
 

@@ -19,6 +19,7 @@ from monitor.wire.cloudevent import of_decision, to_line
 if TYPE_CHECKING:
     from monitor.adapters.kafka.topic_range import RangeReader
     from monitor.adapters.recordings import FileRecordings
+    from monitor.engine.history import HistoryBook
 
 Meter = Callable[[int, int | None, int], None]
 """Told how far reading has come, of how much (None: not known), and how many records that were."""
@@ -72,14 +73,19 @@ class Stage:
                 raise ReaderLeft from None
 
 
-def play_files(budgets: Sequence[Budget], recording: FileRecordings, stage: Stage) -> ReplayCounts:
+def play_files(
+    budgets: Sequence[Budget],
+    recording: FileRecordings,
+    stage: Stage,
+    history: HistoryBook | None = None,
+) -> ReplayCounts:
     """Replay files as one partition.
 
     Raises:
         RecordingUnreadable, RecordingBroken: A file cannot be read, or not to its end.
         ReaderLeft: Nobody reads the decisions.
     """
-    replay = Replay(budgets, decode)
+    replay = Replay(budgets, decode, history=history)
     feed, show = replay.feed, stage.show
     with meter("bytes") as tell:
         for batch in recording.batches():
@@ -93,7 +99,11 @@ def play_files(budgets: Sequence[Budget], recording: FileRecordings, stage: Stag
 
 
 async def play_topic(
-    budgets: Sequence[Budget], reader: RangeReader, event_time: Callable[[int], int], stage: Stage
+    budgets: Sequence[Budget],
+    reader: RangeReader,
+    event_time: Callable[[int], int],
+    stage: Stage,
+    history: HistoryBook | None = None,
 ) -> ReplayCounts:
     """Replay a range of a topic, partition by partition as the live engine reads them.
 
@@ -106,7 +116,7 @@ async def play_topic(
         ReaderLeft: Nobody reads the decisions.
     """
     try:
-        replay = Replay(budgets, decode, partitions=max(1, await reader.start()))
+        replay = Replay(budgets, decode, partitions=max(1, await reader.start()), history=history)
         feed, show, records = replay.feed, stage.show, 0
         with meter("records") as tell:
             async for batch in reader.batches():

@@ -39,7 +39,7 @@ def status(
 
     settings = load_settings()
     with kafka_said_plainly(settings):
-        entries = asyncio.run(_entries(kafka_log(settings)))
+        entries = asyncio.run(read_ledger(kafka_log(settings)))
     now_ms = WallClock(timebase_of(settings)).now_ms()
     found = standings(entries, now_ms)
     if release is not None:
@@ -53,7 +53,8 @@ def status(
         _print(console(), found, now_ms)
 
 
-async def _entries(log: ClosingLog) -> list[LedgerEntry]:
+async def read_ledger(log: ClosingLog) -> list[LedgerEntry]:
+    """Return all that the ledger holds, and give the log's connections back."""
     from monitor.adapters.kafka.topics import LEDGER
     from monitor.cli.orders import entries_of
 

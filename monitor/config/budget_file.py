@@ -10,7 +10,14 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.config.budget_model import MAX_OBJECTIVES, BudgetFile, DecisionSpec, FlagSpec, GroupSpec
+from monitor.config.budget_model import (
+    MAX_OBJECTIVES,
+    BudgetFile,
+    DecisionSpec,
+    FlagSpec,
+    GroupSpec,
+    TrafficSpec,
+)
 from monitor.config.canonical import with_digest
 from monitor.config.group import Group, objectives_of
 from monitor.config.limits import LimitName, limit_name
@@ -18,12 +25,16 @@ from monitor.config.problem import BudgetInvalid, Problem, errors_of, in_order, 
 from monitor.config.source import BROKEN, Path, Source
 from monitor.config.translate import message_of, place_of
 from monitor.config.yaml_source import read_source
-from monitor.core.budget import Budget, FlagTarget, Objective, OnSilence, TierAction
+from monitor.core.budget import Budget, FlagTarget, Objective, OnSilence, TierAction, TrafficSplit
 
 __all__ = ["BudgetFile", "BudgetInvalid", "BudgetReport", "Problem", "check_budget", "load_budget"]
 
 _GROUPS: Final = "rollback_budget"
-_NESTED: Final[Mapping[str, type[BaseModel]]] = {"decision": DecisionSpec, "flag": FlagSpec}
+_NESTED: Final[Mapping[str, type[BaseModel]]] = {
+    "decision": DecisionSpec,
+    "flag": FlagSpec,
+    "traffic": TrafficSpec,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +168,6 @@ def _check_head(kept: Mapping[str, Any], source: Source) -> None:
         if served == flag.get("candidate_variation"):
             message = f'"{served}" is the baseline\'s variation too: turning the flag would change nothing'
             source.error(("flag", "candidate_variation"), message)
-    strata = kept.get("strata")
-    if strata is not None and strata != ["workflow"]:
-        message = "not evaluated by this version: the overall comparison is stratified by workflow"
-        source.warning(("strata",), message)
 
 
 def _check_owners(source: Source, *, require_owner: bool) -> None:
@@ -245,4 +252,5 @@ def _assembled(file: BudgetFile, objectives: tuple[Objective, ...]) -> Budget:
         strata=tuple(sorted(set(file.strata))),
         exemplars=file.exemplars,
         follow_ups=tuple(file.follow_ups),
+        traffic=TrafficSplit(**file.traffic.model_dump()) if file.traffic else None,
     )

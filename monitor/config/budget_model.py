@@ -136,6 +136,17 @@ class FlagSpec(_Spec):
     )
 
 
+class TrafficSpec(_Spec):
+    """How the requests are meant to be split between the arms."""
+
+    candidate_share_pct: kinds.SharePct = Field(
+        description="The candidate's part of both arms' requests, in percent.", examples=[10]
+    )
+    tolerance_pct: kinds.TolerancePct = Field(
+        5.0, description="How far the share may be off, in percent of the smaller arm's share."
+    )
+
+
 class BudgetFile(_Spec):
     """A rollback budget: one release against its baseline, in one file."""
 
@@ -167,4 +178,7 @@ class BudgetFile(_Spec):
     exemplars: kinds.Exemplars = Field(5, description="Trace ids kept as examples of a breach.")
     follow_ups: list[kinds.Text200] = Field(
         [], max_length=32, description="What is to be done after a breach; handed on with the eval debt."
+    )
+    traffic: TrafficSpec | None = Field(
+        None, description="The declared split; where it is wrong, no comparison rolls back by itself."
     )

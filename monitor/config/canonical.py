@@ -23,6 +23,7 @@ from monitor.core.budget import (
     Scope,
     Tier,
     TierAction,
+    TrafficSplit,
     Unit,
 )
 from monitor.core.cohort import CohortKey, cohort_key
@@ -55,6 +56,8 @@ def canonical(budget: Budget) -> dict[str, Any]:
         "strata": list(budget.strata),
         "exemplars": budget.exemplars,
         "follow_ups": list(budget.follow_ups),
+        # Left out where it is not declared: budgets of before it keep their digests.
+        **({} if budget.traffic is None else {"traffic": _traffic(budget.traffic)}),
     }
 
 
@@ -112,6 +115,10 @@ def _objective(one: Objective) -> dict[str, Any]:
     }
 
 
+def _traffic(declared: TrafficSplit) -> dict[str, Any]:
+    return {name: _number(value) for name, value in asdict(declared).items()}
+
+
 def _number(value: float) -> int | float:
     """Return 15 for 15.0: one number, one text, in every language that writes canonical JSON (RFC 8785)."""
     return int(value) if float(value).is_integer() else value
@@ -138,7 +145,14 @@ def _budget(stored: Mapping[str, Any]) -> Budget:
         strata=tuple(stored["strata"]),
         exemplars=stored["exemplars"],
         follow_ups=tuple(stored["follow_ups"]),
+        traffic=_read_traffic(stored.get("traffic")),
     )
+
+
+def _read_traffic(stored: Mapping[str, Any] | None) -> TrafficSplit | None:
+    if stored is None:
+        return None
+    return TrafficSplit(**{name: float(value) for name, value in stored.items()})
 
 
 def _read_objective(stored: Mapping[str, Any]) -> Objective:

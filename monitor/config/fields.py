@@ -29,6 +29,8 @@ MAX_NAME_CHARS: Final = 64
 MAX_SAMPLES: Final = 10_000_000
 MAX_EXEMPLARS: Final = 50
 MAX_CLOCK_MIN: Final = 1_440  # a commander who has a day is no commander
+MIN_SHARE_PCT: Final = 0.01  # a smaller arm has hardly a request an hour
+MAX_TOLERANCE_PCT: Final = 50  # beyond half of it the share is not declared at all
 CLOCK_PREFIX: Final = "incident_commander_decision_within_"
 _CLOCK: Final = re.compile(CLOCK_PREFIX + r"(0|[1-9][0-9]{0,5})m")
 
@@ -76,6 +78,24 @@ def as_whole(value: object, least: int, most: int) -> int:
     if not least <= number <= most:
         refuse(f"{shown(value)} is out of range; allowed are {least} to {most:,}")
     return int(number)
+
+
+def as_share_pct(value: object) -> float:
+    """Return a share in percent that leaves something to both arms."""
+    number = as_number(value)
+    if not MIN_SHARE_PCT <= number <= 100 - MIN_SHARE_PCT:
+        refuse(
+            f"{shown(value)} is no share of two arms; allowed are {MIN_SHARE_PCT:g} to {100 - MIN_SHARE_PCT:g}"
+        )
+    return number
+
+
+def as_tolerance_pct(value: object) -> float:
+    """Return how far a share may be off, in percent of itself."""
+    number = as_number(value)
+    if not 0 <= number <= MAX_TOLERANCE_PCT:
+        refuse(f"{shown(value)} is out of range; allowed are 0 to {MAX_TOLERANCE_PCT}")
+    return number
 
 
 def as_hold(value: object) -> int:
@@ -196,6 +216,16 @@ LabelDelay = Annotated[
     int,
     BeforeValidator(partial(as_minutes, least=0, most=MAX_HOLD_MIN)),
     WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"const": 0}]}),
+]
+SharePct = Annotated[
+    float,
+    BeforeValidator(as_share_pct),
+    WithJsonSchema({"type": "number", "minimum": MIN_SHARE_PCT, "maximum": 100 - MIN_SHARE_PCT}),
+]
+TolerancePct = Annotated[
+    float,
+    BeforeValidator(as_tolerance_pct),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_TOLERANCE_PCT}),
 ]
 Clock = Annotated[
     int,

@@ -12,7 +12,7 @@ from monitor.config.duration import in_words
 from monitor.config.limits import LimitName, direction, limit_name, stage_remark, value_complaint
 from monitor.config.source import Path, Source
 from monitor.core.budget import Accounting, BaselineMode, EvidenceMode, Objective, OnNoData, Scope, Tier
-from monitor.core.cohort import CohortKey, cohort_key
+from monitor.core.cohort import EVERY, CohortKey, cohort_key
 from monitor.core.indicator import Indicator, IndicatorKind
 
 _TIER_A: Final = frozenset({"high_severity_incidents", "task_success"})
@@ -55,7 +55,7 @@ def objectives_of(group: Group) -> tuple[Objective, ...]:
     _check_hold(group, names)
     _check_incident_keys(group, names)
     _check_cohorts(group)
-    _warn_unevaluated(group)
+    _warn_unevaluated(group, names)
     return tuple(
         _objective(group, key, name, group.spec.limits[key])
         for key, name in names.items()
@@ -127,13 +127,20 @@ def _check_cohorts(group: Group) -> None:
     seen: set[str] = set()
     positions = (at for at in count() if group.path("cohorts", at) not in group.refused)
     for position, entry in zip(positions, group.spec.cohorts, strict=False):
-        dimension = entry.partition("=")[0]
-        if entry in seen:
+        dimension, _, value = entry.partition("=")
+        if value == EVERY:
+            message = f'"{entry}" names one value; to watch every value of {dimension}, write {dimension}'
+            group.source.error(group.path("cohorts", position), message)
+        elif entry in seen:
             group.source.error(group.path("cohorts", position), f'"{entry}" is listed twice; remove one')
         elif dimension in group.spec.where:
             message = f"where already fixes {dimension} to one value; remove one of the two"
             group.source.error(group.path("cohorts", position), message)
         seen.add(entry)
+    for dimension, value in group.spec.where.items():
+        if value == EVERY:
+            message = f'"{EVERY}" is no value; name the one to look at, or watch every value: cohorts: [{dimension}]'
+            group.source.error(group.path("where", dimension), message)
     if group.spec.scope == "cohort" and not _critical(group) and not _refused_below(group, "cohorts"):
         message = "cohort needs a critical cohort to take back; add cohorts: [dimension=value]"
         group.source.error(group.path("scope"), message)
@@ -147,21 +154,19 @@ def _critical(group: Group) -> set[str]:
     return {entry for entry in group.spec.cohorts if "=" in entry}
 
 
-def _warn_unevaluated(group: Group) -> None:
-    """Say loudly what is accepted but does nothing yet, so that nobody relies on it."""
+def _warn_unevaluated(group: Group, names: dict[str, LimitName]) -> None:
+    """Say loudly what is accepted but does nothing, so that nobody relies on it."""
     spec, watched = group.spec, [entry for entry in group.spec.cohorts if "=" not in entry]
-    later: tuple[tuple[str, bool, str], ...] = (
-        (
-            "baseline_mode",
-            spec.baseline_mode == "frozen",
-            "the baseline's concurrent traffic is the reference",
-        ),
-        ("cohorts", bool(watched), f"watched dimensions ({', '.join(watched)}) do not page"),
-        ("label_delay", spec.label_delay > 0, "labels count only as they are when the minute is judged"),
-    )
-    for key, is_set, instead in later:
-        if is_set:
-            group.source.warning(group.path(key), f"not evaluated by this version: {instead}")
+    if watched and any(not _guarded(name) for name in names.values()):
+        message = (
+            f"incidents are judged as a whole: watched dimensions ({', '.join(watched)}) change nothing there"
+        )
+        group.source.warning(group.path("cohorts"), message)
+    if spec.baseline_mode == "frozen" and (spec.where or spec.cohorts):
+        message = (
+            "slices have no past on record: they are compared with the baseline's traffic of the same minutes"
+        )
+        group.source.warning(group.path("baseline_mode"), message)
     if spec.evidence == "off":
         message = (
             "off is meant for tests: chance alone will break the limit; use default or strict on live traffic"

@@ -56,7 +56,9 @@ def _duration(objective: Objective) -> str:
 def _slice(objective: Objective) -> str:
     where = f", where {_pairs(objective.where)}" if objective.where else ""
     critical = " or ".join(_pairs(cohort) for cohort in objective.critical_cohorts)
-    return f"{where}, also for {critical} alone" if critical else where
+    cohorts = f", also for {critical} alone" if critical else ""
+    watched = " and each ".join(objective.watched_dimensions) if objective.is_guarded else ""
+    return f"{where}{cohorts}" + (f", and for each {watched} by itself, which only pages" if watched else "")
 
 
 def _pairs(key: CohortKey) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from monitor.core.event import Observation
-from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, offer
+from monitor.core.exemplar import EXEMPLARS_PER_CELL, EXEMPLARS_PER_PART, Exemplar, offer
 from monitor.core.indicator import LABELS
 from monitor.core.sketch import Sketch
+from monitor.core.units import UnitSample
 
 NEVER_MS: Final = 1 << 62  # the first moment of an aggregate that holds no request
 _LABEL_COUNT: Final = len(LABELS)
@@ -28,6 +29,9 @@ class Aggregate:
         sketches: Per distribution (`latency`, `stage.<name>`, `cost`, `tokens`) that a budget asks for.
         first_at_ms: The earliest request; `NEVER_MS` without one.
         exemplars: Per indicator the few requests that would show its breach.
+        parts: The breakdown: per value of a dimension (or of several together) what its requests add up to.
+            What is in a part is nowhere else; `total` adds all up. Empty for a cell that is not broken down.
+        units: A sample of the units it served; of a release as a whole alone, in its overall cell.
         is_changed: Whether it grew since whoever stores it looked last.
 
     Labels are counted by whole tuples first, since requests repeat the same few, and added up in `settle`.
@@ -43,9 +47,11 @@ class Aggregate:
         "is_changed",
         "known",
         "outcomes",
+        "parts",
         "requests",
         "sketches",
         "timeouts",
+        "units",
     )
 
     def __init__(self) -> None:
@@ -59,6 +65,8 @@ class Aggregate:
         self.outcomes: dict[str, list[int]] = {}
         self.sketches: dict[str, Sketch] = {}
         self.exemplars: dict[str, list[Exemplar]] = {}
+        self.parts: dict[str, Aggregate] = {}
+        self.units: UnitSample | None = None
         self.is_changed = False
         self._labelled: dict[tuple[bool | None, ...], int] = {}
 
@@ -141,17 +149,46 @@ class Aggregate:
             sketch = self.sketches[name] = Sketch()
         return sketch
 
-    def wants(self, indicator: str, rank: int) -> bool:
+    def wants(self, indicator: str, rank: int, size: int = EXEMPLARS_PER_CELL) -> bool:
         """Tell whether an exemplar of this rank could still be kept: a cheap look before one is made."""
         kept = self.exemplars.get(indicator)
-        return kept is None or len(kept) < EXEMPLARS_PER_CELL or rank <= kept[-1].rank
+        return kept is None or len(kept) < size or rank <= kept[-1].rank
 
-    def keep(self, indicator: str, exemplar: Exemplar) -> None:
-        """Offer a request as evidence for an indicator."""
-        offer(self.exemplars.setdefault(indicator, []), exemplar)
+    def keep(self, indicator: str, exemplar: Exemplar, size: int = EXEMPLARS_PER_CELL) -> None:
+        """Offer a request as evidence for an indicator, of which `size` are kept."""
+        offer(self.exemplars.setdefault(indicator, []), exemplar, size)
 
-    def merge(self, other: Aggregate) -> None:
-        """Add all that `other` holds."""
+    def serve(self, unit_id: str) -> None:
+        """Take note of the unit that a request served."""
+        if self.units is None:
+            self.units = UnitSample()
+        self.units.offer(unit_id)
+
+    def total(self) -> Aggregate:
+        """Return the cell without its breakdown: what it and all its parts hold; itself where there are none."""
+        if not self.parts:
+            return self
+        whole = Aggregate()
+        whole.add_total(self)
+        return whole
+
+    def add_total(self, other: Aggregate) -> None:
+        """Add all that `other` holds, without its breakdown."""
+        self._add(other)
+        for part in other.parts.values():
+            self.add_total(part)
+
+    def merge(self, other: Aggregate, exemplars: int = EXEMPLARS_PER_CELL) -> None:
+        """Add all that `other` holds, part by part; of each indicator so many exemplars stay."""
+        self._add(other, exemplars)
+        for value, part in other.parts.items():
+            mine = self.parts.get(value)
+            if mine is None:
+                mine = self.parts[value] = Aggregate()
+            mine.merge(part, EXEMPLARS_PER_PART)
+
+    def _add(self, other: Aggregate, exemplars: int = EXEMPLARS_PER_CELL) -> None:
+        """Add what `other` holds outside its parts."""
         self.settle()
         other.settle()
         self.requests += other.requests
@@ -170,7 +207,11 @@ class Aggregate:
             self._sketch(name).merge(sketch)
         for name, kept in other.exemplars.items():
             for exemplar in kept:
-                self.keep(name, exemplar)
+                self.keep(name, exemplar, exemplars)
+        if other.units is not None:
+            if self.units is None:
+                self.units = UnitSample()
+            self.units.merge(other.units)
 
     def rate(self, source: str) -> tuple[int, int]:
         """Return (hits, known) of a rate: how many requests had it, of how many it was measured."""

@@ -132,6 +132,30 @@ class FlagTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficSplit:
+    """Which part of the requests the candidate is meant to get.
+
+    Attributes:
+        candidate_share_pct: Of the requests of both arms together, above 0 and below 100.
+        tolerance_pct: How far the share may be off, in percent of the smaller arm's share.
+    """
+
+    candidate_share_pct: float
+    tolerance_pct: float = 5.0
+
+    @property
+    def share(self) -> float:
+        """The declared share, 0 to 1."""
+        return self.candidate_share_pct / 100.0
+
+    @property
+    def allowed(self) -> tuple[float, float]:
+        """The least and the largest share that is still right, 0 to 1."""
+        slack = min(self.share, 1.0 - self.share) * self.tolerance_pct / 100.0
+        return self.share - slack, self.share + slack
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The objectives of one release against its baseline, and who decides.
 
@@ -156,6 +180,7 @@ class Budget:
     strata: tuple[str, ...] = ("workflow",)
     exemplars: int = 5
     follow_ups: tuple[str, ...] = ()
+    traffic: TrafficSplit | None = None
 
     @property
     def title(self) -> str:

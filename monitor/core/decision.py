@@ -30,6 +30,8 @@ class Reason(StrEnum):
     COMMANDER_SILENT = "commander_silent"
     INSUFFICIENT_EVIDENCE = "insufficient_evidence"
     BOTH_DEGRADED = "both_degraded"
+    TRAFFIC_SPLIT = "traffic_split"
+    NOT_STICKY = "not_sticky"
     NO_DATA = "no_data"
     BLIND = "blind"
     BUDGET_CHANGED = "budget_changed"

@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 EXEMPLARS_PER_CELL: Final = 5
+EXEMPLARS_PER_PART: Final = (
+    2  # of a cell that is broken down: parts are many, and a breach shows over many minutes
+)
 
 
 class Exemplar(NamedTuple):

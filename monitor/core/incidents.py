@@ -6,13 +6,20 @@ of an answer and how fast; this module only says what the incidents show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
 from monitor.core.stats.safety import ALPHA_SAFETY, expected_incidents, tolerated_expectation
 
-__all__ = ["ALPHA_SAFETY", "IncidentAnswer", "IncidentJudgement", "expected_incidents", "judge_incidents"]
+__all__ = [
+    "ALPHA_SAFETY",
+    "IncidentAnswer",
+    "IncidentCounts",
+    "IncidentJudgement",
+    "expected_incidents",
+    "judge_incidents",
+]
 
 _MAX_COUNTED: Final = 100_000  # beyond it the bound would only cost time: that many are judged as this many
 
@@ -23,6 +30,57 @@ class IncidentAnswer(Enum):
     ROLLBACK = "rollback"  # beyond the limit
     PAGE = "page"  # more than allowed, and chance may still explain it
     QUIET = "quiet"  # not more than allowed
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentCounts:
+    """What the incidents of both arms are judged by: all of it, so a record of it is enough to judge again.
+
+    Attributes:
+        closed, opened: Incidents of the candidate, in closed minutes and in those still open.
+        requests: Of the candidate, in closed minutes: of the open ones they are not known yet.
+        reference_incidents, reference_requests: Of the baseline.
+    """
+
+    closed: int
+    opened: int
+    requests: int
+    reference_incidents: int
+    reference_requests: int
+    allowed_increase: int
+    literal: bool
+    alpha: float
+
+    @property
+    def incidents(self) -> int:
+        """All that are known of the candidate."""
+        return self.closed + self.opened
+
+    def judge(self) -> IncidentJudgement:
+        """Return what they show; what chance may explain is judged over closed minutes only."""
+        judged = self._judge(self.incidents)
+        by_chance = self.reference_incidents > 0 and not self.literal
+        if judged.answer is IncidentAnswer.ROLLBACK and by_chance and self.opened:
+            if self._judge(self.closed).answer is not IncidentAnswer.ROLLBACK:
+                return replace(judged, answer=IncidentAnswer.PAGE)
+        return judged
+
+    def _judge(self, incidents: int) -> IncidentJudgement:
+        mu = expected_incidents(
+            self.requests,
+            reference_incidents=self.reference_incidents,
+            reference_requests=self.reference_requests,
+        )
+        return judge_incidents(
+            incidents,
+            mu,
+            allowed_increase=self.allowed_increase,
+            literal=self.literal,
+            # Without any request of the baseline nothing is known about what is normal.
+            reference_loaded=self.reference_requests > 0,
+            reference_incidents=self.reference_incidents,
+            alpha=self.alpha,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class Page:
 
     Attributes:
         page_id: The id of its first `page.opened`: stays the same when it reopens.
+        objective_id: None where it is about the release as a whole.
         event_id: The id of its newest `page.opened`: its delivery is what starts the clock.
         clock_ms: The commander's time to decide; None for a page that never runs out.
         delivered_ms: When it reached a person; None while nobody is known to have seen it.
@@ -29,7 +30,7 @@ class Page:
 
     page_id: str
     event_id: str
-    objective_id: str
+    objective_id: str | None
     cohort: CohortKey
     reason: Reason
     episode_ms: int

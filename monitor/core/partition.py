@@ -7,20 +7,23 @@ are folded. Live ingest, replay and the tests all fold through this class.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.cohort import CohortKey, matches
+from monitor.core.breakdown import Breakdown
+from monitor.core.cohort import OVERALL, CohortKey, matches
 from monitor.core.event import Observation
-from monitor.core.exemplar import Exemplar
+from monitor.core.exemplar import EXEMPLARS_PER_CELL, EXEMPLARS_PER_PART, Exemplar
 from monitor.core.indicator import INCIDENTS
 from monitor.core.plan import Plan, View, exemplar_id
 from monitor.core.seen import SeenIds
 from monitor.core.window import BUCKET_MS, FUTURE_MS, LATENESS_MS, closed_before
 
+_NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 OTHER_RELEASES_MAX: Final = 256  # releases without a budget that are remembered by name
 
 
@@ -37,12 +40,17 @@ _ACCEPTED, _DUPLICATE = Fate.ACCEPTED, Fate.DUPLICATE
 
 
 class CellKey(NamedTuple):
-    """Where an aggregate belongs. Labels that come later have cells of their own, which close later."""
+    """Where an aggregate belongs. Labels that come later have cells of their own, which close later.
+
+    Attributes:
+        shard: Which of the cells that hold the parts of a breakdown; 0 for a slice that is not broken down.
+    """
 
     minute: int
     release: str
     view: CohortKey
     later: bool = False
+    shard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,18 @@ class Totals:
         return self.accepted + self.late + self.duplicates + self.rejected
 
 
-Row = list[tuple[View, Aggregate, CellKey]]
-"""The cells of one minute of one release, one per slice."""
+Row = tuple[list[tuple[View, Aggregate, CellKey]], list[Breakdown]]
+"""One minute of one release: the cells of its slices, and the slices that are broken down."""
+
+
+def _keep_exemplars(
+    event: Observation, labels: tuple[bool | None, ...], view: View, holder: Aggregate, size: int
+) -> None:
+    for rule in view.exemplars:
+        rank = rule.rank(event, labels)
+        if rank is not None and holder.wants(rule.indicator, rank, size):
+            exemplar = Exemplar(rank, exemplar_id(event), event.failure_class or "")
+            holder.keep(rule.indicator, exemplar, size)
 
 
 class PartitionFold:
@@ -152,6 +170,8 @@ class PartitionFold:
         # Nearly every event: one more request of the minute its release was last seen in.
         self.totals.accepted += 1
         self._add(event, newest[1], is_outcome=False)
+        if event.unit_id is not None:
+            self._serve(event.unit_id, event.release, minute)
         return _ACCEPTED
 
     def warm(self, event: Observation, record_ms: int | None) -> None:
@@ -192,6 +212,8 @@ class PartitionFold:
             if not later:
                 self._newest[release] = minute, row
             self._add(event, row, is_outcome=is_outcome)
+            if event.unit_id is not None and not is_outcome:
+                self._serve(event.unit_id, release, minute)
         elif views is None:
             self._remember_other(release, at_ms)
         if self.first_minute is None or minute < self.first_minute:
@@ -205,31 +227,58 @@ class PartitionFold:
             self.others[release] = at_ms if first_ms is None else min(first_ms, at_ms)
 
     def _add(self, event: Observation, row: Row, *, is_outcome: bool) -> None:
-        labels = event.labels()
-        for view, cell, key in row:
-            if view.key and not matches(view.key, event.cohort or {}):
+        labels, cohort = event.labels(), event.cohort or _NOBODY
+        for view, cell, key in row[0]:
+            if view.key and not matches(view.key, cohort):
                 continue
             if is_outcome:
                 cell.add_labels(event, labels, view.outcomes)
             else:
                 cell.add_request(event, labels, view.sketches, view.outcomes)
-            for rule in view.exemplars:
-                rank = rule.rank(event, labels)
-                if rank is not None and cell.wants(rule.indicator, rank):
-                    exemplar = Exemplar(rank, exemplar_id(event), event.failure_class or "")
-                    cell.keep(rule.indicator, exemplar)
+            if view.exemplars:
+                _keep_exemplars(event, labels, view, cell, EXEMPLARS_PER_CELL)
+            if not cell.is_changed:
+                cell.is_changed = True
+                self.changed.add(key)
+        for broken in row[1]:
+            view = broken.view
+            if view.within and not matches(view.within, cohort):
+                continue
+            part, cell, key = broken.place(cohort)
+            if is_outcome:
+                part.add_labels(event, labels, view.outcomes)
+            else:
+                part.add_request(event, labels, view.sketches, view.outcomes)
+            if view.exemplars:
+                if view.is_watched:
+                    _keep_exemplars(event, labels, view, part, EXEMPLARS_PER_PART)
+                else:
+                    _keep_exemplars(event, labels, view, cell, EXEMPLARS_PER_CELL)
             if not cell.is_changed:
                 cell.is_changed = True
                 self.changed.add(key)
 
+    def _serve(self, unit_id: str, release: str, minute: int) -> None:
+        """Note a release's unit in its overall cell, once, however finely the release is broken down."""
+        key = CellKey(minute, release, OVERALL)
+        cell = self.cells.get(key)
+        if cell is None:
+            cell = self.cells[key] = Aggregate()
+        cell.serve(unit_id)
+        if not cell.is_changed:
+            cell.is_changed = True
+            self.changed.add(key)
+
     def _add_incident(self, event: Observation, release: str, minute: int) -> None:
-        cohort = event.cohort or {}
-        for view, cell, key in self._row(minute, release, later=False):
-            if not view.key or matches(view.key, cohort):
-                cell.incidents += 1
-                cell.keep(INCIDENTS, Exemplar(event.at_ms, exemplar_id(event), event.failure_class or ""))
-                cell.is_changed = True
-                self.changed.add(key)
+        cohort = event.cohort or _NOBODY
+        plain, broken = self._row(minute, release, later=False)
+        cells = [(cell, key) for view, cell, key in plain if matches(view.key, cohort)]
+        cells += [one.place(cohort)[1:] for one in broken if matches(one.view.within, cohort)]
+        for cell, key in cells:
+            cell.incidents += 1
+            cell.keep(INCIDENTS, Exemplar(event.at_ms, exemplar_id(event), event.failure_class or ""))
+            cell.is_changed = True
+            self.changed.add(key)
         self.incidents.append(
             Incident(
                 release=release,
@@ -246,12 +295,13 @@ class PartitionFold:
     def _row(self, minute: int, release: str, *, later: bool) -> Row:
         row = self._rows.get((minute, release, later))
         if row is None:
-            row = []
+            row = self._rows[minute, release, later] = [], []
             for view in self.plan.views[release]:
                 key = CellKey(minute, release, view.key, later)
-                cell = self.cells.setdefault(key, Aggregate())
-                row.append((view, cell, key))
-            self._rows[minute, release, later] = row
+                if view.by:
+                    row[1].append(Breakdown(view, key, self.cells))
+                else:
+                    row[0].append((view, self.cells.setdefault(key, Aggregate()), key))
         return row
 
     def replan(self, plan: Plan) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from monitor.core.budget import Budget, Objective
-from monitor.core.cohort import OVERALL, CohortKey
+from monitor.core.cohort import EVERY, OVERALL, CohortKey, by_every
 from monitor.core.event import Observation
 from monitor.core.exemplar import fair_rank
 from monitor.core.indicator import LABELS, Direction, IndicatorKind
+
+PARTS_MAX: Final = 1_000  # values of a watched dimension that one minute tells apart
+STRATA_MAX: Final = 256  # strata of an overall view; finer ones would hardly have both arms in a minute
+SHARDS: Final = (
+    16  # cells that a breakdown's parts are spread over, so that one write need not carry them all
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +46,30 @@ class ExemplarRule:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A slice of one release's traffic and what is kept of it: only what a budget asks for, so cells stay small."""
+    """A slice of one release's traffic and what is kept of it: only what a budget asks for, so cells stay small.
+
+    Attributes:
+        key: Names the slice, and with `EVERY` the dimensions it is broken down by.
+        within: What a request must satisfy to be in it: the key without those dimensions.
+        by: Dimensions it is broken down by: a request is folded into its part alone, never twice.
+        is_watched: Whether each part is judged by itself, and so keeps exemplars of its own.
+    """
 
     key: CohortKey
     sketches: tuple[str, ...]
     exemplars: tuple[ExemplarRule, ...]
     outcomes: tuple[str, ...] = ()
+    within: CohortKey = OVERALL
+    by: tuple[str, ...] = ()
+    is_watched: bool = False
+
+    @property
+    def parts_max(self) -> int:
+        """How many parts a minute of it may have; what more there is goes to `OTHER`.
+
+        The fewer, the more each may weigh: all parts of a shard, at their largest, fit into one write.
+        """
+        return (PARTS_MAX if self.is_watched else STRATA_MAX) // max(1, len(self.sketches))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,42 +112,77 @@ def _outcome(objective: Objective) -> str | None:
     return source.removeprefix("outcome.") if source.startswith("outcome.") else None
 
 
+@dataclass(slots=True)
+class _Asked:
+    """What budgets ask of one slice."""
+
+    sketches: set[str] = field(default_factory=set)
+    rules: set[ExemplarRule] = field(default_factory=set)
+    outcomes: set[str] = field(default_factory=set)
+    is_watched: bool = False
+
+
 def plan_for(budgets: Iterable[Budget]) -> Plan:
     """Return the plan that serves all budgets; a release in several budgets gets the union of their slices."""
-    sketches: dict[str, dict[CohortKey, set[str]]] = {}
-    rules: dict[str, dict[CohortKey, set[ExemplarRule]]] = {}
-    outcomes: dict[str, dict[CohortKey, set[str]]] = {}
+    asked: dict[str, dict[CohortKey, _Asked]] = {}
     delays: dict[str, int] = {}
     for budget in budgets:
         for release in (budget.release, budget.baseline):
-            slices = sketches.setdefault(release, {OVERALL: set()})
-            ruled = rules.setdefault(release, {OVERALL: set()})
-            named = outcomes.setdefault(release, {OVERALL: set()})
+            slices = asked.setdefault(release, {})
+            slices.setdefault(by_every(OVERALL, budget.strata), _Asked())
             delays.setdefault(release, 0)
             for objective in budget.objectives:
                 delays[release] = max(delays[release], objective.label_delay_min * 60_000)
-                distribution, outcome = _distribution(objective), _outcome(objective)
-                for key in objective.views():
-                    slices.setdefault(key, set()).update((distribution,) if distribution else ())
-                    named.setdefault(key, set()).update((outcome,) if outcome else ())
-                    # Only the candidate's requests are ever shown as exemplars.
-                    is_shown = objective.is_guarded and release == budget.release
-                    ruled.setdefault(key, set()).update((_rule(objective),) if is_shown else ())
+                # Only the candidate's requests are ever shown as exemplars.
+                is_shown = objective.is_guarded and release == budget.release
+                for key in folded_views(objective, budget.strata):
+                    _ask(slices.setdefault(key, _Asked()), objective, is_shown=is_shown)
+                for key in watched_views(objective):
+                    slices.setdefault(key, _Asked()).is_watched = True
     return Plan(
         views={
-            release: tuple(
-                View(
-                    key,
-                    tuple(sorted(names)),
-                    tuple(sorted(rules[release][key], key=_rule_order)),
-                    tuple(sorted(outcomes[release][key])),
-                )
-                for key, names in sorted(slices.items())
-            )
-            for release, slices in sketches.items()
+            release: tuple(_view(key, one) for key, one in sorted(slices.items(), key=_overall_first))
+            for release, slices in asked.items()
         },
         label_delay_ms=delays,
     )
+
+
+def watched_views(objective: Objective) -> tuple[CohortKey, ...]:
+    """Return the breakdowns by the dimensions whose values are watched; incidents are judged as a whole."""
+    if not objective.is_guarded:
+        return ()
+    return tuple(by_every(objective.where, (dimension,)) for dimension in objective.watched_dimensions)
+
+
+def folded_views(objective: Objective, strata: tuple[str, ...]) -> tuple[CohortKey, ...]:
+    """Return every slice an objective reads, as it is folded: its overall view stratified, then its cohorts."""
+    whole, *cohorts = objective.views()
+    return (by_every(whole, strata), *cohorts, *watched_views(objective))
+
+
+def _ask(asked: _Asked, objective: Objective, *, is_shown: bool) -> None:
+    distribution, outcome = _distribution(objective), _outcome(objective)
+    asked.sketches.update((distribution,) if distribution else ())
+    asked.outcomes.update((outcome,) if outcome else ())
+    asked.rules.update((_rule(objective),) if is_shown else ())
+
+
+def _view(key: CohortKey, asked: _Asked) -> View:
+    return View(
+        key,
+        tuple(sorted(asked.sketches)),
+        tuple(sorted(asked.rules, key=_rule_order)),
+        tuple(sorted(asked.outcomes)),
+        within=CohortKey(tuple(pair for pair in key if pair[1] != EVERY)),
+        by=tuple(dimension for dimension, value in key if value == EVERY),
+        is_watched=asked.is_watched,
+    )
+
+
+def _overall_first(item: tuple[CohortKey, _Asked]) -> tuple[int, bool, CohortKey]:
+    key, asked = item
+    return sum(value != EVERY for _, value in key), asked.is_watched, key
 
 
 def _rule_order(rule: ExemplarRule) -> tuple[str, bool]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
-from monitor.core.budget import Budget, Objective, Unit
+from monitor.core.budget import BaselineMode, Budget, Objective, Unit
 from monitor.core.cohort import CohortKey
 from monitor.core.decision import Action, Reason
 from monitor.core.exemplar import Exemplar
@@ -88,6 +88,9 @@ class Finding:
 
     Attributes:
         started_ms: Since when the shown stretch lasts; `held_min` is its length.
+        baseline_mode: Whether the baseline is its traffic of the same minutes, or (in part) a frozen reference.
+        cohort_share: The slice's part (0 to 1) of the candidate's requests, for a slice that only pages.
+        evidence: Returns what the verdict can be computed again from, JSON-ready; to be called in the same tick.
     """
 
     objective: Objective
@@ -96,6 +99,21 @@ class Finding:
     started_ms: int
     held_min: int
     exemplars: tuple[Exemplar, ...]
+    baseline_mode: BaselineMode = BaselineMode.CONCURRENT
+    cohort_share: float | None = None
+    evidence: Callable[[], Mapping[str, object] | None] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    @property
+    def only_pages(self) -> bool:
+        """Tell whether it is about a watched cohort: its page escalates and never acts."""
+        return self.view not in self.objective.views()
+
+
+def evidence_data(finding: Finding) -> Mapping[str, object] | None:
+    """Return `evidence` as it stands in an event; None where nothing was judged."""
+    return None if finding.evidence is None else finding.evidence()
 
 
 def finding_data(
@@ -116,10 +134,12 @@ def finding_data(
         "objective": objective.objective_id,
         "metric": objective.indicator.name,
         "cohort": dict(finding.view),
+        **({} if finding.cohort_share is None else {"cohort_share": finding.cohort_share}),
         "tier": objective.tier.value,
         "action": action.value,
         "reason": reason.value,
         "limit": objective.limit,
+        "baseline_mode": finding.baseline_mode.value,
         "observed": observed_data(finding.seen, objective.unit),
         "samples": samples_data(finding.seen),
         "held_min": finding.held_min,
@@ -128,6 +148,26 @@ def finding_data(
         "deadline": None if deadline_ms is None else rfc3339(deadline_ms),
         "exemplars": trace_ids(finding.exemplars),
         "summary": summary,
+        "evidence": evidence_data(finding),
+    }
+
+
+def whole_data(
+    budget: Budget, arming: Arming, action: Action, reason: Reason, at_ms: int, summary: str
+) -> dict[str, object]:
+    """Return the data of a decision about the release as a whole: what only an objective has is null."""
+    return {
+        **release_data(budget, arming),
+        **dict.fromkeys(("objective", "metric", "tier", "limit", "observed", "samples", "held_min")),
+        "cohort": {},
+        "action": action.value,
+        "reason": reason.value,
+        "breach_started_at": None,
+        "decided_at": rfc3339(at_ms),
+        "deadline": None,
+        "exemplars": [],
+        "summary": summary,
+        "evidence": None,
     }
 
 

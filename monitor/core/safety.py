@@ -7,7 +7,8 @@ minutes only: of the open ones the requests, and with them the expectation, are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective
@@ -16,13 +17,13 @@ from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, offer, smallest
 from monitor.core.incidents import (
     ALPHA_SAFETY,
     IncidentAnswer,
+    IncidentCounts,
     IncidentJudgement,
-    expected_incidents,
-    judge_incidents,
 )
 from monitor.core.indicator import INCIDENTS
+from monitor.core.moment import rfc3339
 from monitor.core.partition import Incident
-from monitor.core.record import Finding, Observed, observed_data, samples_data
+from monitor.core.record import Finding, Observed, finite, observed_data, samples_data
 from monitor.core.window import tick_ms
 from monitor.core.wording import incident_words
 
@@ -54,6 +55,7 @@ class SafetyWatch:
         since_ms: When it begins to count; 0 for a watch that begins with its arming.
 
     Attributes:
+        before: The baseline's (incidents, requests) of the days before, as far as known.
         acted: Whether a breach was acted upon, and no override has ended since.
         fired: Whether a breach was ever acted upon.
     """
@@ -61,6 +63,7 @@ class SafetyWatch:
     def __init__(self, objective: Objective, view: CohortKey | None = None, since_ms: int = 0) -> None:
         self.objective = objective
         self.view = objective.where if view is None else view
+        self.before = (0, 0)
         self.acted = False
         self.fired = False
         self._since_ms = since_ms
@@ -124,30 +127,24 @@ class SafetyWatch:
         )
 
     def _judge(self) -> IncidentJudgement:
-        judged = self._judge_count(self._candidate[0] + len(self._heard))
-        by_chance = self._baseline[0] > 0 and not self.objective.literal
-        if judged.answer is IncidentAnswer.ROLLBACK and by_chance and self._heard:
-            closed = self._judge_count(self._candidate[0]).answer
-            if closed is not IncidentAnswer.ROLLBACK:
-                return replace(judged, answer=IncidentAnswer.PAGE)
-        return judged
+        return self._counts().judge()
 
-    def _judge_count(self, incidents: int) -> IncidentJudgement:
-        mu = expected_incidents(
-            self._candidate[1],
-            reference_incidents=self._baseline[0],
-            reference_requests=self._baseline[1],
-        )
-        return judge_incidents(
-            incidents,
-            mu,
+    def _counts(self) -> IncidentCounts:
+        return IncidentCounts(
+            closed=self._candidate[0],
+            opened=len(self._heard),
+            requests=self._candidate[1],
+            reference_incidents=self._reference[0],
+            reference_requests=self._reference[1],
             allowed_increase=int(self.objective.limit),
             literal=self.objective.literal,
-            # Without any request of the baseline nothing is known about what is normal.
-            reference_loaded=self._baseline[1] > 0,
-            reference_incidents=self._baseline[0],
             alpha=self._alpha,
         )
+
+    @property
+    def _reference(self) -> tuple[int, int]:
+        """The baseline's incidents and requests: of the days before, and of the closed minutes since."""
+        return self.before[0] + self._baseline[0], self.before[1] + self._baseline[1]
 
     def _started_ms(self, at_ms: int) -> int:
         """When the first incident known so far happened, as a minute; the moment asked about without one."""
@@ -161,12 +158,12 @@ class SafetyWatch:
         return tuple(smallest([self._kept, heard], size))
 
     def _seen(self, judged: IncidentJudgement) -> Observed:
-        incidents = self._candidate[0] + len(self._heard)
+        incidents = self._counts().incidents
         return Observed(
             baseline=judged.mu,
             candidate=float(incidents),
             delta=incidents - judged.mu,
-            samples=(self._baseline[1], self._candidate[1]),
+            samples=(self._reference[1], self._candidate[1]),
         )
 
     def finding(self, size: int, at_ms: int, judged: IncidentJudgement | None = None) -> Finding:
@@ -180,6 +177,7 @@ class SafetyWatch:
             started_ms=started_ms,
             held_min=max(0, (at_ms - started_ms) // 60_000),
             exemplars=self._exemplars(size),
+            evidence=partial(incident_evidence, self._counts(), judged, at_ms),
         )
 
     def assessed(self, late_count: int) -> dict[str, object]:
@@ -188,22 +186,45 @@ class SafetyWatch:
         seen = self._seen(judged)
         if self.fired or judged.answer is IncidentAnswer.ROLLBACK:
             verdict = "breach"
-        elif not self._candidate[1] or not self._baseline[1]:
+        elif not self._candidate[1] or not self._reference[1]:
             verdict = "no_data"
         else:
             verdict = "healthy" if judged.answer is IncidentAnswer.QUIET else "inconclusive"
         return {
             "objective": self.objective.objective_id,
+            "metric": self.objective.indicator.name,
             "cohort": dict(self.view),
+            "tier": self.objective.tier.value,
             "verdict": verdict,
+            "limit": self.objective.limit,
             "observed": observed_data(seen, self.objective.unit),
             "samples": samples_data(seen),
             "mde": None,
             "phi": 1.0,
             "minutes_spent": 0,
             "late_count": late_count,
+            "evidence": incident_evidence(self._counts(), judged, None),
             "summary": f"{self._candidate[0] + len(self._heard)} high-severity incidents: {verdict}",
         }
+
+
+def incident_evidence(
+    counts: IncidentCounts, judged: IncidentJudgement, at_ms: int | None
+) -> dict[str, object]:
+    """Return what a safety decision is judged by, JSON-ready; unbounded expectations are null.
+
+    Args:
+        at_ms: The moment asked about; None in an assessment, which has one of its own.
+    """
+    return {
+        "kind": "incidents",
+        "answer": judged.answer.value,
+        "judged_to": None if at_ms is None else rfc3339(at_ms),
+        "k": judged.k,
+        "mu": finite(judged.mu),
+        "g_k": judged.g_k,
+        "counts": asdict(counts),
+    }
 
 
 def alpha_of(objective: Objective, view: CohortKey) -> float:

@@ -8,13 +8,25 @@ pass still spends, and shows as "12 of 20 min".
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 from monitor.core.series import Series
+from monitor.core.stats.dispersion import INDEPENDENT, Dispersion
 from monitor.core.stats.evidence import evidence_for
+from monitor.core.sums import Sums, sums_of
 from monitor.core.sustained import Rule
 
 SPEND_NATS: Final = evidence_for(1e-3)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A bad block, minutes [start, end), with its sums and what was known of noise when it was judged."""
+
+    block: tuple[int, int]
+    sums: Sums
+    phi: Dispersion
 
 
 class Spend:
@@ -30,18 +42,23 @@ class Spend:
         self._rule = rule
         self._block_min = rule.recent_min
         self._judged_to: int | None = None
-        self._spent: deque[int] = deque()  # first minutes of the spent blocks: at most window / block
+        self._spent: deque[Spent] = deque()  # at most window / block
 
-    def advance(self, series: Series, now_minute: int, phi: float = 1.0) -> None:
+    def advance(self, series: Series, now_minute: int, phi: Dispersion = INDEPENDENT) -> None:
         """Judge the blocks that are complete at `now_minute` and not judged yet."""
         at = series.first_minute if self._judged_to is None else self._judged_to
         while at + self._block_min <= now_minute:
             if _is_bad(series, at, at + self._block_min, phi):
-                self._spent.append(at)
+                block = (at, at + self._block_min)
+                self._spent.append(Spent(block, sums_of(series, *block), phi))
             at += self._block_min
         self._judged_to = at
-        while self._spent and self._spent[0] < now_minute - self._rule.window_min:
+        while self._spent and self._spent[0].block[0] < now_minute - self._rule.window_min:
             self._spent.popleft()
+
+    def skip(self, now_minute: int) -> None:
+        """Leave the minutes before `now_minute` that are not judged yet out for good: they compare nothing."""
+        self._judged_to = now_minute
 
     @property
     def minutes(self) -> int:
@@ -51,7 +68,12 @@ class Spend:
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
         """The spent blocks as minutes [start, end), oldest first."""
-        return tuple((at, at + self._block_min) for at in self._spent)
+        return tuple(one.block for one in self._spent)
+
+    @property
+    def proofs(self) -> tuple[Spent, ...]:
+        """The spent blocks, oldest first, with what they were judged by."""
+        return tuple(self._spent)
 
     @property
     def is_overspent(self) -> bool:
@@ -59,7 +81,9 @@ class Spend:
         return self.minutes > self._rule.hold_min
 
 
-def _is_bad(series: Series, start: int, end: int, phi: float) -> bool:
+def _is_bad(series: Series, start: int, end: int, phi: Dispersion) -> bool:
     if not series.beyond(start, end, 1.0):
         return False
-    return not series.limit.needs_evidence or series.evidence_in(start, end) / phi >= SPEND_NATS
+    if not series.limit.needs_evidence:
+        return True
+    return series.evidence_in(start, end) / phi.over(series, start, end) >= SPEND_NATS

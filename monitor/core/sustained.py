@@ -22,6 +22,7 @@ from math import log
 from typing import Final
 
 from monitor.core.series import Counts, Cut, Observed, Series
+from monitor.core.stats.dispersion import INDEPENDENT, Dispersion
 from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.rule import RECOVERY_P, Rule, Span, make_rule, rule_for
 from monitor.core.stats.thresholds import quarter
@@ -39,9 +40,14 @@ __all__ = [
 
 SUSPECT_NATS: Final = evidence_for(0.02)
 RECOVERY_NATS: Final = evidence_for(RECOVERY_P)
-_NOW_SHARE: Final = 0.75  # of x* that W itself must hold, while a longer window holds all of it
+NOW_SHARE: Final = 0.75  # of x* that W itself must hold, while a longer window holds all of it
 _REST_NATS: Final = 1.92  # p = 0.025: what the rest must show when W just reaches x*
 _REST_SLOPE: Final = 2.0  # strong harm keeps (1) alive for longer, so its rest must show more
+
+
+def rest_nats(x: float, x_star: float) -> float:
+    """Return the evidence that the rest of W must hold when the strongest of all windows, or W, holds `x`."""
+    return _REST_NATS + _REST_SLOPE * log(x / x_star)
 
 
 class Answer(Enum):
@@ -87,6 +93,7 @@ class Judgement:
     Attributes:
         refusal: Why the rule does not fire: of the window that passed most checks. None when it fires.
         strongest: E, the largest evidence (nats, over phi) of any tested window beyond the limit.
+        phi: Over-dispersion of W; where there is no W, of the newest minutes, as many as the hold has.
         whole: W, the window that fires, or the one that passed most checks; None where (1) refuses.
         rest: R, W without the stretch (its cut, J) that carries most of the harm; for a refused W the first
             one that does not show it. None where no such check was reached.
@@ -106,12 +113,12 @@ class Judgement:
         return None if self.whole is None else (self.whole.start, self.whole.end)
 
 
-def judge(series: Series, now_minute: int, rule: Rule, phi: float = 1.0) -> Judgement:
+def judge(series: Series, now_minute: int, rule: Rule, phi: Dispersion = INDEPENDENT) -> Judgement:
     """Return the rule's answer about the minutes before `now_minute`.
 
     Args:
         now_minute: The tick: the minute after the last closed one; at most `series.end_minute`.
-        phi: Over-dispersion, at least 1; evidence counts for 1/phi of itself everywhere.
+        phi: Over-dispersion learned up to the tick; a stretch's evidence counts for 1/phi of itself.
     """
     tick = _Tick(series, now_minute, rule, phi)
     if not series.limit.needs_evidence:
@@ -125,7 +132,7 @@ def judge(series: Series, now_minute: int, rule: Rule, phi: float = 1.0) -> Judg
         refusal=found.refusal,
         strongest=found.strongest,
         x_star=rule.x_star,
-        phi=phi,
+        phi=tick.phi_of(found.whole),
         whole=None if found.whole is None else tick.measure(*found.whole),
         rest=None if found.whole is None or found.cut is None else tick.measure(*found.whole, found.cut),
     )
@@ -146,12 +153,20 @@ class _Tick:
 
     __slots__ = ("age", "now", "phi", "rule", "series")
 
-    def __init__(self, series: Series, now_minute: int, rule: Rule, phi: float) -> None:
+    def __init__(self, series: Series, now_minute: int, rule: Rule, phi: Dispersion) -> None:
         self.series, self.now, self.rule, self.phi = series, now_minute, rule, phi
         self.age = now_minute - series.first_minute  # no window reaches before the first live request
 
     def evidence(self, start: int, end: int, cut: Cut | None = None) -> float:
-        return self.series.evidence_in(start, end, cut) / self.phi
+        return self.over_phi(self.series.evidence_in(start, end, cut), start, end, cut)
+
+    def over_phi(self, nats: float, start: int, end: int, cut: Cut | None = None) -> float:
+        return nats / self.phi.over(self.series, start, end, cut) if nats > 0.0 else 0.0
+
+    def phi_of(self, whole: tuple[int, int] | None) -> float:
+        """What divided the evidence of W, or would that of the newest minutes."""
+        start, end = whole or (max(self.now - max(self.rule.hold_min, 1), self.series.first_minute), self.now)
+        return self.phi.over(self.series, start, end) if start < end else self.phi.phi
 
     def measure(self, start: int, end: int, cut: Cut | None = None) -> Measured:
         return Measured(
@@ -228,7 +243,7 @@ class _Tick:
         if refusal is not None:
             return refusal
         beyond = series.beyond(start, now, 1.0)
-        if beyond and self.evidence(start, now) < _NOW_SHARE * self.rule.x_star:
+        if beyond and self.evidence(start, now) < NOW_SHARE * self.rule.x_star:
             return Refusal.NOT_ENOUGH_EVIDENCE
         newest = beyond and series.beyond(now - span.newest_min, now, 1.0)
         if newest is None:
@@ -254,7 +269,7 @@ class _Tick:
         """(4): the cut whose rest shows least, and whether every rest shows the harm."""
         series, now = self.series, self.now
         x = max(strongest, self.evidence(start, now), self.rule.x_star)
-        needed = _REST_NATS + _REST_SLOPE * log(x / self.rule.x_star)
+        needed = rest_nats(x, self.rule.x_star)
         least, worst = float("inf"), None
         for cut in self._cuts(start):
             if not series.beyond(start, now, 1.0, cut):
@@ -286,7 +301,7 @@ class _Tick:
         )
 
     def _is_within(self, start: int, end: int, nats: float) -> bool:
-        return self.series.evidence_out(start, end) / self.phi >= nats
+        return self.over_phi(self.series.evidence_out(start, end), start, end) >= nats
 
     def at_once(self) -> _Found:
         """The rule of a hold of 0: the shortest window that holds the evidence and is still bad."""

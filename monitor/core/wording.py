@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from monitor.core.budget import Objective, Unit
+from monitor.core.budget import BaselineMode, Objective, Unit
 from monitor.core.cohort import CohortKey
 from monitor.core.indicator import Direction, IndicatorKind
 from monitor.core.record import Finding
@@ -89,9 +89,9 @@ def breach_words(
 
 
 def finding_words(finding: Finding) -> str:
-    """Return what a finding shows, as `breach_words` says it."""
+    """Return what a finding shows, as `breach_words` says it, and how many a watched cohort is."""
     seen = finding.seen
-    return breach_words(
+    words = breach_words(
         finding.objective,
         finding.view,
         baseline=seen.baseline,
@@ -100,6 +100,27 @@ def finding_words(finding: Finding) -> str:
         bounds=(seen.lower, seen.upper),
         span_min=finding.held_min,
     )
+    return f"{words}{frozen_words(finding)}{share_words(finding)}"
+
+
+def frozen_words(finding: Finding) -> str:
+    """Return what a frozen reference is, or nothing where the baseline's traffic of the same minutes is compared."""
+    if finding.baseline_mode is not BaselineMode.FROZEN:
+        return ""
+    return "; the baseline is its own past of the same hours, frozen when the release was armed"
+
+
+def page_only_words(days: int) -> str:
+    """Return why a breach that would roll back only pages."""
+    return f"; no rollback, because {days} days of the baseline's past are too few to act on without a person"
+
+
+def share_words(finding: Finding) -> str:
+    """Return `; tenant=acme is 5.0 % of the candidate's traffic`, or nothing where that is not known."""
+    if finding.cohort_share is None:
+        return ""
+    who = ", ".join(f"{name}={value}" for name, value in finding.view)
+    return f"; {who} is {finding.cohort_share * 100:.1f} % of the candidate's traffic"
 
 
 def incident_words(count: int, expected: float, exemplar: str) -> str:

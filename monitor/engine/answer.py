@@ -55,7 +55,8 @@ def _decide(evaluator: Evaluator, command: Command) -> list[Decision]:
     if page is None:
         return [refusal(evaluator, command, "no single open page is meant; name its page id or objective")]
     text = f"{command.author} decided to continue: {command.reason}"
-    if command.until_ms is None and not evaluator.is_breached(page.objective_id):
+    is_breached = page.objective_id is not None and evaluator.is_breached(page.objective_id)
+    if command.until_ms is None and not is_breached:
         # An override until it clears would be over already; it must not hold the next breach back.
         return evaluator.commander.settle(page.page_id, command.at_ms, text)
     answered = _override(evaluator, command, page.objective_id)
@@ -78,7 +79,7 @@ def _finding(evaluator: Evaluator, page: Page | None, command: Command) -> Findi
     """Return what the order is about: its page, its objective, else whatever is worst now."""
     tick = evaluator.progress.tick or 0
     objectives = {one.objective_id: one for one in evaluator.budget.objectives}
-    if page is not None:
+    if page is not None and page.objective_id in objectives:
         objective, view = objectives[page.objective_id], page.cohort
     elif command.objective in objectives:
         objective = objectives[command.objective]
@@ -116,10 +117,12 @@ def _override(evaluator: Evaluator, command: Command, objective_id: str | None) 
     return [created, *evaluator.commander.answered(override, _deltas(evaluator), command.at_ms, text)]
 
 
-def _deltas(evaluator: Evaluator) -> dict[tuple[str, CohortKey], float | None]:
+def _deltas(evaluator: Evaluator) -> dict[tuple[str | None, CohortKey], float | None]:
     """Return what the objectives with an open page show now."""
-    deltas: dict[tuple[str, CohortKey], float | None] = {}
+    deltas: dict[tuple[str | None, CohortKey], float | None] = {}
     for page in evaluator.commander.pages.values():
+        if page.objective_id is None:
+            continue
         found = evaluator.finding(page.objective_id, page.cohort, evaluator.progress.tick or 0)
         deltas[page.objective_id, page.cohort] = None if found is None else found.seen.delta
     return deltas

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from monitor.core.decision import Decision, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
+from monitor.core.proof import verdict_evidence
 from monitor.core.record import observed_data, release_data, samples_data
 from monitor.core.rules import rules_for
-from monitor.core.watch import Watch
+from monitor.core.watch import HEALTHY_NATS, Watch
 from monitor.core.window import tick_ms
 from monitor.core.wording import indicator_words, slice_words
+from monitor.engine.assess_cohorts import assess_cohorts
 
 if TYPE_CHECKING:
     from monitor.engine.evaluate import Evaluator
@@ -26,9 +28,14 @@ def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: boo
     """
     budget, arming = evaluator.budget, evaluator.arming
     rows = [
-        _row(watch, now - watch.objective.label_delay_min, late_count) for watch in _watches(evaluator, now)
+        evaluator.conditions.qualified(watch, _row(watch, now - watch.objective.label_delay_min, late_count))
+        for watch in _watches(evaluator, now)
     ]
     rows += [safety.assessed(late_count) for safety in evaluator.safety]
+    watched, said, words = assess_cohorts(evaluator, now, late_count, _row)
+    if doubts := evaluator.conditions.warnings(late_count):
+        capped = said.get("warnings")
+        said["warnings"] = [*doubts, *(capped if isinstance(capped, list) else ())]
     verdicts = [str(row["verdict"]) for row in rows]
     at_ms = tick_ms(now)
     data = {
@@ -38,8 +45,9 @@ def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: boo
         "decided_at": rfc3339(at_ms),
         "armed_late": arming.armed_late,
         "late_count": late_count,
-        "objectives": rows,
-        "summary": _summary(budget.release, verdicts, evaluator),
+        "objectives": [*rows, *watched],
+        **said,
+        "summary": _summary(budget.release, verdicts, evaluator) + words,
     }
     event_id = decision_id(Type.RELEASE_ASSESSED.value, budget.release, arming.number, None, {}, at_ms)
     return Decision(Type.RELEASE_ASSESSED, event_id, budget.release, at_ms, data)
@@ -55,18 +63,23 @@ def _watches(evaluator: Evaluator, now: int) -> Iterator[Watch]:
 
 
 def _row(watch: Watch, now: int, late_count: int) -> dict[str, object]:
-    seen = watch.observe_all(now)
+    seen, objective = watch.observe_all(now), watch.objective
     return {
-        "objective": watch.objective.objective_id,
+        "objective": objective.objective_id,
+        "metric": objective.indicator.name,
         "cohort": dict(watch.view),
+        "tier": objective.tier.value,
         "verdict": watch.verdict(now),
-        "observed": observed_data(seen, watch.objective.unit),
+        "limit": objective.limit,
+        "baseline_mode": watch.baseline_mode(watch.first_minute).value,
+        "observed": observed_data(seen, objective.unit),
         "samples": samples_data(seen),
         "mde": seen.mde,
-        "phi": 1.0,
+        "phi": watch.phi_all(now),
         "minutes_spent": watch.spend.minutes,
         "late_count": late_count,
-        "summary": f"{indicator_words(watch.objective)}{slice_words(watch.view)}: {watch.verdict(now)}",
+        "evidence": verdict_evidence(watch, now, HEALTHY_NATS),
+        "summary": f"{indicator_words(objective)}{slice_words(watch.view)}: {watch.verdict(now)}",
     }
 
 

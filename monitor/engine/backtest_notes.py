@@ -18,7 +18,7 @@ from monitor.engine.backtest_result import BudgetResult, Closest, Fate, Moment, 
 from monitor.engine.evaluate import Evaluator, Stage
 
 SHOWN_MIN: Final = 5  # the curve shows at least so many minutes at once: a single one is mostly chance
-_NO_BREACH: Final = frozenset({Reason.NO_DATA.value, Reason.BLIND.value})
+_NO_BREACH: Final = frozenset({Reason.NO_DATA.value, Reason.BLIND.value, Reason.BOTH_DEGRADED.value})
 
 Key = tuple[str, CohortKey]
 

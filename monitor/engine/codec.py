@@ -1,7 +1,8 @@
 """How cells and a partition's meta data are packed into the fields of its state hash, and read back.
 
-A cell is one MessagePack array of whole numbers; a sketch's counts go between its first and last bin as 1, 2,
-4 or 8 bytes each, whatever the largest needs. The first element is the layout's version.
+A cell is one MessagePack array of whole numbers, with an array like it for each of its parts. A sketch's counts
+go between its first and last bin as 1, 2, 4 or 8 bytes each, whatever the largest needs, or one by one with the
+bins they are in where that is shorter: a part has few. The first element is the layout's version.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ from monitor.core.cohort import CohortKey
 from monitor.core.errors import MonitorError
 from monitor.core.exemplar import Exemplar
 from monitor.core.partition import CellKey, Totals
+from monitor.core.plan import SHARDS
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
+from monitor.core.units import HASH_BYTES, UNITS_KEPT, UnitSample
 
-CELL_VERSION: Final = 1
+CELL_VERSION: Final = 2
+_UNBROKEN_VERSION: Final = 1  # without parts: what is stored in it is still read
 META_FIELD: Final = "meta"
 OFFSET_FIELD: Final = "offset"
 _CELL_PREFIX: Final = "c"
 _LATER_PREFIX: Final = "l"
+_FEW: Final = "few"  # in place of a width: bins and counts one by one
 _WIDTHS: Final = (("B", 0xFF), ("H", 0xFFFF), ("I", 0xFFFFFFFF), ("Q", (1 << 64) - 1))
+_SHARDS: Final = frozenset({"", *(str(shard) for shard in range(1, SHARDS))})
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _as_json = msgspec.json.Encoder().encode
@@ -95,8 +101,10 @@ def decode_meta(packed: bytes) -> Meta:
 
 
 def cell_field(key: CellKey) -> str:
-    """Return the hash field that holds a cell, e.g. `c|29345678|model-v42|[]`."""
+    """Return the hash field that holds a cell, e.g. `c|29345678|model-v42|[]`; a shard's number follows the `c`."""
     prefix = _LATER_PREFIX if key.later else _CELL_PREFIX
+    if key.shard:
+        prefix += str(key.shard)
     return f"{prefix}|{key.minute}|{key.release}|{_as_json(key.view).decode()}"
 
 
@@ -106,13 +114,14 @@ def cell_key(field: str) -> CellKey | None:
     The release may itself contain `|`; the view is JSON and begins at the last `|[`.
     """
     prefix, _, rest = field.partition("|")
-    if prefix not in (_CELL_PREFIX, _LATER_PREFIX):
+    shard = prefix[1:]
+    if prefix[:1] not in (_CELL_PREFIX, _LATER_PREFIX) or shard not in _SHARDS:
         return None
     minute, _, rest = rest.partition("|")
     try:
         release, view = _split_view(rest)
         key = CohortKey(tuple(_from_json(view)))
-        return CellKey(int(minute), release, key, prefix == _LATER_PREFIX)
+        return CellKey(int(minute), release, key, prefix[0] == _LATER_PREFIX, int(shard or 0))
     except (ValueError, msgspec.MsgspecError) as error:
         raise StateDamaged(f"the field {field!r} names no cell") from error
 
@@ -131,21 +140,25 @@ def _split_view(rest: str) -> tuple[str, str]:
 
 def encode_cell(cell: Aggregate) -> bytes:
     """Return a cell's bytes: absolute values, so that writing it twice is writing it once."""
+    parts = {value: _packed(part) for value, part in cell.parts.items()}
+    units = () if cell.units is None else (b"".join(cell.units.hashes),)
+    return _pack((CELL_VERSION, *_packed(cell), parts, *units))
+
+
+def _packed(cell: Aggregate) -> tuple[object, ...]:
+    """Return what a cell holds outside its parts."""
     cell.settle()
-    return _pack(
-        (
-            CELL_VERSION,
-            cell.requests,
-            cell.errors,
-            cell.timeouts,
-            cell.incidents,
-            cell.first_at_ms,
-            cell.known,
-            cell.hits,
-            cell.outcomes,
-            {name: _pack_sketch(sketch) for name, sketch in cell.sketches.items()},
-            cell.exemplars,
-        )
+    return (
+        cell.requests,
+        cell.errors,
+        cell.timeouts,
+        cell.incidents,
+        cell.first_at_ms,
+        cell.known,
+        cell.hits,
+        cell.outcomes,
+        {name: _pack_sketch(sketch) for name, sketch in cell.sketches.items()},
+        cell.exemplars,
     )
 
 
@@ -153,11 +166,22 @@ def decode_cell(packed: bytes) -> Aggregate:
     """Return the cell; raises `StateDamaged` where the bytes are not one."""
     try:
         version, *rest = _unpack(packed)
-        if version != CELL_VERSION:
+        units = rest.pop() if rest and isinstance(rest[-1], bytes) else None
+        parts = rest.pop() if version == CELL_VERSION else {}
+        if version not in (CELL_VERSION, _UNBROKEN_VERSION):
             raise StateDamaged(f"a cell has layout {version}; this version reads {CELL_VERSION}")
-        return _cell(*rest)
-    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError) as error:
+        cell = _cell(*rest)
+        cell.parts = {value: _cell(*part) for value, part in parts.items()}
+        cell.units = None if units is None else _units(units)
+        return cell
+    except (msgspec.MsgspecError, AttributeError, IndexError, TypeError, ValueError) as error:
         raise StateDamaged(f"a cell of {len(packed)} bytes cannot be read: {error}") from error
+
+
+def _units(packed: bytes) -> UnitSample:
+    if len(packed) % HASH_BYTES or len(packed) > UNITS_KEPT * HASH_BYTES:
+        raise StateDamaged(f"a sample of units has {len(packed)} bytes")
+    return UnitSample(packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES))
 
 
 def _cell(
@@ -169,7 +193,7 @@ def _cell(
     known: list[int],
     hits: list[int],
     outcomes: Mapping[str, list[int]],
-    sketches: Mapping[str, tuple[int, str, bytes, int, int]],
+    sketches: Mapping[str, tuple[int, str, bytes | list[int], int, int]],
     exemplars: Mapping[str, list[tuple[int, str, str]]],
 ) -> Aggregate:
     cell = Aggregate()
@@ -182,7 +206,7 @@ def _cell(
     return cell
 
 
-def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes, int, int]:
+def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes | list[int], int, int]:
     unfinished = sketch.bins.get(UNFINISHED_BIN, 0)
     finished = {index: count for index, count in sketch.bins.items() if index != UNFINISHED_BIN}
     if not finished:
@@ -190,7 +214,11 @@ def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes, int, int]:
     low, high = min(finished), max(finished)
     largest = max(finished.values())
     width = next(code for code, most in _WIDTHS if largest <= most)
-    counts = array(width, bytes((high - low + 1) * array(width).itemsize))
+    size = array(width).itemsize
+    if len(finished) * (2 + size) < (high - low + 1) * size:
+        few = [number for index in sorted(finished) for number in (index - low, finished[index])]
+        return low, _FEW, few, sketch.total, unfinished
+    counts = array(width, bytes((high - low + 1) * size))
     for index, count in finished.items():
         counts[index - low] = count
     if sys.byteorder == "big":
@@ -198,12 +226,15 @@ def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes, int, int]:
     return low, width, counts.tobytes(), sketch.total, unfinished
 
 
-def _unpack_sketch(low: int, width: str, packed: bytes, total: int, unfinished: int) -> Sketch:
-    counts = array(width)
-    counts.frombytes(packed)
-    if sys.byteorder == "big":
-        counts.byteswap()
-    bins: dict[int, int] = {low + index: count for index, count in enumerate(counts) if count}
+def _unpack_sketch(low: int, width: str, packed: bytes | list[int], total: int, unfinished: int) -> Sketch:
+    if isinstance(packed, list):
+        bins = {low + index: count for index, count in zip(packed[::2], packed[1::2], strict=True)}
+    else:
+        counts = array(width)
+        counts.frombytes(packed)
+        if sys.byteorder == "big":
+            counts.byteswap()
+        bins = {low + index: count for index, count in enumerate(counts) if count}
     if unfinished:
         bins[UNFINISHED_BIN] = unfinished
     return Sketch(bins, total)

@@ -16,10 +16,27 @@ from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.override import Override
 from monitor.core.page import Page
-from monitor.core.record import Arming, Finding, finding_data, release_data, trace_ids
+from monitor.core.record import (
+    Arming,
+    Finding,
+    evidence_data,
+    finding_data,
+    release_data,
+    trace_ids,
+    whole_data,
+)
 
-PageKey = tuple[str, CohortKey, Reason]  # objective, slice, and what it is about (BREACH for every breach)
-_ABOUT_BREACH: Final = frozenset({Reason.BREACH, Reason.CUMULATIVE, Reason.INSUFFICIENT_EVIDENCE})
+# Objective (None: the release as a whole), slice, and what it is about (BREACH for every breach).
+PageKey = tuple[str | None, CohortKey, Reason]
+_ABOUT_BREACH: Final = frozenset(
+    {
+        Reason.BREACH,
+        Reason.CUMULATIVE,
+        Reason.INSUFFICIENT_EVIDENCE,
+        Reason.TRAFFIC_SPLIT,  # of an objective: a rollback that is withheld
+        Reason.BOTH_DEGRADED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +59,27 @@ class Commander:
         self._deliveries: dict[str, int] = {}
 
     def open_page(
-        self, finding: Finding, reason: Reason, episode_ms: int, at_ms: int, text: str
+        self,
+        finding: Finding,
+        reason: Reason,
+        episode_ms: int,
+        at_ms: int,
+        text: str,
+        *,
+        about: Reason | None = None,
     ) -> list[Decision]:
-        """Open a page, or reopen the one this breach had within the last six hours."""
+        """Open a page, or reopen the one this breach had within the last six hours.
+
+        Args:
+            about: What the page is about, where that is not what its reason says: the breach, or the reason itself.
+        """
         objective = finding.objective
-        clock_ms = self._clock_ms(objective, reason)
-        about = Reason.BREACH if reason in _ABOUT_BREACH else reason
+        clock_ms = None if finding.only_pages else self._clock_ms(objective, reason)
+        about = about or (Reason.BREACH if reason in _ABOUT_BREACH else reason)
         key: PageKey = (objective.objective_id, finding.view, about)
-        known = self.pages.get(key)
-        # A page about minutes that add up becomes the breach's own page, with its clock, when it is sustained.
-        is_news = known is None or not known.is_open or (known.clock_ms is None and clock_ms is not None)
-        if not is_news:
+        page = self._opened(key, reason, episode_ms, at_ms, clock_ms)
+        if page is None:
             return []
-        if known is not None and known.episode_ms >= episode_ms:
-            # Asked again about the same breach, after an override say: that is an event of its own.
-            episode_ms = at_ms
-        event_id = self._id(Type.PAGE_OPENED, objective.objective_id, finding.view, episode_ms)
-        if known is not None and (known.is_open or known.can_reopen(at_ms)):
-            page = known.reopened(event_id, reason, at_ms, episode_ms, clock_ms)
-        else:
-            page = Page(
-                event_id, event_id, objective.objective_id, finding.view, reason, episode_ms, at_ms, clock_ms
-            )
-        delivered_ms = at_ms if self._delivered_when_opened else self._deliveries.get(event_id)
-        if delivered_ms is not None:
-            page = page.delivered(delivered_ms)
-        self.pages[key] = page
         data = finding_data(
             self.budget,
             self._arming,
@@ -78,11 +90,42 @@ class Commander:
             summary=text,
             deadline_ms=None if clock_ms is None else at_ms + clock_ms,
         )
-        return [
-            Decision(
-                Type.PAGE_OPENED, event_id, self.budget.release, at_ms, {**data, "page_id": page.page_id}
-            )
-        ]
+        on_silence = None if clock_ms is None else self.budget.on_silence.value
+        data |= {"page_id": page.page_id, "on_silence": on_silence}
+        return [Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)]
+
+    def open_release_page(self, reason: Reason, at_ms: int, text: str) -> list[Decision]:
+        """Open a page about the release as a whole, or reopen it; it asks nothing and never runs out."""
+        page = self._opened((None, OVERALL, reason), reason, at_ms, at_ms, None)
+        if page is None:
+            return []
+        data = whole_data(self.budget, self._arming, Action.PAGE, reason, at_ms, text)
+        data |= {"page_id": page.page_id, "on_silence": None}
+        return [Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)]
+
+    def _opened(
+        self, key: PageKey, reason: Reason, episode_ms: int, at_ms: int, clock_ms: int | None
+    ) -> Page | None:
+        """Put a page into the book; None where it is there already."""
+        objective_id, view, _ = key
+        known = self.pages.get(key)
+        # A page about minutes that add up becomes the breach's own page, with its clock, when it is sustained.
+        is_news = known is None or not known.is_open or (known.clock_ms is None and clock_ms is not None)
+        if not is_news:
+            return None
+        if known is not None and known.episode_ms >= episode_ms:
+            # Asked again about the same breach, after an override say: that is an event of its own.
+            episode_ms = at_ms
+        event_id = self._id(Type.PAGE_OPENED, objective_id, view, episode_ms)
+        if known is not None and (known.is_open or known.can_reopen(at_ms)):
+            page = known.reopened(event_id, reason, at_ms, episode_ms, clock_ms)
+        else:
+            page = Page(event_id, event_id, objective_id, view, reason, episode_ms, at_ms, clock_ms)
+        delivered_ms = at_ms if self._delivered_when_opened else self._deliveries.get(event_id)
+        if delivered_ms is not None:
+            page = page.delivered(delivered_ms)
+        self.pages[key] = page
+        return page
 
     def _clock_ms(self, objective: Objective, reason: Reason) -> int | None:
         """Return the time to decide: only a tier-B breach's page has one."""
@@ -117,7 +160,7 @@ class Commander:
 
     def resolve(
         self,
-        objective_id: str,
+        objective_id: str | None,
         view: CohortKey,
         at_ms: int,
         reason: Reason,
@@ -139,13 +182,17 @@ class Commander:
         return self._resolve_if(lambda _, page: page.page_id == page_id, at_ms, Reason.COMMANDER, text)
 
     def answered(
-        self, override: Override, deltas: Mapping[tuple[str, CohortKey], float | None], at_ms: int, text: str
+        self,
+        override: Override,
+        deltas: Mapping[tuple[str | None, CohortKey], float | None],
+        at_ms: int,
+        text: str,
     ) -> list[Decision]:
         """Resolve the pages whose question an override answers: those with a clock whose rollback it holds."""
         objectives = {one.objective_id: one for one in self.budget.objectives}
 
         def is_answered(key: PageKey, page: Page) -> bool:
-            objective = objectives.get(key[0])
+            objective = objectives.get(key[0] or "")
             if objective is None or page.clock_ms is None:
                 return False
             return override.holds(objective, deltas.get(key[:2]))
@@ -305,6 +352,7 @@ def debt(
         "due_at": rfc3339(at_ms + 7 * 24 * 3_600_000),
         "failure_classes": classes,
         "exemplars": trace_ids(finding.exemplars),
+        "evidence": evidence_data(finding),
         "follow_ups": list(budget.follow_ups),
         "summary": f"write an evaluation case for {objective.objective_id}: it broke in {budget.release}",
     }

@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
-from monitor.core.decision import Decision, Reason, Type
-from monitor.core.ids import decision_id
-from monitor.core.moment import rfc3339
+from monitor.core.decision import Decision, Type
 from monitor.core.partition import CellKey, Incident
-from monitor.core.record import Arming, release_data
-from monitor.core.window import tick_ms
+from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer
+from monitor.engine.arming import armed_at_minute, arming_entry, arming_of, budget_changed, spec_of
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
 from monitor.engine.codec import (
     META_FIELD,
@@ -33,6 +31,7 @@ from monitor.engine.codec import (
 )
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.hearing import Hearing
+from monitor.engine.history import History, adopt, reference_of
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
@@ -59,6 +58,7 @@ class Control:
 
     Args:
         encode_budget, decode_budget: A budget as the ledger keeps it, and back.
+        history: What is known of the baselines' past; without one nothing is, and no hour is recorded.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Control:
         partitions: Callable[[], Sequence[Partition]],
         observer: Observer,
         hearing: Hearing | None = None,
+        history: History | None = None,
     ) -> None:
         self._store = store
         self._tenure = tenure
@@ -91,6 +92,7 @@ class Control:
         self.live: dict[str, Live] = {}
         self.watermark: int | None = None
         self._hearing = hearing or Hearing()
+        self.history = history or History()
         self.read_commands: Callable[[], Awaitable[None]] = _nothing_to_read
 
     async def step(self) -> int:
@@ -108,6 +110,7 @@ class Control:
             await asyncio.sleep(0)  # many releases take their time; an incident of one must not wait for all
         args = (self.commands, self.book, self._ledger, self._tenure)
         await refuse_unwatched(releases, *args, now_ms=self._clock.now_ms())
+        await self.history.flush()
         return ticks
 
     def _releases(self, budgets: Iterable[str]) -> list[str]:
@@ -159,9 +162,10 @@ class Control:
             entry = await self._arm(budget, view, number=1 if last is None else arming_number(last) + 1)
         else:
             return None
-        arming = _arming(entry)
-        armed = self._decode_budget(_mapping(entry.decision.data["spec"]))
-        evaluator = Evaluator(armed, arming, delivered_when_opened=False)
+        arming = arming_of(entry)
+        evaluator = Evaluator(self._decode_budget(spec_of(entry)), arming, delivered_when_opened=False)
+        adopt(evaluator, reference_of(entry.decision.data.get("reference")))
+        self.history.forget(release)  # its hours are added up anew, from the arming on
         inputs = sorted(
             (one for one in self.book.of_arming(release, arming.number)),
             key=lambda one: (one.after_tick or 0, one.decision.at_ms),
@@ -172,21 +176,16 @@ class Control:
         return live
 
     async def _arm(self, budget: Budget, view: View, *, number: int) -> LedgerEntry:
-        open_from = view.open_from
         now_ms = self._clock.now_ms()
-        data = {
-            **release_data(budget, Arming(budget.release, number, budget.digest, now_ms)),
-            "armed_late": view.has_seen(budget.release),
-            "armed_from_ms": 0 if open_from is None else tick_ms(open_from),
-            "from_minute": open_from,
-            "offsets": dict(view.offsets),
-            "spec": self._encode_budget(budget),
-            "decided_at": rfc3339(now_ms),
-            "summary": f"{budget.release} is armed against {budget.baseline}",
-        }
-        event_id = decision_id(Type.ARMING_CREATED.value, budget.release, number)
-        entry = LedgerEntry(Decision(Type.ARMING_CREATED, event_id, budget.release, now_ms, data), None, True)
-        known = self.book.get(event_id)
+        entry = arming_entry(
+            budget,
+            view,
+            number=number,
+            now_ms=now_ms,
+            spec=self._encode_budget(budget),
+            reference=await self.history.captured(budget, armed_at_minute(view, now_ms)),
+        )
+        known = self.book.get(entry.decision.decision_id)
         if known is not None:
             return known
         await self._ledger.append(entry)
@@ -229,6 +228,9 @@ class Control:
         evaluator = live.evaluator
         with self._observer.tick(evaluator.budget.release, tick_ms(now)):
             decisions = evaluator.tick(now, cells, view.late(evaluator.budget.release))
+            self.history.take(evaluator, now, cells)
+        for what in evaluator.cohorts.newly_capped():
+            self._observer.capped(evaluator.budget.release, what)
         live.next_tick = now + 1
         await self._emit(live, decisions)
 
@@ -302,18 +304,12 @@ class Control:
                 del self.live[release]
             return
         if budget.digest != evaluator.budget.digest:
-            data = {
-                **release_data(budget, evaluator.arming),
-                "reason": Reason.BUDGET_CHANGED.value,
-                "spec": self._encode_budget(budget),
-                "decided_at": rfc3339(now_ms),
-                "summary": f"the budget of {release} changed; it applies from the next tick",
-            }
-            event_id = decision_id(
-                Type.BUDGET_CHANGED.value, release, evaluator.arming.number, budget.digest, {}, now_ms
-            )
-            changed = Decision(Type.BUDGET_CHANGED, event_id, release, now_ms, data)
-            await self._emit(live, [changed, *evaluator.change_budget(budget, now_ms)])
+            at_minute = evaluator.progress.tick or minute_of(now_ms)
+            past = await self.history.captured(budget, at_minute)
+            changed = budget_changed(budget, evaluator.arming, now_ms, self._encode_budget(budget), past)
+            decisions = [changed, *evaluator.change_budget(budget, now_ms)]
+            adopt(evaluator, reference_of(past))
+            await self._emit(live, decisions)
 
     async def _apply_commands(self, live: Live, up_to_ms: int | None = None) -> None:
         for command in self.commands.waiting(live.evaluator.budget.release, self.book):
@@ -378,20 +374,3 @@ async def _nothing_to_read() -> None:
 
 def _urgency(entry: LedgerEntry) -> bool:
     return entry.decision.type is not Type.ROLLBACK_REQUESTED
-
-
-def _arming(entry: LedgerEntry) -> Arming:
-    data = entry.decision.data
-    from_ms = data.get("armed_from_ms", 0)
-    return Arming(
-        release=entry.decision.release,
-        number=arming_number(entry),
-        budget_digest=str(data["budget_digest"]),
-        at_ms=from_ms if isinstance(from_ms, int) else 0,
-        armed_late=data.get("armed_late") is True,
-    )
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    assert isinstance(value, Mapping), "a ledger entry without its budget is our own mistake"
-    return value

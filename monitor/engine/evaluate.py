@@ -13,11 +13,12 @@ from enum import Enum
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective, Tier, TierAction
 from monitor.core.cohort import OVERALL, CohortKey
-from monitor.core.decision import Action, Decision, Reason, Type
+from monitor.core.decision import Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.partition import CellKey, Incident
-from monitor.core.record import Arming, Finding, failure_classes, finding_data, release_data
+from monitor.core.record import Arming, Finding, failure_classes, release_data
+from monitor.core.reference import BaselineChoice
 from monitor.core.rules import rules_for
 from monitor.core.safety import SafetyWatch
 from monitor.core.trigger import Phase
@@ -26,8 +27,11 @@ from monitor.core.window import tick_ms
 from monitor.core.wording import finding_words
 from monitor.engine.alarm import hear, judge_incidents, watches_of
 from monitor.engine.assess import assessment
+from monitor.engine.breach import breach_event
+from monitor.engine.cohorts import Cohorts
 from monitor.engine.commander import Commander, debt
-from monitor.engine.reading import cell_of, needed_cells, with_labels
+from monitor.engine.conditions import Conditions
+from monitor.engine.reading import Reading, feed, reads_of
 from monitor.engine.request import rollback_requested, taken_back
 from monitor.engine.silence import commander_silent, no_traffic
 
@@ -69,12 +73,16 @@ class Evaluator:
         self.progress = Progress()
         self.commander = Commander(budget, arming, delivered_when_opened=delivered_when_opened)
         self.watches: dict[tuple[str, CohortKey], Watch] = {}
+        self.cohorts = Cohorts()
+        self.conditions = Conditions()
+        self.reference = BaselineChoice()
         self.safety = [one for objective in budget.objectives for one in watches_of(objective)]
+        self._reads = reads_of(budget)
         self._owed: set[str] = set()
 
     def needed(self, now: int) -> list[CellKey]:
         """Return the keys of the cells that `tick(now, cells)` reads."""
-        return needed_cells(self.budget, now)
+        return [one.key(now) for one in self._reads]
 
     def tick(self, now: int, cells: Mapping[CellKey, Aggregate], late_count: int = 0) -> list[Decision]:
         """Close the minute before `now` and return what follows from it.
@@ -89,10 +97,13 @@ class Evaluator:
         if progress.stage is Stage.ENDED:
             return []
         decisions = self._end_overrides(tick_ms(now))
-        self._start(now, cells)
-        self._append(now, cells)
+        reading = Reading(self.budget, cells)
+        self._start(now, reading)
+        self._append(now, reading)
         if progress.stage is Stage.WATCHING:
+            decisions += self.conditions.judge(self, now, reading)
             decisions += self._judge(now)
+            decisions += self.cohorts.judge(self, now)
             decisions += judge_incidents(self, self.safety, tick_ms(now))
             decisions += commander_silent(self, now)
             decisions += no_traffic(self, now)
@@ -106,14 +117,15 @@ class Evaluator:
         decisions = []
         for override, decision in self.commander.end_overrides(at_ms):
             decisions.append(decision)
-            meant: list[Watch | SafetyWatch] = [*self.watches.values(), *self.safety]
+            watched = (one.watch for one in self.cohorts.all())
+            meant: list[Watch | SafetyWatch] = [*self.watches.values(), *self.safety, *watched]
             for watch in meant:
                 if override.objective_id in (None, watch.objective.objective_id):
                     watch.acted = False
         return decisions
 
-    def _start(self, now: int, cells: Mapping[CellKey, Aggregate]) -> None:
-        cell = cell_of(cells, CellKey(now - 1, self.budget.release, OVERALL))
+    def _start(self, now: int, reading: Reading) -> None:
+        cell, _ = reading.overall(now - 1, OVERALL)
         if self.progress.first_minute is not None or not cell.requests:
             return
         if self.progress.stage is Stage.WAITING:
@@ -130,20 +142,30 @@ class Evaluator:
                     key = (objective.objective_id, view)
                     self.watches[key] = Watch(objective, view, rules[key], first_minute)
 
-    def _append(self, now: int, cells: Mapping[CellKey, Aggregate]) -> None:
-        arms = (self.budget.release, self.budget.baseline)
+    def _append(self, now: int, reading: Reading) -> None:
         for safety in self.safety:
-            safety.append(now - 1, *(cell_of(cells, CellKey(now - 1, arm, safety.view)) for arm in arms))
+            read = reading.overall if safety.view == safety.objective.where else reading.cohort
+            safety.append(now - 1, *read(now - 1, safety.view))
         for watch in self.watches.values():
-            minute = now - 1 - watch.objective.label_delay_min
-            if minute >= watch.first_minute:
-                watch.append(minute, *(with_labels(cells, CellKey(minute, arm, watch.view)) for arm in arms))
+            delay_min = watch.objective.label_delay_min
+            minute, view, late = now - 1 - delay_min, watch.view, delay_min > 0
+            if minute < watch.first_minute:
+                continue
+            if view == watch.objective.where:
+                pair = reading.overall(minute, view, with_labels=late)
+                strata = reading.strata(minute, view, with_labels=late)
+                feed(watch, minute, *self.reference.arms(watch, minute, pair, strata))
+            else:
+                feed(watch, minute, reading.cohort(minute, view, with_labels=late))
+        self.cohorts.append(self, now, reading)
 
     def _judge(self, now: int) -> list[Decision]:
         decisions: list[Decision] = []
         for watch in list(self.watches.values()):
             judged_to = now - watch.objective.label_delay_min
             if not self.is_watching(watch.view) or judged_to <= watch.first_minute:
+                continue
+            if self.conditions.lacks_labels(watch):
                 continue
             change = watch.judge(judged_to)
             decisions += self._announce(watch, change, judged_to, tick_ms(now))
@@ -168,11 +190,11 @@ class Evaluator:
     def _announce(self, watch: Watch, change: Change, judged_to: int, at_ms: int) -> list[Decision]:
         if change.started:
             finding = watch.finding(judged_to, self.budget.exemplars, change.judgement)
-            return [self._breach(Type.BREACH_STARTED, watch, finding, Reason.BREACH, at_ms)]
+            return [breach_event(self, Type.BREACH_STARTED, watch, finding, at_ms)]
         if change.cleared:
             finding = watch.finding(judged_to, self.budget.exemplars, None)
             episode_ms = change.before.episode_ms
-            cleared = self._breach(Type.BREACH_CLEARED, watch, finding, Reason.RECOVERED, at_ms, episode_ms)
+            cleared = breach_event(self, Type.BREACH_CLEARED, watch, finding, at_ms, episode_ms)
             return [cleared, *self._recovered(watch, at_ms)]
         return []
 
@@ -195,35 +217,6 @@ class Evaluator:
             if one.objective.objective_id == objective_id and not self.is_requested(one.view)
         ) or any(one.acted for one in self.safety if one.objective.objective_id == objective_id)
 
-    def _breach(
-        self,
-        type_: Type,
-        watch: Watch,
-        finding: Finding,
-        reason: Reason,
-        at_ms: int,
-        episode_ms: int | None = None,
-    ) -> Decision:
-        start_ms = watch.trigger.episode_ms if episode_ms is None else episode_ms
-        event_id = decision_id(
-            type_.value,
-            self.budget.release,
-            self.arming.number,
-            finding.objective.objective_id,
-            dict(finding.view),
-            start_ms,
-        )
-        data = finding_data(
-            self.budget,
-            self.arming,
-            finding,
-            action=Action.WATCH,
-            reason=reason,
-            at_ms=at_ms,
-            summary=finding_words(finding),
-        )
-        return Decision(type_, event_id, self.budget.release, at_ms, data)
-
     def _act(self, watch: Watch, change: Change, judged_to: int, at_ms: int) -> list[Decision]:
         if watch.acted and not self.commander.is_overridden:
             return []
@@ -235,11 +228,17 @@ class Evaluator:
             return []
         if watch.acted:
             return []
+        withheld = self.conditions.withhold(self, watch, finding, at_ms)
+        if withheld is not None:
+            return withheld
         watch.acted = watch.fired = True
         watch.spent_paged = True  # whoever hears of the breach knows of its minutes
         reason = Reason.CUMULATIVE if watch.is_cumulative else Reason.BREACH
+        rolls_back, why_not = self.is_automatic(objective), self.reference.page_only(finding)
+        text = f"{finding_words(finding)}{why_not}" if rolls_back else ""
+        rolls_back = rolls_back and not why_not
         return self.execute(
-            finding, reason, watch.trigger.episode_ms, at_ms, rolls_back=self.is_automatic(objective)
+            finding, reason, watch.trigger.episode_ms, at_ms, rolls_back=rolls_back, text=text
         )
 
     def is_automatic(self, objective: Objective) -> bool:
@@ -313,6 +312,10 @@ class Evaluator:
         watch = self.watches.get((objective_id, view))
         if watch is not None:
             return watch.finding(now - watch.objective.label_delay_min, size, watch.judgement)
+        watch = self.cohorts.watch(objective_id, view)
+        if watch is not None:
+            judged_to = now - watch.objective.label_delay_min
+            return self.cohorts.finding(self, watch, judged_to, watch.judgement)
         safety = (
             one for one in self.safety if one.objective.objective_id == objective_id and one.view == view
         )
@@ -359,6 +362,7 @@ class Evaluator:
             if objective_id not in kept:
                 decisions += self._drop(objective, at_ms)
         self.budget = budget
+        self._reads = reads_of(budget)
         self.commander.rearm(budget)
         fresh = tuple(one for one in budget.objectives if one.objective_id not in kept)
         self.safety += [one for objective in fresh for one in watches_of(objective, at_ms)]
@@ -369,7 +373,7 @@ class Evaluator:
     def _drop(self, objective: Objective, at_ms: int) -> list[Decision]:
         """Forget an objective's state and resolve its pages."""
         objective_id = objective.objective_id
-        decisions: list[Decision] = []
+        decisions = self.cohorts.drop(self, objective, at_ms)
         for view in objective.views():
             self.watches.pop((objective_id, view), None)
             decisions += self.commander.resolve(

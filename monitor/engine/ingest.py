@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
+from monitor.core.aggregate import Aggregate
 from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, Totals
 from monitor.core.plan import Plan
 from monitor.core.seen import SeenIds
@@ -35,7 +36,10 @@ META_VERSION: Final = 1
 # What a changed cell may weigh when packed: a guess on the safe side, so that folding stops in time.
 _CELL_BYTES: Final = 512
 _SKETCH_BYTES: Final = 4_096
+_PART_BYTES: Final = 384  # parts are many and small: their bins are stored one by one where they are few
+_PART_SKETCH_BYTES: Final = 768
 _META_BYTES: Final = 16_384
+_WEIGH_EVERY: Final = 32  # records
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,11 @@ class PartitionIngest:
         self._stored_complete_ms: int | None = None
         self.is_warm = True
         self._letters: list[DeadLetter] = []
+        self._weighed = (
+            0,
+            0,
+            False,
+        )  # how many cells were changed, at which offset, and whether that was enough
         packed = claim.fields.get(META_FIELD)
         if packed is None and claim.fields:
             raise StateDamaged(
@@ -214,11 +223,15 @@ class PartitionIngest:
     def is_full(self) -> bool:
         """Tell whether the next flush has no room for another record's cells."""
         changed = len(self.fold.changed)
-        if changed < 16 and len(self._letters) < 1_000:
-            return False
-        sketches = sum(len(self.fold.cells[key].sketches) for key in self.fold.changed)
-        weight = _META_BYTES + changed * _CELL_BYTES + sketches * _SKETCH_BYTES
-        return weight > MAX_FLUSH_BYTES or changed > MAX_FLUSH_FIELDS - 256 or len(self._letters) >= 1_000
+        if changed > MAX_FLUSH_FIELDS - 256 or len(self._letters) >= 1_000:
+            return True
+        weighed, weighed_at, full = self._weighed
+        # A record adds little to a cell that is to be written anyway: weighing all of them each time is dear.
+        if weighed != changed or not 0 <= self.offset - weighed_at < _WEIGH_EVERY:
+            weight = _META_BYTES + sum(_weight(self.fold.cells[key]) for key in self.fold.changed)
+            full = weight > MAX_FLUSH_BYTES
+            self._weighed = changed, self.offset, full
+        return full
 
     @property
     def letters(self) -> Sequence[DeadLetter]:
@@ -318,3 +331,10 @@ class PartitionIngest:
         self._note_stored(flush.fields)
         self.fold.stored(flush.cells)
         self.fold.forget_closed()
+
+
+def _weight(cell: Aggregate) -> int:
+    weight = _CELL_BYTES + len(cell.sketches) * _SKETCH_BYTES
+    for part in cell.parts.values():
+        weight += _PART_BYTES + len(part.sketches) * _PART_SKETCH_BYTES
+    return weight

@@ -55,6 +55,9 @@ class Observer(Protocol):
     def decided(self, decision: Decision) -> None:
         """A decision is on record."""
 
+    def capped(self, release: str, what: str) -> None:
+        """A release has more cohorts or strata than are judged by themselves."""
+
     def refused(self, what: str, why: str) -> None:
         """A budget or command from a topic could not be used; what was in force stays in force."""
 
@@ -114,4 +117,7 @@ class Silent:
         """Tell nobody."""
 
     def forgotten(self, release: str) -> None:
+        """Tell nobody."""
+
+    def capped(self, release: str, what: str) -> None:
         """Tell nobody."""

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from monitor.core.decision import Decision
+from monitor.core.history import HistoryHour
 from monitor.core.partition import Incident
 
 
@@ -257,6 +258,17 @@ class Ledger(Protocol):
 
     async def append(self, entry: LedgerEntry) -> None:
         """Put an entry on record; return when it is acknowledged.
+
+        Raises:
+            LogUnreachable: Not acknowledged in time; appending it again is harmless.
+        """
+
+
+class HistoryLog(Protocol):
+    """The compacted record of what every watched release did, hour by hour, shared by all instances."""
+
+    async def append(self, hour: HistoryHour) -> None:
+        """Put an hour on record; return when it is acknowledged.
 
         Raises:
             LogUnreachable: Not acknowledged in time; appending it again is harmless.

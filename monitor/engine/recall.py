@@ -15,6 +15,7 @@ from monitor.core.decision import Reason, Type
 from monitor.core.override import Override
 from monitor.core.page import Page
 from monitor.engine.evaluate import Evaluator, Stage
+from monitor.engine.history import adopt, reference_of
 from monitor.engine.ports import LedgerEntry
 
 DecodeBudget = Callable[[Mapping[str, object]], Budget]
@@ -44,6 +45,7 @@ def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget
             spec = data["spec"]
             if isinstance(spec, Mapping):
                 evaluator.change_budget(decode_budget(spec), decision.at_ms)
+                adopt(evaluator, reference_of(data.get("reference")))
         case _:
             pass
 

@@ -22,6 +22,7 @@ from monitor.core.record import Arming
 from monitor.core.seen import SeenIds
 from monitor.core.window import BUCKET_MS, LATENESS_MS, minute_of, tick_ms, watermark_minute
 from monitor.engine.evaluate import Evaluator
+from monitor.engine.history import HistoryBook, adopt, captured, reference_of
 
 Decode = Callable[[bytes | None], Observation | str]
 """Turns a record's value into an observation, or into the named reason why it is a dead letter."""
@@ -51,6 +52,7 @@ class Replay:
         decode: The hot path's own decoder.
         partitions: How many partitions the input has; a file has one.
         after_tick: Who looks at the evaluators while they work; it changes nothing.
+        history: The baselines' past; what ended before the first minute counts, as it does when a budget is armed.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class Replay:
         *,
         partitions: int = 1,
         after_tick: AfterTick | None = None,
+        history: HistoryBook | None = None,
     ) -> None:
         self._decode = decode
         self._after_tick = after_tick
+        self._history = history
         plan = plan_for(budgets)
         seen = SEEN_IDS_MAX // partitions
         self._folds = [PartitionFold(plan, SeenIds(seen)) for _ in range(partitions)]
@@ -122,6 +126,7 @@ class Replay:
             if not firsts or min(firsts) >= open_from:
                 return []
             self._next = min(firsts) + 1
+            self._adopt(min(firsts))
         while self._next <= open_from:
             self._next = self._skip(self._next, open_from)
             self._tick(self._next)
@@ -129,6 +134,11 @@ class Replay:
         if len(self._folds) == 1:
             self._close_at_ms = tick_ms(self._next) + LATENESS_MS
         return list(self._due(tick_ms(self._next - 1)))
+
+    def _adopt(self, first_minute: int) -> None:
+        if self._history is not None:
+            for evaluator in self.evaluators:
+                adopt(evaluator, reference_of(captured(self._history, evaluator.budget, first_minute)))
 
     def _skip(self, now: int, open_from: int) -> int:
         """Return the next tick that can matter: a gap of years in a file must not be ticked through.

@@ -8,6 +8,7 @@ from monitor.core.budget import OnNoData
 from monitor.core.cohort import CohortKey
 from monitor.core.decision import Decision, Reason
 from monitor.core.page import Page
+from monitor.core.record import Finding
 from monitor.core.watch import Watch
 from monitor.core.window import tick_ms
 from monitor.core.wording import finding_words
@@ -27,19 +28,24 @@ def commander_silent(evaluator: Evaluator, now: int) -> list[Decision]:
     at_ms, commander = tick_ms(now), evaluator.commander
     decisions, silences = commander.expire_due(at_ms, lambda page: _waits(evaluator, page, now))
     for silence in silences:
-        page = silence.page
-        finding = evaluator.finding(page.objective_id, page.cohort, now)
+        finding = _finding(evaluator, silence.page, now)
         if finding is None or not silence.rolls_back:
             continue
         decisions += evaluator.request(finding, Reason.COMMANDER_SILENT, at_ms, finding_words(finding))
     return decisions
 
 
+def _finding(evaluator: Evaluator, page: Page, now: int) -> Finding | None:
+    if page.objective_id is None:
+        return None
+    return evaluator.finding(page.objective_id, page.cohort, now)
+
+
 def _waits(evaluator: Evaluator, page: Page, now: int) -> bool:
-    watch = evaluator.watches.get((page.objective_id, page.cohort))
-    if watch is not None and watch.is_unknown:
+    watch = evaluator.watches.get((page.objective_id or "", page.cohort))
+    if watch is not None and (watch.is_unknown or evaluator.conditions.is_in_doubt(watch)):
         return True
-    finding = evaluator.finding(page.objective_id, page.cohort, now)
+    finding = _finding(evaluator, page, now)
     if finding is None:
         return False
     return evaluator.commander.held_by(finding.objective, finding.seen.delta) is not None
@@ -83,6 +89,8 @@ def _is_said(evaluator: Evaluator, view: CohortKey) -> bool:
 
 
 def _traffic_is_back(evaluator: Evaluator, watch: Watch, at_ms: int) -> list[Decision]:
+    if evaluator.conditions.lacks_labels(watch):
+        return []  # traffic there is, but no labels: the page stands
     return evaluator.commander.resolve(
         watch.objective.objective_id,
         watch.view,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from monitor.core.budget import Budget
 from monitor.core.errors import MonitorError
+from monitor.core.history import HistoryHour
 from monitor.core.partition import Incident
 from monitor.core.plan import Plan, plan_for
 from monitor.core.window import tick_ms
@@ -46,12 +47,14 @@ class Readers:
     Attributes:
         budget: A budget, None for a tombstone, or why it cannot be used; with its release.
         command: A command, or why it is none.
+        hour: An hour of a release's past, or why it is none.
     """
 
     entry: Callable[[Record], LedgerEntry | str]
     budget: Callable[[Record], tuple[str, Budget | None] | str]
     command: Callable[[Record], Command | str]
     incident: Callable[[Record], Incident | None]
+    hour: Callable[[Record], HistoryHour | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ class Followers:
     budgets: Follower
     commands: Follower
     incidents: Follower
+    history: Follower
+
+    def all(self) -> tuple[Follower, ...]:
+        """Return them in the order they are read at first."""
+        return self.ledger, self.history, self.budgets, self.commands, self.incidents
 
 
 class Planner:
@@ -113,9 +121,10 @@ class Instance:
     async def prepare(self) -> None:
         """Read the control topics to their ends, so that nothing is decided on half a picture."""
         follow = self._followers
-        for follower in (follow.ledger, follow.budgets, follow.commands, follow.incidents):
+        for follower in follow.all():
             await follower.start()
         self._note_entries(await follow.ledger.read_to_end())
+        self._note_hours(await follow.history.read_to_end())
         self._note_budgets(await follow.budgets.read_to_end())
         self._note_commands(await follow.commands.read_to_end())
         self._note_incidents(await follow.incidents.read_to_end())
@@ -149,6 +158,7 @@ class Instance:
             self._guarded("budgets", self._each(follow.budgets, self._on_budgets)),
             self._guarded("commands", self._each(follow.commands, self._on_commands)),
             self._guarded("incidents", self._each(follow.incidents, self._on_incidents)),
+            self._guarded("history", self._each(follow.history, self._on_hours)),
             self._guarded("safety", self._safety_loop()),
             self._guarded("log's ends", self._look_loop()),
         )
@@ -159,8 +169,7 @@ class Instance:
     async def stop(self) -> None:
         """Flush what memory has ahead of the store, and end the tasks."""
         self._stopping.set()
-        follow = self._followers
-        topics = (follow.ledger, follow.budgets, follow.commands, follow.incidents, self._barrier)
+        topics = (*self._followers.all(), self._barrier)
         await asyncio.gather(*(follower.stop() for follower in topics if follower is not None))
 
     @property
@@ -266,6 +275,9 @@ class Instance:
     async def _on_incidents(self, records: list[Record]) -> None:
         self._note_incidents(records)
 
+    async def _on_hours(self, records: list[Record]) -> None:
+        self._note_hours(records)
+
     def _note_entries(self, records: list[Record]) -> None:
         for record in records:
             entry = self._readers.entry(record)
@@ -295,6 +307,14 @@ class Instance:
                 self._observer.refused(f"{record.topic} {record.partition}/{record.offset}", command)
             else:
                 self._control.commands.note(command)
+
+    def _note_hours(self, records: list[Record]) -> None:
+        for record in records:
+            hour = self._readers.hour(record)
+            if isinstance(hour, str):
+                self._observer.refused(f"{record.topic} {record.partition}/{record.offset}", hour)
+            else:
+                self._control.history.book.note(hour)
 
     def _note_incidents(self, records: list[Record]) -> None:
         for record in records:

@@ -10,6 +10,7 @@ from monitor.wire.topics import EVENT_TYPES
 
 _DELETE: Final = ["delete"]
 _COMPACT: Final = ["compact"]
+_FADING: Final = ["compact", "delete"]
 
 # topic: (channel, cleanup policy, "receive" where the monitor reads it, what it carries)
 _CHANNELS: Final = {
@@ -36,6 +37,13 @@ _CHANNELS: Final = {
         ("send", "receive"),
         "Every decision, of every type. Key = decision id. It is what prevents repeats.",
     ),
+    topics.HISTORY: (
+        "history",
+        _FADING,
+        ("send", "receive"),
+        "What each watched release did, hour by hour: the past that frozen baselines come from. "
+        "Key = release/hours since the epoch.",
+    ),
     topics.DEAD_LETTERS: (
         "deadLetters",
         _DELETE,
@@ -48,6 +56,7 @@ _PLAIN_MESSAGES: Final = {
     topics.BUDGETS: "budget-file",
     topics.COMMANDS: "command",
     topics.LEDGER: "ledger-record",
+    topics.HISTORY: "history-hour",
     topics.DEAD_LETTERS: "dead-letter",
 }
 _HEADERS: Final = {

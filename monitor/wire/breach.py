@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.wire.shared import DecisionData
+from monitor.wire.decision import DecisionData
 
 
 class BreachStarted(DecisionData):

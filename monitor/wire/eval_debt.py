@@ -6,6 +6,7 @@ from pydantic import Field
 
 from monitor.core.budget import Tier
 from monitor.core.decision import Reason
+from monitor.wire.evidence import Evidence
 from monitor.wire.shared import Cohort, Moment, Name, ReleaseData, Text
 
 
@@ -23,6 +24,7 @@ class EvalDebtCreated(ReleaseData):
     due_at: Moment
     failure_classes: list[Name]
     exemplars: list[Name] = Field(description="Trace ids, never content.")
+    evidence: Evidence | None = Field(None, description="Of the breach, as its decision has it.")
     follow_ups: list[Name] = Field(description="As the budget lists them.")
     summary: Text
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from monitor.core.budget import Tier
+from monitor.core.budget import OnSilence, Tier
 from monitor.core.decision import Action, Reason
-from monitor.wire.shared import Cohort, DecisionData, Moment, Name, ReleaseData, Text
+from monitor.wire.decision import DecisionData
+from monitor.wire.shared import Cohort, Moment, Name, ReleaseData, Text
 
 
 class PageOpened(DecisionData):
     """A person must look; for a tier-B breach with a deadline, after which the budget's silence rule holds."""
 
     page_id: Name = Field(description="Stays the same while the page is open, reopened and resolved.")
+    on_silence: OnSilence | None = Field(
+        None, description="What becomes of the release at the deadline; null: this page never runs out."
+    )
 
 
 class PageChanged(ReleaseData):

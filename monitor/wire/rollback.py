@@ -8,9 +8,9 @@ from pydantic import Field
 
 from monitor.core.budget import Tier
 from monitor.core.decision import Reason
+from monitor.wire.decision import DecisionData
 from monitor.wire.shared import (
     Cohort,
-    DecisionData,
     Message,
     Moment,
     Name,

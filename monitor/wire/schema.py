@@ -23,6 +23,7 @@ from monitor.wire.cloudevent import schema_id
 from monitor.wire.commands import COMMANDS
 from monitor.wire.dead_letter import DeadLetter
 from monitor.wire.envelope import StructuredEvent
+from monitor.wire.history import HistoryHour
 from monitor.wire.ledger import LedgerRecord
 from monitor.wire.messages import DATA_MODELS
 from monitor.wire.trace_event import TraceEvent
@@ -59,6 +60,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "command": _of_adapter("command", COMMANDS),
         "cloudevent": _schema("cloudevent", StructuredEvent),
         "ledger-record": _schema("ledger-record", LedgerRecord),
+        "history-hour": _schema("history-hour", HistoryHour),
         "dead-letter": _schema("dead-letter", DeadLetter),
         **{name: _schema(name, model) for name, model in DATA_MODELS.items()},
     }

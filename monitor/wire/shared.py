@@ -6,9 +6,6 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from monitor.core.budget import Tier
-from monitor.core.decision import Action, Reason
-
 _MOMENT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 
 Moment = Annotated[str, Field(pattern=_MOMENT, json_schema_extra={"format": "date-time"})]
@@ -56,29 +53,3 @@ class Samples(Message):
 
     baseline: Count
     candidate: Count
-
-
-class DecisionData(ReleaseData):
-    """A decision about one objective on one slice, with the numbers behind it.
-
-    The keys are always there; those that a decision without an objective cannot fill (an order of the
-    commander, say) are null.
-    """
-
-    objective: str | None = Field(description="As `quality.task_success_delta_pct`.")
-    metric: str | None = Field(description="The indicator's name, as budgets write it.")
-    cohort: Cohort
-    tier: Tier | None
-    action: Action
-    reason: Reason
-    limit: float | None = Field(description="As the budget writes it, signed.")
-    observed: Observed | None
-    samples: Samples | None
-    held_min: Count | None = Field(description="Minutes the shown stretch lasts.")
-    breach_started_at: Moment | None
-    decided_at: Moment
-    deadline: Moment | None = Field(
-        description="When the commander's time is over, as known now; pages only."
-    )
-    exemplars: list[Name] = Field(description="Trace ids: where to look.")
-    summary: Text

@@ -236,12 +236,13 @@ def test_a_recording_that_is_not_there_or_breaks_off_is_said(
 def test_other_warnings_than_a_missing_owner_are_said(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.yaml").write_text(f"{SEED}\nstrata: [tenant]\n", encoding="utf-8")
+    text = SEED.replace("max_duration_min: 20", "max_duration_min: 20\n    evidence: off", 1)
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     assert (
         main(["backtest", "--budgets", str(tmp_path), "--events", str(here / "rec.jsonl"), "--no-charts"])
         == 0
     )
     err = capsys.readouterr().err
-    assert "warning: strata" in err
+    assert "evidence: off is meant for tests" in err
     assert "owner" not in err

@@ -9,7 +9,17 @@ import pytest
 
 from monitor.config.budget_file import BudgetFile, BudgetInvalid, check_budget, load_budget
 from monitor.config.problem import Severity
-from monitor.core.budget import Accounting, EvidenceMode, OnNoData, OnSilence, Scope, Tier, TierAction, Unit
+from monitor.core.budget import (
+    Accounting,
+    EvidenceMode,
+    OnNoData,
+    OnSilence,
+    Scope,
+    Tier,
+    TierAction,
+    TrafficSplit,
+    Unit,
+)
 from monitor.core.indicator import Direction
 
 HERE = Path(__file__).parent
@@ -89,6 +99,7 @@ def test_every_key_reaches_the_core() -> None:
     assert (budget.on_silence, budget.exemplars, len(budget.follow_ups)) == (OnSilence.HOLD, 10, 2)
     assert budget.flag is not None
     assert (budget.flag.actuator, budget.flag.scope) == ("flagd", "production")
+    assert budget.traffic == TrafficSplit(2.5, tolerance_pct=10.0)
     of = {one.objective_id: one for one in budget.objectives}
     assert list(of) == sorted(of)
     quality = of["quality.task_success_delta_pct"]
@@ -140,6 +151,9 @@ def test_the_schema_agrees_with_the_loader_on_good_files() -> None:
         (("rollback_budget", "safety", "high_severity_incidents_increase"), 0.5),
         (("decision", "tier_b_breach"), "15m"),
         (("owner",), None),
+        (("traffic",), {}),
+        (("traffic",), {"candidate_share_pct": 0}),
+        (("traffic",), {"candidate_share_pct": 10, "tolerance_pct": 51}),
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(path: tuple[str, ...], value: object) -> None:

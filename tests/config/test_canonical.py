@@ -74,6 +74,7 @@ def test_a_default_written_out_changes_nothing(same: Tree) -> None:
         changed(window="23h"),
         changed(owner="me"),
         changed(decision={"tier_a_breach": "page"}),
+        changed(traffic={"candidate_share_pct": 10}),
         changed(rollback_budget={"other": SEED["rollback_budget"]["quality"]}),
         in_group(task_success_delta_pct=-2.001),
         in_group(max_duration_min=21),
@@ -87,13 +88,18 @@ def test_another_meaning_has_another_digest(other: Tree) -> None:
     assert loaded(other).digest != loaded(SEED).digest
 
 
+def test_a_default_of_the_split_written_out_changes_nothing() -> None:
+    short, long = {"candidate_share_pct": 10}, {"candidate_share_pct": 10.0, "tolerance_pct": 5}
+    assert loaded(changed(traffic=short)).digest == loaded(changed(traffic=long)).digest
+
+
 def test_the_digest_of_a_budget_stays_what_it_is() -> None:
     """The ledger holds digests: whoever changes the canonical form must raise `FORM` and this value with it."""
     assert loaded(SEED).digest == "b0157b7ee35aad2579c5741d2ec7ec0b698e5d146cad2b3c2c07c4b101a15d8b"
 
 
 def test_every_field_of_the_core_is_part_of_the_canonical_form() -> None:
-    form = canonical(loaded(SEED))
+    form = canonical(loaded(changed(traffic={"candidate_share_pct": 10})))
     assert set(form) == {field.name for field in fields(Budget)} - {"digest"} | {"form"}
     renamed = {"objective_id": "id"}
     assert set(form["objectives"][0]) == {renamed.get(field.name, field.name) for field in fields(Objective)}
@@ -109,6 +115,8 @@ def test_every_field_of_the_core_is_part_of_the_canonical_form() -> None:
         {"objectives": 5},
         {"flag": {"actuator": "flagd"}},
         {"strata": None},
+        {"traffic": {"share": 10}},
+        {"traffic": 10},
     ],
 )
 def test_a_form_of_another_version_is_refused(change: dict[str, object]) -> None:

@@ -88,6 +88,10 @@ def budgets(draw: st.DrawFn) -> Tree:
         "on_commander_silence": st.sampled_from(("rollback", "hold")),
         "strata": st.lists(st.sampled_from(("workflow", "language")), max_size=2, unique=True),
         "follow_ups": st.lists(_VALUE, max_size=3),
+        "traffic": st.fixed_dictionaries(
+            {"candidate_share_pct": st.sampled_from((1, 10, 33.5, 99))},
+            optional={"tolerance_pct": st.sampled_from((0, 2.5, 5))},
+        ),
         "decision": st.fixed_dictionaries(
             {},
             optional={

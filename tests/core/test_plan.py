@@ -56,7 +56,9 @@ def test_only_the_candidate_s_requests_are_shown() -> None:
 
 
 def test_a_release_in_several_budgets_gets_the_union() -> None:
-    plan = plan_for([budget(objective("p95", 15.0)), budget(handoff(critical_cohorts=(ACME,)))])
+    plan = plan_for(
+        [budget(objective("p95", 15.0), strata=()), budget(handoff(critical_cohorts=(ACME,)), strata=())]
+    )
     kept = {
         view.key: (view.sketches, [one.indicator for one in view.exemplars]) for view in plan.views[CANDIDATE]
     }

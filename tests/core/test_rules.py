@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from monitor.core.cohort import OVERALL, CohortKey, cohort_key
-from monitor.core.rules import rules_for
-from monitor.core.stats.thresholds import x_star
+from monitor.core.rules import looks_of, release_p_value, rules_for, watched_rule
+from monitor.core.stats.page_list import ALPHA_LIST
+from monitor.core.stats.thresholds import look_count, x_star
 from tests.engine.worlds import ACME, HANDOFF, SUCCESS, budget, handoff, incidents, objective
 
 GLOBEX = cohort_key({"tenant": "globex"})
@@ -44,3 +45,12 @@ def test_an_objective_s_own_slice_is_its_overall_view() -> None:
     both = cohort_key({"task": "critical", "tenant": "acme"})
     assert set(found) == {(SUCCESS, critical), (SUCCESS, both)}
     assert found[SUCCESS, critical].x_star == pytest.approx(_expected(1, 1))
+
+
+def test_a_watched_cohort_takes_no_share_and_its_rule_is_the_loosest_the_list_could_ask_for() -> None:
+    watched = budget(objective(hold=20, watched_dimensions=("tenant",)))
+    assert rules_for(watched) == rules_for(budget(objective(hold=20)))
+    rule = watched_rule(watched.objectives[0], watched.window_min)
+    assert looks_of(rule) == look_count(20, 1440)
+    assert release_p_value(rule.x_star, looks_of(rule)) == pytest.approx(ALPHA_LIST)
+    assert release_p_value(0.0, looks_of(rule)) == 1.0

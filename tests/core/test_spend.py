@@ -9,6 +9,7 @@ from monitor.core.budget import Unit
 from monitor.core.indicator import Direction
 from monitor.core.series import RateSeries
 from monitor.core.spend import Spend
+from monitor.core.stats.dispersion import Dispersion
 from monitor.core.stats.limit import Limit
 from monitor.core.sustained import Answer, judge, make_rule
 
@@ -31,7 +32,7 @@ def _series(
 
 def _spent(series: RateSeries, now: int | None = None, phi: float = 1.0) -> Spend:
     spend = Spend(_RULE)
-    spend.advance(series, series.end_minute if now is None else now, phi)
+    spend.advance(series, series.end_minute if now is None else now, Dispersion(phi))
     return spend
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from monitor.core.budget import Objective, Tier, Unit
 from monitor.core.indicator import Direction, indicator
 from monitor.core.series import RateSeries
+from monitor.core.stats.dispersion import Dispersion
 from monitor.core.stats.evidence import evidence_for, rate_above, rate_below
 from monitor.core.stats.limit import Limit
 from monitor.core.sustained import Answer, Judgement, Refusal, Rule, judge, make_rule, rule_for
@@ -26,7 +27,7 @@ Minutes = NDArray[np.int64]  # one row per minute: s_c, n_c, s_b, n_b
 
 
 class _Plain:
-    """Section by section as it is written, with sums over raw minutes: slow, and without any of our structure."""
+    """Section by section as it is written, over raw minutes in floats: slow, and without any of our structure."""
 
     def __init__(self, minutes: Minutes, t: int, hold: int, window: int, x_star: float, phi: float) -> None:
         self.minutes, self.t, self.hold, self.window, self.x_star, self.phi = (
@@ -38,13 +39,20 @@ class _Plain:
             phi,
         )
 
-    def sums(self, parts: list[tuple[int, int]]) -> tuple[int, int, int, int]:
-        s_c, n_c, s_b, n_b = (int(sum(self.minutes[a:b, i].sum() for a, b in parts)) for i in range(4))
-        return s_c, n_c, s_b, n_b
+    def sums(self, parts: list[tuple[int, int]]) -> tuple[float, float, float, float]:
+        rows = np.concatenate([self.minutes[a:b] for a, b in parts]).astype(np.float64)
+        s_c, n_c, s_b, n_b = rows[(rows[:, 1] > 0) & (rows[:, 3] > 0)].T
+        if n_c.sum() < 0.9 * rows[:, 1].sum() or not len(n_c):
+            s_c, n_c, s_b, n_b = rows.sum(axis=0).tolist()
+            return s_c, n_c, s_b, n_b
+        w = n_c * n_b / (n_c + n_b)
+        sizes = [w.sum() ** 2 / (w * w / n).sum() for n in (n_c, n_b)]
+        rates = [(w * s / n).sum() / w.sum() for s, n in ((s_c, n_c), (s_b, n_b))]
+        return rates[0] * sizes[0], sizes[0], rates[1] * sizes[1], sizes[1]
 
     def beyond(self, parts: list[tuple[int, int]], scale: float) -> bool:
         s_c, n_c, s_b, n_b = self.sums(parts)
-        return bool(n_c and n_b and s_c / n_c < (1 - scale * 0.02) * s_b / n_b - 1e-12)
+        return bool(n_c and n_b and s_c / n_c < (1 - scale * 0.02) * s_b / n_b - 1e-9)
 
     def x_in(self, parts: list[tuple[int, int]]) -> float:
         return rate_below(*self.sums(parts), 0.99) / self.phi
@@ -120,9 +128,9 @@ def test_the_rule_is_its_plain_text(seed: int) -> None:
     series = _series(minutes, first=first)
     for t in range(1, 151):
         plain = _Plain(minutes, t, hold, 120, rule.x_star, phi)
-        found = judge(series, first + t, rule, phi)
+        found = judge(series, first + t, rule, Dispersion(phi))
         fires = plain.fires()
-        assert found.strongest == plain.strongest()
+        assert found.strongest == pytest.approx(plain.strongest(), rel=1e-9)
         assert (found.answer is Answer.FIRES) is (fires is not None)
         if fires is not None:
             assert found.window == (first + fires[0], first + fires[1])
@@ -197,7 +205,7 @@ def test_correlated_outcomes_are_held_back_by_phi() -> None:
     """Evidence counts for 1/phi of itself, in every check."""
     series = _release(np.random.default_rng(17), 100, 300, 2700, [(40, 100, 5.0)])
     plain = judge(series, 70, _RULE)
-    held = judge(series, 70, _RULE, phi=50.0)
+    held = judge(series, 70, _RULE, phi=Dispersion(50.0))
     assert plain.answer is Answer.FIRES
     assert held.answer is not Answer.FIRES
     assert held.strongest == pytest.approx(plain.strongest / 50)
@@ -249,7 +257,7 @@ def test_a_newest_minute_that_is_evidently_back_refuses() -> None:
 
 
 def test_a_fired_judgement_shows_the_numbers_behind_it() -> None:
-    found = judge(_series(_steady((30, _GOOD), (20, _BAD))), 50, _RULE, phi=1.5)
+    found = judge(_series(_steady((30, _GOOD), (20, _BAD))), 50, _RULE, phi=Dispersion(1.5))
     assert found.refusal is None
     assert found.window == (30, 50)
     assert found.whole is not None

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from monitor.config import budget_model, fields
 from monitor.config.budget_file import load_budget
-from monitor.config.budget_model import BudgetFile, DecisionSpec, FlagSpec, GroupSpec
+from monitor.config.budget_model import BudgetFile, DecisionSpec, FlagSpec, GroupSpec, TrafficSpec
 from monitor.config.duration import in_words
 from monitor.config.group import tier_of
 from monitor.core.indicator import INDICATOR_NAMES, indicator
@@ -57,6 +57,7 @@ def default_of(model: type[BaseModel], key: str) -> str:
         ("A group", GroupSpec),
         ("The decision", DecisionSpec),
         ("The flag", FlagSpec),
+        ("The traffic", TrafficSpec),
     ],
 )
 def test_every_key_is_there_with_its_default_and_a_reason(title: str, model: type[BaseModel]) -> None:
@@ -87,6 +88,8 @@ def test_every_metric_is_there_with_its_direction_and_tier() -> None:
         f"`dimension: value`, at most {budget_model.MAX_WHERE}.",
         f"At most {budget_model.MAX_COHORTS}.",
         f"0 to {fields.MAX_EXEMPLARS}.",
+        f"{fields.MIN_SHARE_PCT} to {100 - fields.MIN_SHARE_PCT}.",
+        f"0 to {fields.MAX_TOLERANCE_PCT}: at",
         f"1 to {fields.MAX_CLOCK_MIN} minutes",
         f"1 to {fields.MAX_NAME_CHARS} printable characters",
     ],

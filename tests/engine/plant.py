@@ -13,6 +13,7 @@ from monitor.config.budget_file import load_budget
 from monitor.config.canonical import canonical, from_canonical
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
+from monitor.core.cohort import EVERY, CohortKey
 from monitor.core.decision import Decision, Type
 from monitor.core.partition import CellKey, Incident, Totals
 from monitor.core.plan import plan_for
@@ -175,6 +176,7 @@ class Plant:
             decode_budget=from_canonical,
             partitions=lambda: self.log.names,
             hearing=Hearing(self.clock.seconds),
+            history=more.pop("history", None),
         )
         for entry in self.topics.entries:
             made.note(entry)
@@ -199,7 +201,8 @@ class Plant:
                     at_ms,
                     "v42" if is_candidate else "v41",
                     task_success=good,
-                    latency_ms=(latency_ms if is_candidate else 800) + number,
+                    latency_ms=(latency_ms if is_candidate else 800)
+                    + number * 10,  # spread over bins, as real ones are
                 )
         self.log.now_ms = max(self.log.now_ms, START_MS + (first + minutes) * 60_000)
 
@@ -223,14 +226,16 @@ class Plant:
         return [int(row[0] or 0) for row in await self.store.read(self.log.names, [OFFSET_FIELD])]
 
     async def cells(self) -> dict[CellKey, Aggregate]:
-        """Return the stored cells, merged over partitions."""
+        """Return the stored cells, merged over partitions; a slice that is broken down is put together again."""
         merged: dict[CellKey, Aggregate] = {}
         for partition in self.log.names:
             claim = await MemoryStateStore.claim(_copy(self.store), partition, "reader")
             for name, packed in claim.fields.items():
                 key = cell_key(name)
                 if key is not None:
-                    merged.setdefault(key, Aggregate()).merge(decode_cell(packed))
+                    whole = CohortKey(tuple(pair for pair in key.view if pair[1] != EVERY))
+                    slot = key._replace(view=whole, shard=0)
+                    merged.setdefault(slot, Aggregate()).add_total(decode_cell(packed))
         return merged
 
 

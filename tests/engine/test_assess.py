@@ -12,6 +12,7 @@ from monitor.core.cohort import OVERALL
 from monitor.core.decision import Decision, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
+from monitor.core.rederive import derive
 from monitor.core.window import tick_ms
 from tests.engine.worlds import (
     ACME,
@@ -102,6 +103,32 @@ def test_a_candidate_that_never_came_is_no_data_everywhere(minutes: int) -> None
     rows = _rows(_finish(drive))
     assert set(rows) == {(SUCCESS, ""), (SUCCESS, "acme"), (HANDOFF, ""), (SAFETY, "")}
     assert {row["verdict"] for row in rows.values()} == {"no_data"}
+
+
+def test_a_row_says_what_was_judged_and_what_its_verdict_rests_on() -> None:
+    drive = Drive(budget(objective(**GUARDED), handoff(), incidents()))
+    drive.run(60, cell(1000, task_success=900, human_handoff=200), THOUSAND)
+    rows = _rows(_finish(drive))
+    told = {key[0]: (row["metric"], row["tier"], row["limit"]) for key, row in rows.items()}
+    assert told == {
+        SUCCESS: ("task_success", "A", -2.0),
+        HANDOFF: ("human_handoff", "B", 8.0),
+        SAFETY: ("high_severity_incidents", "A", 0),
+    }
+    for row in rows.values():
+        assert derive(row).disagreements == []
+    evidence = rows[SUCCESS, ""]["evidence"]
+    assert min(evidence["within"], evidence["within_recent"]) >= evidence["needed"]
+    assert (evidence["has_fired"], evidence["answer"]) == (False, "recovered")
+
+
+@pytest.mark.parametrize("candidate", [BAD, EMPTY, GOOD])
+def test_every_verdict_follows_from_its_row(candidate: Aggregate) -> None:
+    drive = Drive(budget(objective(), handoff(label_delay_min=5), incidents()))
+    drive.run(3, EMPTY if candidate is EMPTY else GOOD)
+    drive.run(9, candidate)
+    for row in _rows(_finish(drive)).values():
+        assert derive(row).disagreements == []
 
 
 def test_late_events_are_shown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import msgspec
@@ -10,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.cohort import OVERALL, cohort_key
-from monitor.core.exemplar import Exemplar
+from monitor.core.cohort import OVERALL, by_every, cohort_key
+from monitor.core.exemplar import EXEMPLARS_PER_PART, Exemplar
 from monitor.core.indicator import LABELS
 from monitor.core.partition import CellKey
+from monitor.core.plan import SHARDS
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.engine.codec import (
     CELL_VERSION,
@@ -28,7 +30,10 @@ from monitor.engine.codec import (
     encode_cell,
     encode_meta,
 )
+from monitor.engine.ports import MAX_FLUSH_BYTES
 from tests.engine.worlds import ACME, LAWS, START_MS, T0
+
+TENANTS = by_every(OVERALL, ("tenant",))
 
 # What a name may hold: anything that is no lone surrogate, and often what the field itself is made of.
 TEXT = st.text(
@@ -40,6 +45,7 @@ KEYS = st.builds(
     release=TEXT,
     view=st.dictionaries(TEXT, TEXT, max_size=3).map(cohort_key),
     later=st.booleans(),
+    shard=st.integers(0, SHARDS - 1),
 )
 COUNTS = st.integers(0, (1 << 40))
 SKETCHES = st.builds(
@@ -55,7 +61,7 @@ EXEMPLARS = st.lists(st.builds(Exemplar, st.integers(-(1 << 40), 1 << 40), TEXT,
 
 
 @st.composite
-def cells(draw: st.DrawFn) -> Aggregate:
+def unbroken_cells(draw: st.DrawFn) -> Aggregate:
     cell = Aggregate()
     for name in ("requests", "errors", "timeouts", "incidents", "first_at_ms"):
         setattr(cell, name, draw(COUNTS))
@@ -65,6 +71,13 @@ def cells(draw: st.DrawFn) -> Aggregate:
     cell.outcomes = draw(st.dictionaries(TEXT, pairs, max_size=3))
     cell.sketches = draw(st.dictionaries(TEXT, SKETCHES, max_size=2))
     cell.exemplars = draw(st.dictionaries(TEXT, EXEMPLARS, max_size=2))
+    return cell
+
+
+@st.composite
+def cells(draw: st.DrawFn) -> Aggregate:
+    cell = draw(unbroken_cells())
+    cell.parts = draw(st.dictionaries(st.just("") | TEXT, unbroken_cells(), max_size=2))
     return cell
 
 
@@ -98,6 +111,8 @@ def test_two_cells_never_share_a_field(one: CellKey, other: CellKey) -> None:
     [
         (CellKey(T0, "model-v42", OVERALL), f"c|{T0}|model-v42|[]"),
         (CellKey(T0, "model-v42", ACME, later=True), f'l|{T0}|model-v42|[["tenant","acme"]]'),
+        (CellKey(T0, "model-v42", TENANTS, shard=7), f'c7|{T0}|model-v42|[["tenant","*"]]'),
+        (CellKey(1, "a", TENANTS, later=True, shard=15), 'l15|1|a|[["tenant","*"]]'),
         (CellKey(1, "a|[]", OVERALL), "c|1|a|[]|[]"),
         (CellKey(1, 'x|[["a","b"]]', ACME), 'c|1|x|[["a","b"]]|[["tenant","acme"]]'),
         (CellKey(1, "größe", cohort_key({"sprache": "de|[]"})), 'c|1|größe|[["sprache","de|[]"]]'),
@@ -108,7 +123,9 @@ def test_fields_as_they_are_stored(key: CellKey, field: str) -> None:
     assert cell_key(field) == key
 
 
-@pytest.mark.parametrize("field", [META_FIELD, OFFSET_FIELD, "token", "x|1|a|[]"])
+@pytest.mark.parametrize(
+    "field", [META_FIELD, OFFSET_FIELD, "token", "x|1|a|[]", "c16|1|a|[]", "c0|1|a|[]", "cx|1|a|[]"]
+)
 def test_other_fields_name_no_cell(field: str) -> None:
     assert cell_key(field) is None
 
@@ -121,7 +138,39 @@ def test_a_field_that_only_looks_like_a_cell_s_is_damage(field: str) -> None:
         cell_key(field)
 
 
-_WHOLE: list[Any] = [CELL_VERSION, 1, 0, 0, 0, START_MS, [0] * 9, [0] * 9, {}, {}, {}]
+def test_cells_of_the_layout_before_breakdowns_are_still_read() -> None:
+    found = decode_cell(msgspec.msgpack.encode([1, *_WHOLE[1:-1]]))
+    assert (found.requests, found.parts) == (1, {})
+
+
+def test_the_parts_of_two_hundred_tenants_fit_into_a_write() -> None:
+    """A shard carries a sixteenth of the parts; each is a minute of a busy tenant with two distributions."""
+    shard, draw = Aggregate(), Random(1)
+    for number in range(-(-200 // SHARDS)):
+        part = shard.parts[f"tenant-{number:032d}"] = Aggregate()
+        part.requests = 2_000
+        for name in ("latency", "cost"):
+            part.sketches[name] = Sketch()
+            for _ in range(2_000):
+                part.sketches[name].add(round(800_000 * draw.lognormvariate(0, 1)))
+        for name in ("task_success", "human_handoff", "p95", "cost_per_request", "error"):
+            part.exemplars[name] = [
+                Exemplar(n, "f" * 32, "timeout in a tool") for n in range(EXEMPLARS_PER_PART)
+            ]
+    assert len(encode_cell(shard)) < MAX_FLUSH_BYTES / 8
+
+
+def test_a_quiet_part_takes_little_room() -> None:
+    part = Aggregate()
+    part.requests = 3
+    part.sketches["latency"] = Sketch({300: 1, 410: 1, 690: 1}, 5_000_000)
+    whole = Aggregate()
+    whole.parts["acme"] = part
+    assert len(encode_cell(whole)) - len(encode_cell(Aggregate())) < 100
+    assert decode_cell(encode_cell(whole)) == whole
+
+
+_WHOLE: list[Any] = [CELL_VERSION, 1, 0, 0, 0, START_MS, [0] * 9, [0] * 9, {}, {}, {}, {}]
 
 
 @LAWS
@@ -141,7 +190,7 @@ JUNK = st.recursive(
 
 
 @LAWS
-@given(st.integers(1, 10), JUNK)
+@given(st.integers(1, 11), JUNK)
 def test_a_cell_with_a_wrong_part_is_a_cell_or_damage(at: int, junk: Any) -> None:
     parts = [*_WHOLE[:at], junk, *_WHOLE[at + 1 :]]
     try:
@@ -151,7 +200,8 @@ def test_a_cell_with_a_wrong_part_is_a_cell_or_damage(at: int, junk: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    "parts", [[], [CELL_VERSION], [99, *_WHOLE[1:]], _WHOLE[:-1], [*_WHOLE, 1], 7, "cell", None]
+    "parts",
+    [[], [CELL_VERSION], [99, *_WHOLE[1:]], _WHOLE[:-1], [1, *_WHOLE[1:]], [*_WHOLE, 1], 7, "cell", None],
 )
 def test_another_layout_is_damage(parts: Any) -> None:
     decode_cell(msgspec.msgpack.encode(_WHOLE))

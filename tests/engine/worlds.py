@@ -259,5 +259,6 @@ def replayed(
     return replay, out
 
 
-def plan_of(*objectives: Objective) -> Plan:
-    return plan_for([budget(*objectives)])
+def plan_of(*objectives: Objective, strata: tuple[str, ...] = ()) -> Plan:
+    """What is folded for these objectives; in one cell per slice unless there are strata."""
+    return plan_for([budget(*objectives, strata=strata)])

@@ -54,6 +54,9 @@ CASES = (
         "incident_normal", "incident_normal", (3, 3)
     ),  # the baseline has them too: a page, then beyond chance
     Case("healthy", "healthy", (0, 0)),
+    Case(
+        "masked_tenant", "masked_tenant", (3, 3)
+    ),  # one tenant is harmed, everybody's average is not: a page
     Case("inconclusive", "inconclusive", (0, 0)),  # too little traffic: says what it could have shown
     Case("hostile", "hostile", (3, 3)),  # `task_success` among lines that do not fit
 )

@@ -43,7 +43,7 @@ class Story:
     """What happens in one case.
 
     Attributes:
-        broken: How the candidate serves from minute `breaks_at` on.
+        broken: How the candidate serves from minute `breaks_at` on: everybody, or `sick` alone, one of the tenants.
         incidents: (release, minute) of each high-severity incident.
     """
 
@@ -53,6 +53,8 @@ class Story:
     candidate: Service = Service()
     broken: Service | None = None
     breaks_at: int = 0
+    sick: str | None = None
+    tenants: tuple[str, ...] = TENANTS
     incidents: tuple[tuple[str, int], ...] = ()
     extra: Callable[[list[Event]], list[bytes]] | None = field(default=None, compare=False)
 
@@ -72,27 +74,34 @@ def events_of(story: Story) -> list[Event]:
 
 def _minute(rng: Random, story: Story, release: str, minute: int) -> Iterator[Event]:
     service = story.baseline if release == BASELINE else story.candidate
-    if release == CANDIDATE and story.broken is not None and minute >= story.breaks_at:
-        service = story.broken
+    broken = story.broken if release == CANDIDATE and minute >= story.breaks_at else None
+    if broken is not None and story.sick is None:
+        service = broken
     for number in range(service.per_min):
-        event = _event(rng, service, release, f"{release[-1]}-{minute:03d}-{number:03d}", minute)
+        event = _event(
+            rng, story, service, broken, release, f"{release[-1]}-{minute:03d}-{number:03d}", minute
+        )
         if number == 0 and (release, minute) in story.incidents:
             event |= {"incident_severity": "critical", "failure_class": "unsafe_advice"}
         yield event
 
 
-def _event(rng: Random, service: Service, release: str, name: str, minute: int) -> Event:
+def _event(
+    rng: Random, story: Story, service: Service, broken: Service | None, release: str, name: str, minute: int
+) -> Event:
     event: Event = {
         "event_id": name,
         "at": START_MS + minute * MINUTE_MS + int(rng.random() * MINUTE_MS),
         "release": release,
         "trace_id": f"trace-{name}",
         "cohort": {
-            "tenant": TENANTS[int(rng.random() * len(TENANTS))],
+            "tenant": story.tenants[int(rng.random() * len(story.tenants))],
             "workflow": WORKFLOWS[int(rng.random() * len(WORKFLOWS))],
         },
         "latency_ms": int(service.slowness * (400 + 2_600 * rng.random() ** 4)),
     }
+    if broken is not None and event["cohort"]["tenant"] == story.sick:
+        service = broken
     failed, unsolved, handed = (rng.random() for _ in range(3))
     if failed < service.error:
         del event["latency_ms"]
@@ -183,6 +192,16 @@ STORIES: dict[str, Story] = {
         ),
     ),
     "healthy": Story(5, minutes=90, candidate=Service(success=0.94, slowness=0.97)),
+    "masked_tenant": Story(
+        7,
+        minutes=60,
+        baseline=Service(per_min=64),
+        candidate=Service(per_min=64),
+        broken=Service(per_min=64, success=0.5, handoff=0.06),
+        breaks_at=15,
+        sick="hooli",
+        tenants=(*TENANTS, "hooli", "soylent", "stark", "umbrella", "wonka"),
+    ),
     "inconclusive": Story(6, minutes=40, baseline=Service(per_min=8), candidate=Service(per_min=2)),
 }
 STORIES["hostile"] = replace(STORIES["task_success"], extra=_with_hostile_lines)

@@ -1,17 +1,22 @@
 """Writes the golden files anew, on purpose: `python -m tests.golden.update`. Read the diff before you commit it.
 
-The events come from the seeds in `traffic.py`, the decisions from the command as it is now.
+The events come from the seeds in `traffic.py`, the decisions from the command as it is now, and so does the output
+that docs/explaining.md shows.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.golden.cases import CASES, FOLDER
 from tests.golden.traffic import STORIES, lines_of
+
+PAGE = FOLDER.parents[1] / "docs" / "explaining.md"
+SESSION = re.compile(r"\$ rollback-budget explain (\w+) --events decisions.jsonl\n(.*?)```", re.DOTALL)
 
 
 def main() -> None:
@@ -22,6 +27,16 @@ def main() -> None:
         command = [sys.executable, "-m", "monitor", *case.arguments()]
         said = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         write(case.decisions, said.stdout)
+    write(PAGE, explained(PAGE.read_text(encoding="utf-8")).encode())
+
+
+def explained(page: str) -> str:
+    """Return the page with the output that the command it shows has now."""
+    decisions = FOLDER / "task_success" / "decisions.jsonl"
+    command, shown = SESSION.search(page).groups()  # type: ignore[union-attr]  # the page has a session
+    arguments = [sys.executable, "-m", "monitor", "explain", command, "--events", str(decisions)]
+    said = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+    return page.replace(shown, "".join(f"{line.rstrip()}\n" for line in said.splitlines()))
 
 
 def write(path: Path, content: bytes) -> None:
@@ -29,7 +44,7 @@ def write(path: Path, content: bytes) -> None:
     if path.exists() and plain(path, path.read_bytes()) == plain(path, content):
         return
     path.write_bytes(content)
-    sys.stdout.write(f"wrote {path.relative_to(FOLDER)}\n")
+    sys.stdout.write(f"wrote {path.relative_to(FOLDER.parents[1])}\n")
 
 
 def packed(content: bytes) -> bytes:

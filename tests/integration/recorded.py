@@ -25,7 +25,7 @@ COMPARED = (
 )
 """What a replay and a live run both decide; deliveries and deadlines depend on when people were told."""
 
-NAMES = ("slow", "failing", "unsafe", "sound")
+NAMES = ("slow", "failing", "unsafe", "masked", "sound")
 _BUDGET = """\
 release: {prefix}-{name}
 baseline: {prefix}-{name}-base
@@ -36,6 +36,7 @@ rollback_budget:
   quality:
     task_success_delta_pct: -5
     max_duration_min: 10
+    cohorts: [tenant]
   safety:
     high_severity_incidents_increase: 0
     action: immediate_rollback
@@ -55,12 +56,13 @@ def budgets(prefix: str) -> dict[str, str]:
 
 
 def arms(prefix: str) -> list[Arm]:
-    """Return four releases with their baselines: slower, failing, unsafe, and one with which nothing is wrong."""
+    """Return five releases with their baselines: slower, failing, unsafe, failing for one tenant alone, and sound."""
     return [
         *(Arm(f"{prefix}-{name}-base", per_min=120) for name in NAMES),
         Arm(f"{prefix}-slow", 60, worse_from=8, worse_latency_ms=2_000),
         Arm(f"{prefix}-failing", 60, worse_from=12, worse_success=0.5),
         Arm(f"{prefix}-unsafe", 60, incident_at_min=15),
+        Arm(f"{prefix}-masked", 60, worse_from=10, worse_success=0.45, worse_tenant="tenant-07"),
         Arm(f"{prefix}-sound", 60),
     ]
 
@@ -127,6 +129,7 @@ async def check_decisions(heard: Heard, texts: Iterable[str], lines: Sequence[by
     decided = by_id(one for one in heard.said if one.type in kinds)
     assert {one.type for one in decided.values()} >= kinds - {Type.BREACH_CLEARED.value}
     found = sorted((one.release, one.type, one.id) for one in decided.values())
+    assert [one for one in decided.values() if one.data.get("cohort")], "no watched cohort was paged"
     assert found == sorted((one.release, one.type.value, one.decision_id) for one in expected.values())
     for decision_id, one in decided.items():
         # An incident is judged when it is heard, or with its minute: the id is the same, the numbers need not be.

@@ -25,6 +25,7 @@ from monitor.adapters.kafka.client import bounded, stop_client
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topics import BUDGETS, COMMANDS, ensure_topics, product_topics
 from monitor.adapters.redis.keys import partition_key
+from monitor.core.cohort import OVERALL, by_every
 from monitor.core.indicator import LABELS
 from monitor.engine.codec import META_FIELD, OFFSET_FIELD, Meta, cell_key, decode_cell, decode_meta
 from monitor.engine.ports import Partition
@@ -204,7 +205,7 @@ class Stored:
         return [decode_meta(one[META_FIELD]) for one in self.hashes if META_FIELD in one]
 
     def tally(self) -> Tally:
-        """Return totals and overall cells, to be compared with a recount."""
+        """Return totals and overall cells, their strata together, to be compared with a recount."""
         metas = self.metas
         tally = Tally(
             accepted=sum(one.accepted for one in metas),
@@ -215,7 +216,7 @@ class Stored:
         for stored in self.hashes:
             for name, packed in stored.items():
                 key = cell_key(name)
-                if key is not None and not key.view:
+                if key is not None and key.view == by_every(OVERALL, ("workflow",)):
                     cell = tally.cells.setdefault((key.minute, key.release), Counter())
                     cell.update(_cell(packed))
         tally.cells = {key: +cell for key, cell in tally.cells.items() if +cell}
@@ -223,7 +224,7 @@ class Stored:
 
 
 def _cell(packed: bytes) -> dict[str, int]:
-    cell, success = decode_cell(packed), LABELS.index("task_success")
+    cell, success = decode_cell(packed).total(), LABELS.index("task_success")
     return {
         "requests": cell.requests,
         "errors": cell.errors,

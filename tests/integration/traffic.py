@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 MINUTE_MS = 60_000
+TENANTS = 12
 _LATENESS_MS = 2 * MINUTE_MS
 
 
@@ -23,6 +24,7 @@ class Arm:
         per_min: Requests a minute, evenly spread with a jitter.
         success: Share of done tasks; `worse_success` from minute `worse_from` on.
         latency_ms: Median latency; `worse_latency_ms` from minute `worse_from` on.
+        worse_tenant: Of which tenant alone the success is worse; None = of all.
         incident_at_min: When its one high-severity incident happens; None = never.
     """
 
@@ -33,6 +35,7 @@ class Arm:
     worse_from: int = 1 << 30
     worse_success: float | None = None
     worse_latency_ms: float | None = None
+    worse_tenant: str | None = None
     incident_at_min: int | None = None
 
 
@@ -52,7 +55,8 @@ def requests(arms: Sequence[Arm], *, seed: int, start_ms: int, minutes: int) -> 
 
 
 def _request(arm: Arm, draw: Random, minute: int, number: int, at_ms: int) -> dict[str, object]:
-    is_worse = minute >= arm.worse_from
+    tenant = f"tenant-{number % TENANTS:02d}"
+    is_worse = minute >= arm.worse_from and arm.worse_tenant in (None, tenant)
     success = arm.worse_success if is_worse and arm.worse_success is not None else arm.success
     median = arm.worse_latency_ms if is_worse and arm.worse_latency_ms is not None else arm.latency_ms
     event: dict[str, object] = {
@@ -61,7 +65,7 @@ def _request(arm: Arm, draw: Random, minute: int, number: int, at_ms: int) -> di
         "release": arm.release,
         "trace_id": f"t-{arm.release}-{minute}-{number}",
         "status": draw.choices(("ok", "error", "timeout"), (0.97, 0.02, 0.01))[0],
-        "cohort": {"workflow": draw.choice(("chat", "code"))},
+        "cohort": {"workflow": draw.choice(("chat", "code")), "tenant": tenant},
         "task_success": draw.random() < success,
         "latency_ms": round(median * draw.lognormvariate(0.0, 0.5), 3),
     }

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from monitor.wire.commands import BadCommand, read_command
 from monitor.wire.dead_letter import DeadLetter
 from monitor.wire.envelope import StructuredEvent
+from monitor.wire.history import HistoryHour
 from monitor.wire.ledger import LedgerRecord
 from monitor.wire.messages import DATA_MODELS
 from monitor.wire.rejection import Rejection
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "trace-event": _trace_event,
     "command": read_command,
     "cloudevent": StructuredEvent.model_validate_json,
+    "history-hour": HistoryHour.model_validate_json,
     "ledger-record": LedgerRecord.model_validate_json,
     "dead-letter": DeadLetter.model_validate_json,
     **{name: model.model_validate_json for name, model in DATA_MODELS.items()},

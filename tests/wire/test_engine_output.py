@@ -9,6 +9,7 @@ from random import Random
 from monitor.adapters.kafka.decode import decode
 from monitor.config.budget_file import load_budget
 from monitor.core.decision import Decision
+from monitor.core.rederive import derive
 from monitor.engine.replay import Replay
 from monitor.wire.cloudevent import from_binary, of_decision, to_binary, to_line
 from monitor.wire.messages import check
@@ -48,6 +49,10 @@ def _events() -> Iterator[bytes]:
             yield json.dumps(event).encode()
 
 
+JUDGED = ("breach.started", "breach.cleared", "page.opened", "evaldebt.created", "rollback.requested")
+MAX_BYTES = 64 * 1024  # what a recording's line, and many a consumer, holds
+
+
 def test_every_decision_of_a_replay_fits_its_model() -> None:
     replay = Replay([load_budget(BUDGET, "budget.yaml")], decode)
     decisions: list[Decision] = []
@@ -58,6 +63,9 @@ def test_every_decision_of_a_replay_fits_its_model() -> None:
         event = of_decision(decision)
         check(event)
         message = to_binary(event)
+        assert len(to_line(event)) < MAX_BYTES
+        if decision.type.value in JUDGED and decision.data["objective"] is not None:
+            assert derive(decision.data).disagreements == []
         assert to_line(from_binary(message.value, message.headers)) == to_line(event)
     assert {decision.type.value for decision in decisions} >= {
         "breach.started",

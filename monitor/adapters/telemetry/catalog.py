@@ -84,6 +84,9 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         "armed_releases", Kind.GAUGE, "{release}", "Releases with a budget, by what they are doing.",
         {"state": ("armed", "locked", "blind", "rebuilding")},
     ),
+    Instrument(
+        "caps", Kind.COUNTER, "{cap}", "Dimensions with more values than are judged by themselves, once a release.",
+    ),
     Instrument("ticks", Kind.COUNTER, "{tick}", "Minutes evaluated.", {"result": ("decided", "unknown", "failed")}),
     Instrument("tick_duration", Kind.HISTOGRAM, "s", "Time to evaluate one minute of one release.", {}, _FAST),
     Instrument(

@@ -110,6 +110,11 @@ class TelemetryObserver:
             summary=decision.data.get("summary"),
         )
 
+    def capped(self, release: str, what: str) -> None:
+        """A release has more cohorts or strata than are judged by themselves."""
+        self._metrics.count("caps")
+        self._log.warning("cap reached", release=release, what=what)
+
     def refused(self, what: str, why: str) -> None:
         """A budget or command from a topic could not be used; what was in force stays in force."""
         self._log.error("not used: what was in force stays in force", what=what, why=why)

@@ -6,31 +6,35 @@ every window of one tick and the same again in a replay.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.sketch import RATIO, Sketch, upper_edge
+from monitor.core.sketch import RATIO, UNFINISHED_BIN, Sketch, upper_edge
 from monitor.core.stats.evidence import Moments
 from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column
+from monitor.core.stats.intervals import RateCounts
 from monitor.core.stats.minutes import Cut
+from monitor.core.stats.strata import Level, StrataSums
 
 _CAP_QUANTILE: Final = 0.99
 _WITHIN_BIN: Final = (RATIO - 1) ** 2 / 12  # variance of a value inside its bin, relative to its square
 _HALF_BIN: Final = (RATIO - 1) / (RATIO + 1)  # how far a value may lie from its bin's middle, relative to it
 _COLUMNS: Final = 7
+_ABOVE: Final = 4  # of them, what counts the values above the cap
 _NO_MOMENTS: Final = Moments(0.0, 0.0, 0.0, 0.0)
 
 
 class CappedHistory:
     """Sketches and exact sums of both arms, minute by minute; unfinished requests have no value and are left out."""
 
-    __slots__ = ("_capped", "_sketches", "_totals")
+    __slots__ = ("_capped", "_sketches", "_strata")
 
     def __init__(self, keep_min: int) -> None:
         self._sketches = ExceedanceHistory(keep_min)
-        self._totals: list[tuple[int, int]] = [(0, 0)]  # sums before each minute
+        self._strata = StrataSums()  # of the exact sums
         self._capped: NDArray[np.float64] | None = None  # per bin, what the columns of `_sums` add up
 
     @property
@@ -38,50 +42,74 @@ class CappedHistory:
         """How many minutes are held."""
         return self._sketches.minutes
 
-    def append(self, candidate: Sketch, baseline: Sketch) -> None:
-        """Add one minute."""
-        self._sketches.append(candidate.bins, baseline.bins)
-        total_c, total_b = self._totals[-1]
-        self._totals.append((total_c + candidate.total, total_b + baseline.total))
-        del self._totals[: len(self._totals) - self.minutes - 1]
+    @property
+    def nbytes(self) -> int:
+        """Memory of the kept minutes."""
+        return self._sketches.nbytes
+
+    def append(
+        self, candidate: Sketch, baseline: Sketch, strata: Sequence[tuple[Sketch, Sketch]] = ()
+    ) -> None:
+        """Add one minute, and its strata where it has more than one; they add up to it."""
+        bins = _finished(candidate), _finished(baseline)
+        parts = [(_finished(one), _finished(other)) for one, other in strata]
+        self._sketches.append(*bins, parts)
+        pairs = zip(strata, parts, strict=True)
+        self._strata.append(
+            (candidate.total, sum(bins[0].values())),
+            (baseline.total, sum(bins[1].values())),
+            [((c.total, sum(p.values())), (b.total, sum(q.values()))) for (c, b), (p, q) in pairs],
+        )
+        self._strata.drop(len(self._strata) - self.minutes)
         self._capped = None
 
-    def moments(self, start: int, end: int, cut: Cut | None = None) -> tuple[Moments, Moments]:
+    def totals(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
+        """Return the plain sums of values and how many there are, over rows [start, end) without the cut."""
+        return self._strata.totals(start, end, cut)
+
+    def level(self, start: int, end: int, cut: Cut | None = None) -> Level:
+        """Return how finely the arms are compared over rows [start, end) without the cut."""
+        return self._strata.level(start, end, cut)
+
+    def moments(
+        self, start: int, end: int, cut: Cut | None = None, level: Level | None = None
+    ) -> tuple[Moments, Moments]:
         """Return the capped values' moments over rows [start, end), candidate first, in the sketch's unit.
 
         A mean is exact where nothing lies above the cap; otherwise within the 1 % to which a sketch knows a
         value, and nearer the smaller the part of the sum that lies above.
+
+        Args:
+            level: How finely the arms are compared; by default as finely as their strata have partners.
         """
-        sums = self._sums(start, end, cut)
-        total_c, total_b = self._exact(start, end, cut)
-        return _moments(sums[0], total_c), _moments(sums[1], total_b)
+        sums, exact = self._sums(start, end, cut, level)
+        return _moments(sums[0], exact.s_c), _moments(sums[1], exact.s_b)
 
     def exact_means(self, start: int, end: int) -> tuple[float | None, float | None]:
-        """Return the uncapped means over rows [start, end), candidate first; None without data."""
-        sums, (total_c, total_b) = self._sums(start, end, None), self._exact(start, end, None)
-        n_c, n_b = float(sums[0][0]), float(sums[1][0])
+        """Return the uncapped, unweighted means over rows [start, end), candidate first; None without data."""
+        total_c, n_c, total_b, n_b = self._strata.totals(start, end)
         return total_c / n_c if n_c else None, total_b / n_b if n_b else None
 
-    def above_cap(self, start: int, end: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return (values above the cap, values) over rows [start, end), candidate first: a rate to be judged too."""
-        sums = self._sums(start, end, None)
-        return (int(sums[0][4]), int(sums[0][0])), (int(sums[1][4]), int(sums[1][0]))
+    def above_cap(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
+        """Return both arms' values above the cap, and all, over rows [start, end): a rate to be judged too."""
+        sums, _ = self._sums(start, end, cut, None)
+        return RateCounts(*(float(arm[column]) for arm in sums for column in (_ABOVE, 0)))
 
-    def _sums(self, start: int, end: int, cut: Cut | None) -> NDArray[np.float64]:
-        above = self._sketches.window(start, end, cut)
+    def _sums(
+        self, start: int, end: int, cut: Cut | None, level: Level | None
+    ) -> tuple[NDArray[np.float64], RateCounts]:
+        """The columns of `_weights` added up, and the exact sums beside them."""
+        chosen = self._strata.level(start, end, cut) if level is None else level
+        exact = self._strata.sums(start, end, cut, chosen)
+        above = self._sketches.window(start, end, cut, chosen)
         if not above.size:
-            return np.zeros((2, _COLUMNS))
+            return np.zeros((2, _COLUMNS)), exact
         if self._capped is None:
             self._capped = self._weights()
         sums: NDArray[np.float64] = (above[:, :-1] - above[:, 1:]).astype(np.float64) @ self._capped
-        return sums
-
-    def _exact(self, start: int, end: int, cut: Cut | None) -> tuple[int, int]:
-        (c1, b1), (c0, b0) = self._totals[end], self._totals[start]
-        if cut is None:
-            return c1 - c0, b1 - b0
-        (c3, b3), (c2, b2) = self._totals[cut[1]], self._totals[cut[0]]
-        return c1 - c0 - c3 + c2, b1 - b0 - b3 + b2
+        if chosen is not Level.POOLED:
+            sums *= np.array([[exact.n_c], [exact.n_b]]) / np.maximum(sums[:, :1], 1.0)
+        return sums, exact
 
     def _weights(self) -> NDArray[np.float64]:
         """Per bin: 1, capped value, its square and cube, whether it lies above the cap, and its value either way."""
@@ -98,7 +126,14 @@ class CappedHistory:
         return np.stack([*powers, is_above, below_value, above_value], axis=1)
 
 
-def _moments(sums: NDArray[np.float64], total: int) -> Moments:
+def _finished(sketch: Sketch) -> dict[int, int]:
+    bins = sketch.bins
+    if UNFINISHED_BIN not in bins:
+        return bins
+    return {index: count for index, count in bins.items() if index != UNFINISHED_BIN}
+
+
+def _moments(sums: NDArray[np.float64], total: float) -> Moments:
     n, first, second, third, _, below, above = (float(value) for value in sums)
     if n <= 0:
         return _NO_MOMENTS

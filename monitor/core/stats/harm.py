@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from monitor.core.budget import Unit
 from monitor.core.stats.evidence import (
@@ -16,6 +16,8 @@ from monitor.core.stats.evidence import (
     rate_below,
 )
 from monitor.core.stats.limit import Limit
+
+_LEAST_BASELINE: Final = 0.8  # of the candidate's size: half and half, and what chance makes of it
 
 RateTest: TypeAlias = Callable[[float, float, float, float], float]
 """Evidence (nats) from candidate hits, candidate requests, baseline hits, baseline requests."""
@@ -35,8 +37,17 @@ def rate_within(limit: Limit, scale: float) -> RateTest:
 
 
 def mean_beyond(limit: Limit, scale: float) -> MeanTest:
-    """Return the test of a capped mean being beyond `scale` times the limit."""
-    return _mean_test(limit, scale, above=limit.higher_is_worse)
+    """Return the test of a capped mean being beyond `scale` times the limit.
+
+    None is made where growing is harm and the baseline is clearly the smaller arm: a few values too many in the
+    tail of a large candidate, beside a small baseline without its own, pass for growth more often than p says.
+    """
+    test = _mean_test(limit, scale, above=limit.higher_is_worse)
+    if not limit.higher_is_worse:
+        return test
+    return lambda candidate, baseline: (
+        test(candidate, baseline) if baseline.n >= _LEAST_BASELINE * candidate.n else 0.0
+    )
 
 
 def mean_within(limit: Limit, scale: float) -> MeanTest:

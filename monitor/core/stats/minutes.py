@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from monitor.core.errors import MonitorError
+from monitor.core.stats.contrast import Contrast, Noise, Stretch
 from monitor.core.stats.intervals import CONFIDENCE, Interval
 from monitor.core.stats.limit import Limit
 
 Cut: TypeAlias = tuple[int, int]
 """Minutes [a, b) left out of a stretch that holds them."""
+
+EQUAL: Final = 1e-9  # relative differences below this are rounding: equality is not a breach
+
+
+def length_min(start: int, end: int, cut: Cut | None = None) -> int:
+    """Return how many minutes [start, end) has without its cut."""
+    return end - start if cut is None else end - start - cut[1] + cut[0]
 
 
 class MinuteOutOfOrder(MonitorError):
@@ -96,6 +104,12 @@ class Series(Protocol):
     def mde(self, start: int, end: int, x_star: float, *, phi: float = 1.0) -> float | None:
         """Return the smallest harmful delta that would have reached `x_star` here; None if none."""
 
+    def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
+        """Return how far the arms' difference moved between two stretches; None where that tells nothing."""
+
+    def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
+        """Return how much independent requests vary at this traffic; None without data or variation."""
+
 
 class Minutes:
     """Which minutes a series holds: [kept, end), of those since `first`."""
@@ -135,3 +149,27 @@ class Minutes:
         """
         at = self.origin(start, end)
         return start - at, end - at, None if cut is None else (cut[0] - at, cut[1] - at)
+
+
+class Held:
+    """A series' part that says which minutes it holds."""
+
+    __slots__ = ("_minutes",)
+
+    def __init__(self) -> None:
+        self._minutes = Minutes()
+
+    @property
+    def first_minute(self) -> int:
+        """The first minute ever appended."""
+        return self._minutes.first
+
+    @property
+    def kept_minute(self) -> int:
+        """The oldest minute still held."""
+        return self._minutes.kept
+
+    @property
+    def end_minute(self) -> int:
+        """The minute after the newest one."""
+        return self._minutes.end

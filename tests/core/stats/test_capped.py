@@ -39,7 +39,7 @@ def test_values_above_the_baselines_p99_count_as_the_cap() -> None:
     assert candidate.variance == pytest.approx(capped.var(), rel=0.06)
     skew = ((capped - capped.mean()) ** 3).mean() / capped.std() ** 3
     assert candidate.skew == pytest.approx(skew, rel=0.06)
-    (above_c, n_c), (above_b, n_b) = history.above_cap(0, 1)
+    above_c, n_c, above_b, n_b = history.above_cap(0, 1)
     assert n_c == n_b == 10_000
     assert above_b / n_b == pytest.approx(0.01, abs=0.003)
     assert above_c / n_c == pytest.approx(0.01, abs=0.004)
@@ -73,10 +73,16 @@ def test_unfinished_requests_have_no_value() -> None:
 def test_windows_and_cuts_add_up() -> None:
     history = CappedHistory(100)
     for minute in range(10):
-        history.append(_sketch([100 + minute] * (minute + 1)), _sketch([100] * 3))
-    candidate, _ = history.moments(2, 9, (4, 7))
-    values = [100 + minute for minute in (2, 3, 7, 8) for _ in range(minute + 1)]
-    assert candidate.n == len(values)
+        history.append(_sketch([100 + minute] * (minute + 1)), _sketch([100, 100, 400]))
+    candidate, baseline = history.moments(2, 9, (4, 7))
+    sizes = {minute: minute + 1 for minute in (2, 3, 7, 8)}
+    weights = {minute: 3 * n / (3 + n) for minute, n in sizes.items()}
+    weight = sum(weights.values())
+    assert candidate.n == pytest.approx(weight**2 / sum(w * w / sizes[m] for m, w in weights.items()))
+    assert candidate.n < sum(sizes.values())
+    assert candidate.mean == pytest.approx(sum(w * (100 + m) for m, w in weights.items()) / weight, abs=1e-6)
+    assert baseline.mean == pytest.approx(200, abs=1e-6)
+    assert history.totals(2, 9, (4, 7))[:2] == (sum((100 + m) * n for m, n in sizes.items()), 4 + 3 + 8 + 9)
     assert history.exact_means(2, 9)[0] == pytest.approx(
         sum((100 + m) * (m + 1) for m in range(2, 9)) / sum(m + 1 for m in range(2, 9))
     )
@@ -86,4 +92,4 @@ def test_before_any_data_there_are_no_moments() -> None:
     history = CappedHistory(100)
     history.append(Sketch(), Sketch())
     assert history.moments(0, 1)[0].n == 0
-    assert history.above_cap(0, 1) == ((0, 0), (0, 0))
+    assert history.above_cap(0, 1) == (0, 0, 0, 0)

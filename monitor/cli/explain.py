@@ -1,0 +1,121 @@
+"""The verb `explain`: why a decision was made, and whether its own record bears it out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+import typer
+
+from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.core.errors import MonitorError
+
+if TYPE_CHECKING:
+    from monitor.wire.cloudevent import CloudEvent
+
+EXPLAIN_EXAMPLE: Final = "rollback-budget explain 8d2f61c07b5e --events decisions.jsonl"
+_FEWEST_DIGITS: Final = 8
+_SHOWN: Final = 5  # ids named in an error
+
+
+class NoSuchDecision(MonitorError):
+    """An id that names no decision, or several; the message says what to do."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def explain(
+    decision_id: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="The decision's id, or its first 8 digits and more."),
+    ],
+    events: Annotated[
+        str | None,
+        typer.Option(
+            "--events",
+            metavar="FILE",
+            help="Decisions as `replay` writes them, or - for standard input; by default the ledger's topic.",
+        ),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say why a decision was made, and compute its verdict again from its own record.
+
+    Ends with 1 where a number of the record does not follow from its sums.
+    """
+    from monitor.cli.explain_report import explanation, print_explanation
+
+    _check(decision_id)
+    found = _of_ledger() if events is None else _of_file(events)
+    told = explanation(_chosen(found, decision_id, events), found)
+    if output is Output.JSON:
+        print_json(told.as_json())
+    else:
+        print_explanation(console(), told)
+    if not told.agrees:
+        raise typer.Exit(1)
+
+
+def _check(decision_id: str) -> None:
+    if len(decision_id) < _FEWEST_DIGITS:
+        raise NoSuchDecision(
+            f"{decision_id}: {len(decision_id)} digits are too few to name a decision; "
+            f"give {_FEWEST_DIGITS} or more of its `id`"
+        )
+
+
+def _of_file(name: str) -> list[CloudEvent]:
+    from monitor.adapters.recordings import STDIN, FileRecordings
+    from monitor.wire.cloudevent import NotACloudEvent, from_structured
+
+    found: list[CloudEvent] = []
+    others = 0
+    with ExitStack() as stack:
+        stdin = None
+        if name == STDIN and sys.stdin is not None:
+            stdin = stack.enter_context(open(sys.stdin.fileno(), "rb", closefd=False))
+        for batch in FileRecordings([name], stdin).batches():
+            for line in batch:
+                try:
+                    found.append(from_structured(line))
+                except NotACloudEvent:
+                    others += 1
+    if not found:
+        raise NoSuchDecision(
+            f"{name}: none of its {others} lines is a decision; `rollback-budget replay ... > decisions.jsonl` "
+            "writes such a file"
+        )
+    return found
+
+
+def _of_ledger() -> list[CloudEvent]:
+    import asyncio
+
+    from monitor.cli import orders
+    from monitor.cli.status import read_ledger
+    from monitor.config.settings_source import load_settings
+    from monitor.wire.cloudevent import of_decision
+
+    settings = load_settings()
+    with orders.kafka_said_plainly(settings):
+        read = asyncio.run(read_ledger(orders.kafka_log(settings)))
+    return [of_decision(entry.decision) for entry in read]
+
+
+def _chosen(found: Iterable[CloudEvent], decision_id: str, events: str | None) -> CloudEvent:
+    known = {event.id: event for event in found}
+    named = [event for event_id, event in known.items() if event_id.startswith(decision_id.lower())]
+    where = events or "the ledger"
+    if not named:
+        newest = list(known.values())[-_SHOWN:]
+        shown = ", ".join(f"{event.id[:12]} ({event.name})" for event in newest)
+        raise NoSuchDecision(
+            f"{decision_id}: no decision of {where} has this id; the newest of its {len(known)} are "
+            f"{shown or 'none'}. `rollback-budget status` names those of armed releases"
+        )
+    if len(named) > 1:
+        shown = ", ".join(event.id for event in named[:_SHOWN])
+        raise NoSuchDecision(f"{decision_id}: {len(named)} decisions begin so; give more digits: {shown}")
+    return named[0]

@@ -1,0 +1,249 @@
+"""Series of sketched distributions: a quantile of latencies, a mean of costs or tokens (see `core.series`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from monitor.core.sketch import Sketch
+from monitor.core.stats.capped import CappedHistory
+from monitor.core.stats.contrast import Contrast, Noise, Stretch, mean_contrast, mean_noise, rate_contrast
+from monitor.core.stats.evidence import Exceedances, Moments
+from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column
+from monitor.core.stats.harm import mean_beyond, mean_within
+from monitor.core.stats.intervals import CONFIDENCE, Interval, RateCounts, mean_interval, mean_mde
+from monitor.core.stats.limit import Limit
+from monitor.core.stats.minutes import EQUAL, Counts, Cut, Held, Observed, length_min, observe
+from monitor.core.stats.quantile_stretch import QuantileStretch
+from monitor.core.stats.strata import Level, StrataSums
+from monitor.core.stats.thresholds import MAX_WINDOW_MIN
+
+SketchPair: TypeAlias = tuple[Sketch, Sketch]
+"""A stratum's sketches, candidate and baseline."""
+
+
+class QuantileSeries(Held):
+    """A quantile of a sketched distribution; unfinished requests are slower than every finished one.
+
+    Judged are Mantel-Haenszel sums over minutes and their strata (`stats.strata`); `counts` are plain.
+    """
+
+    __slots__ = ("_history", "_strata", "limit")
+
+    def __init__(self, limit: Limit, *, keep_min: int = MAX_WINDOW_MIN) -> None:
+        assert limit.quantile is not None
+        assert limit.higher_is_worse
+        super().__init__()
+        self.limit = limit
+        self._history = ExceedanceHistory(keep_min)
+        self._strata = StrataSums()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the kept minutes."""
+        return self._history.nbytes
+
+    def append(
+        self, minute: int, candidate: Sketch, baseline: Sketch, strata: Sequence[SketchPair] = ()
+    ) -> None:
+        """Add a minute's sketches of both arms, and those of its strata, which add up to them.
+
+        Raises:
+            MinuteOutOfOrder: `minute` does not follow the newest one.
+        """
+        self._minutes.advance(minute)
+        self._history.append(candidate.bins, baseline.bins, [(one.bins, other.bins) for one, other in strata])
+        self._strata.append(
+            (0, candidate.count),
+            (0, baseline.count),
+            [((0, one.count), (0, other.count)) for one, other in strata],
+        )
+        self._strata.drop(len(self._strata) - self._history.minutes)
+        self._minutes.kept = self._minutes.end - self._history.minutes
+
+    def stretch(
+        self, start: int, end: int, cut: Cut | None = None, level: Level | None = None
+    ) -> QuantileStretch:
+        """Return what the requests of both arms count as, above each edge.
+
+        Args:
+            level: How finely the arms are compared; by default as finely as their strata have partners.
+
+        Raises:
+            MinuteNotKept: The stretch reaches outside the minutes held.
+        """
+        rows = self._minutes.rows(start, end, cut)
+        chosen = self._strata.level(*rows) if level is None else level
+        above = self._history.window(*rows, chosen)
+        if chosen is not Level.POOLED and above.size:
+            n = self._strata.sums(*rows, chosen)
+            sizes = np.array([[n.n_c], [n.n_b]])
+            above = above * (sizes / np.maximum(above[:, :1], 1))
+        return QuantileStretch(self.limit, above, self._history.lowest)
+
+    def bins(self, start: int, end: int, cut: Cut | None = None) -> tuple[dict[int, float], dict[int, float]]:
+        """Return what both arms count as, per sketch bin, candidate first; the unfinished in `UNFINISHED_BIN`."""
+        return self.stretch(start, end, cut).bins()
+
+    def level(self, start: int, end: int, cut: Cut | None = None) -> Level:
+        """Return how finely the arms are compared here."""
+        return self._strata.level(*self._minutes.rows(start, end, cut))
+
+    def beyond(self, start: int, end: int, scale: float, cut: Cut | None = None) -> bool | None:
+        """Tell whether the quantile is beyond `scale` times the limit; None without data in either arm."""
+        return self.stretch(start, end, cut).beyond(scale)
+
+    def evidence_in(self, start: int, end: int, cut: Cut | None = None) -> float:
+        """Return the evidence (nats) of being beyond kappa times the limit."""
+        return self.stretch(start, end, cut).evidence_in()
+
+    def evidence_out(self, start: int, end: int) -> float:
+        """Return the evidence (nats) of being within the limit."""
+        return self.stretch(start, end).evidence_out()
+
+    def counts(self, start: int, end: int, cut: Cut | None = None) -> Counts:
+        """Return the requests of both arms, the unfinished among them."""
+        totals = self._strata.totals(*self._minutes.rows(start, end, cut))
+        return Counts(baseline=int(totals.n_b), candidate=int(totals.n_c))
+
+    def observed(self, start: int, end: int, cut: Cut | None = None) -> Observed:
+        """Return both quantiles, as upper edges of their bins, and their delta."""
+        return self.stretch(start, end, cut).observed()
+
+    def interval(self, start: int, end: int, *, phi: float = 1.0, confidence: float = CONFIDENCE) -> Interval:
+        """Return the two-sided interval of the delta."""
+        return self.stretch(start, end).interval(phi=phi, confidence=confidence)
+
+    def mde(self, start: int, end: int, x_star: float, *, phi: float = 1.0) -> float | None:
+        """Return the smallest slowdown that would have reached `x_star` here; None if none."""
+        return self.stretch(start, end).mde(x_star * phi)
+
+    def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
+        """Return how far the difference of the shares moved that lie above the baseline's own quantile.
+
+        The quantile of both stretches together: the past's own, so that a drift of both arms is none. Both are
+        compared as finely as both together can be.
+        """
+        assert self.limit.quantile is not None
+        level = self.level(before[0], after[1])
+        first, second = self.stretch(*before, level=level).above, self.stretch(*after, level=level).above
+        if not first.size:
+            return None
+        both = first[1] + second[1]
+        column = quantile_column(both, self.limit.quantile) if both[0] else len(both)
+        if column == len(both):
+            return None  # the quantile lies among the unfinished: no edge to count above
+        return rate_contrast(_above(first, column), _above(second, column))
+
+    def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
+        """Return how much independent requests vary here, as shares above the quantile."""
+        return self.stretch(start, end, cut).noise(length_min(start, end, cut))
+
+
+class MeanSeries(Held):
+    """The mean of a sketched distribution, judged on values up to the baseline's p99 (see `stats.capped`).
+
+    `above_cap` gives the share of values beyond it, to be judged as a rate: the tail cannot hide there.
+    """
+
+    __slots__ = ("_harm", "_history", "_within", "limit")
+
+    def __init__(self, limit: Limit, *, keep_min: int = MAX_WINDOW_MIN) -> None:
+        super().__init__()
+        self.limit = limit
+        self._harm, self._within = mean_beyond(limit, limit.kappa), mean_within(limit, 1.0)
+        self._history = CappedHistory(keep_min)
+
+    def append(
+        self, minute: int, candidate: Sketch, baseline: Sketch, strata: Sequence[SketchPair] = ()
+    ) -> None:
+        """Add a minute's sketches and exact sums of both arms, and those of its strata, which add up to them.
+
+        Raises:
+            MinuteOutOfOrder: `minute` does not follow the newest one.
+        """
+        self._minutes.advance(minute)
+        self._history.append(candidate, baseline, strata)
+        self._minutes.kept = self._minutes.end - self._history.minutes
+
+    def moments(self, start: int, end: int, cut: Cut | None = None) -> tuple[Moments, Moments]:
+        """Return the moments of the capped values, candidate first, of as many values as they know as much as.
+
+        Raises:
+            MinuteNotKept: The stretch reaches outside the minutes held.
+        """
+        return self._history.moments(*self._minutes.rows(start, end, cut))
+
+    def beyond(self, start: int, end: int, scale: float, cut: Cut | None = None) -> bool | None:
+        """Tell whether the capped mean is beyond `scale` times the limit; None without data in either arm."""
+        return mean_is_beyond(self.limit, scale, *self.moments(start, end, cut))
+
+    def evidence_in(self, start: int, end: int, cut: Cut | None = None) -> float:
+        """Return the evidence (nats) of being beyond kappa times the limit; 0 below the floor of `mean_above`."""
+        return self._harm(*self.moments(start, end, cut))
+
+    def evidence_out(self, start: int, end: int) -> float:
+        """Return the evidence (nats) of being within the limit; 0 below the floor of `mean_above`."""
+        return self._within(*self.moments(start, end))
+
+    def counts(self, start: int, end: int, cut: Cut | None = None) -> Counts:
+        """Return the finished requests of both arms."""
+        totals = self._history.totals(*self._minutes.rows(start, end, cut))
+        return Counts(baseline=int(totals.n_b), candidate=int(totals.n_c))
+
+    def level(self, start: int, end: int, cut: Cut | None = None) -> Level:
+        """Return how finely the arms are compared here."""
+        return self._history.level(*self._minutes.rows(start, end, cut))
+
+    def observed(self, start: int, end: int, cut: Cut | None = None) -> Observed:
+        """Return the capped means, the values that are judged, and their delta."""
+        candidate, baseline = self.moments(start, end, cut)
+        return observe(
+            self.limit,
+            candidate.mean if candidate.n else None,
+            baseline.mean if baseline.n else None,
+        )
+
+    def exact_means(self, start: int, end: int) -> tuple[float | None, float | None]:
+        """Return the uncapped means, candidate first, for a report; None without data."""
+        return self._history.exact_means(*self._minutes.rows(start, end)[:2])
+
+    def above_cap(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
+        """Return the values above the cap, and all, of both arms."""
+        return self._history.above_cap(*self._minutes.rows(start, end, cut))
+
+    def interval(self, start: int, end: int, *, phi: float = 1.0, confidence: float = CONFIDENCE) -> Interval:
+        """Return the two-sided interval of the capped mean's delta."""
+        return mean_interval(*self.moments(start, end), phi=phi, confidence=confidence)
+
+    def mde(self, start: int, end: int, x_star: float, *, phi: float = 1.0) -> float | None:
+        """Return the smallest growth that would have reached `x_star` here; None if none."""
+        return mean_mde(*self.moments(start, end), self.limit, x_star * phi)
+
+    def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
+        """Return how far the difference of the capped means moved, compared as finely as both together can be."""
+        level = self.level(before[0], after[1])
+        first, second = (self._minutes.rows(*stretch) for stretch in (before, after))
+        return mean_contrast(
+            self._history.moments(*first, level=level), self._history.moments(*second, level=level)
+        )
+
+    def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
+        """Return how much independent requests vary here."""
+        return mean_noise(*self.moments(start, end, cut), length_min(start, end, cut))
+
+
+def mean_is_beyond(limit: Limit, scale: float, candidate: Moments, baseline: Moments) -> bool | None:
+    """Tell whether a capped mean is beyond `scale` times the limit; None without data in either arm."""
+    if not candidate.n or not baseline.n:
+        return None
+    bound = limit.ratio(scale) * baseline.mean
+    excess = candidate.mean - bound if limit.higher_is_worse else bound - candidate.mean
+    return excess > EQUAL * bound
+
+
+def _above(above: Exceedances, column: int) -> RateCounts:
+    """Requests above an edge, and all of them."""
+    return RateCounts(*(float(arm[at]) for arm in above for at in (column, 0)))

@@ -1,0 +1,35 @@
+"""The ledger as effects see it, over the one that decisions are in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from monitor.core.decision import Decision, Type
+from monitor.engine.control import Control
+from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs
+
+
+class EffectLedger:
+    """The ledger as effects see it: what is recorded, and how to record and publish what they did."""
+
+    def __init__(self, control: Control, ledger: Ledger, outputs: Outputs, clock: Clock) -> None:
+        self._control = control
+        self._ledger = ledger
+        self._outputs = outputs
+        self._clock = clock
+
+    async def known(self, decision_id: str) -> bool:
+        """Tell whether a decision of this id is recorded, and published where it is to be."""
+        entry = self._control.book.get(decision_id)
+        return entry is not None and entry.is_published
+
+    async def record(self, kind: Type, decision_id: str, release: str, data: Mapping[str, object]) -> None:
+        """Append the decision to the ledger and publish it; return when it is acknowledged."""
+        plain = json.loads(json.dumps(data, default=str))
+        decision = Decision(kind, decision_id, release, self._clock.now_ms(), plain)
+        await self._ledger.append(LedgerEntry(decision, None))
+        await self._outputs.publish(decision)
+        entry = LedgerEntry(decision, None, True)
+        await self._ledger.append(entry)
+        self._control.note(entry)

@@ -1,0 +1,174 @@
+"""Label coverage: survivors are not compared, and a team that labels little of both arms is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.core.aggregate import Aggregate
+from monitor.core.budget import Unit
+from monitor.core.coverage import Coverage, has_labels, labelled
+from monitor.core.indicator import LABELS
+from tests.engine.worlds import cell, incidents, objective
+
+HOLD = 20
+
+
+def minutes_until_short(
+    share_c: float,
+    share_b: float,
+    *,
+    per_min: float = 600,
+    canary: float = 0.5,
+    minutes: int = 120,
+    since: int = 0,
+    icc: float = 0.0,
+    seed: int = 1,
+) -> int | None:
+    """The minute at which labels of these shares of both arms' requests fall short; None if they never do.
+
+    Args:
+        since: Before this minute the candidate is labelled as the baseline.
+        icc: Correlation of a minute's labels in one arm.
+    """
+    rng = np.random.default_rng(seed)
+    coverage = Coverage(HOLD)
+    weight = (1 - icc) / icc if icc else 0.0
+    for minute in range(minutes):
+        arms = []
+        for share, size in ((share_c if minute >= since else share_b, canary), (share_b, 1 - canary)):
+            n = int(rng.poisson(per_min * size))
+            p = rng.beta(share * weight, (1 - share) * weight) if icc and 0 < share < 1 else share
+            arms.append((int(rng.binomial(n, p)), n))
+        coverage.append(minute, (arms[0], arms[1]))
+        if coverage.judge():
+            return minute + 1
+    return None
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"),
+    [
+        (objective(), True),
+        (objective("outcome.grounded", -2.0), True),
+        (objective("tool_success", -2.0, unit=Unit.POINTS), True),
+        (objective("error", 8.0), False),
+        (objective("timeout", 8.0), False),
+        (objective("p95", 15.0), False),
+        (objective("cost_per_request", 15.0), False),
+        (incidents(), False),
+    ],
+)
+def test_only_what_a_request_may_lack_is_covered_at_all(judged: object, said: bool) -> None:
+    assert has_labels(judged) is said  # type: ignore[arg-type]
+
+
+def test_a_label_that_came_twice_counts_once_at_most() -> None:
+    arm = cell(10)
+    arm.known[LABELS.index("task_success")] = 12
+    assert labelled(arm, "task_success") == (10, 10)
+    assert labelled(Aggregate(), "task_success") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("share_c", "share_b", "per_min", "canary", "within"),
+    [
+        (0.43, 0.91, 600, 0.5, HOLD),
+        (0.43, 0.91, 600, 0.01, HOLD + 10),
+        (0.0, 0.05, 600, 0.5, HOLD),
+        (0.0, 1.0, 60, 0.1, HOLD),
+        (0.8, 0.95, 6000, 0.1, HOLD),
+    ],
+)
+def test_a_candidate_with_fewer_labels_falls_short(
+    share_c: float, share_b: float, per_min: float, canary: float, within: int
+) -> None:
+    for seed in range(5):
+        found = minutes_until_short(share_c, share_b, per_min=per_min, canary=canary, seed=seed)
+        assert found is not None, seed
+        assert HOLD <= found <= within, seed
+
+
+def test_labels_that_begin_to_fail_are_seen_before_the_rule_could_fire() -> None:
+    """15 % fewer labels: within the hold, though most of the newest 2Y minutes were covered."""
+    for seed in range(5):
+        found = minutes_until_short(0.77, 0.91, per_min=6000, since=60, seed=seed)
+        assert found is not None, seed
+        assert 60 < found <= 60 + HOLD, seed
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.91, 1.0])
+@pytest.mark.parametrize("icc", [0.0, 0.01])
+def test_equal_coverage_never_falls_short_however_low(share: float, icc: float) -> None:
+    for seed in range(6):
+        per_min, canary = (6, 60, 600)[seed % 3], (0.01, 0.5)[seed % 2]
+        found = minutes_until_short(
+            share, share, per_min=per_min, canary=canary, minutes=480, icc=icc, seed=seed
+        )
+        assert found is None, seed
+
+
+def test_more_labels_of_the_candidate_are_no_complaint() -> None:
+    assert minutes_until_short(0.95, 0.5) is None
+
+
+def test_labels_of_neither_arm_are_no_complaint() -> None:
+    assert minutes_until_short(0.0, 0.0) is None
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_without_requests_in_an_arm_nothing_changes(arm: int) -> None:
+    coverage = Coverage(4)
+    for minute in range(8):
+        coverage.append(minute, ((20, 100), (90, 100)))
+        coverage.judge()
+    assert coverage.is_short
+    pair = [(20, 100), (90, 100)]
+    pair[arm] = (0, 0)
+    for minute in range(8, 30):
+        coverage.append(minute, (pair[0], pair[1]))
+        assert not coverage.judge()
+
+
+def test_it_is_over_when_the_newest_minutes_are_covered() -> None:
+    coverage = Coverage(4)
+    for minute in range(20):
+        coverage.append(minute, ((20, 100), (90, 100)))
+        coverage.judge()
+    changes = []
+    for minute in range(20, 40):
+        coverage.append(minute, ((90, 100), (90, 100)))
+        changes.append(coverage.judge())
+    assert changes.count(True) == 1
+    assert changes.index(True) < 8
+    assert not coverage.is_short
+
+
+def test_a_label_of_one_workflow_is_compared_within_it() -> None:
+    """Twice as many requests of the workflow that is labelled: of the whole arm, half as many of the baseline's."""
+    plain, stratified = Coverage(4), Coverage(4)
+    for minute in range(20):
+        strata = (((90, 100), (180, 200)), ((0, 200), (0, 100)))
+        pair = ((90, 300), (180, 300))
+        plain.append(minute, pair)
+        stratified.append(minute, pair, strata)
+        plain.judge()
+        assert not stratified.judge()
+    assert plain.is_short
+
+
+def test_what_is_short_is_said_in_shares() -> None:
+    coverage = Coverage(4)
+    assert coverage.shortfall() is None
+    for minute in range(10):
+        coverage.append(minute, ((43, 100), (91, 100)))
+    found = coverage.shortfall()
+    assert found is not None
+    assert (found.candidate, found.baseline) == pytest.approx((0.43, 0.91))
+
+
+def test_an_arm_that_was_away_for_days_is_no_trouble() -> None:
+    coverage = Coverage(HOLD)
+    for minute in range(2_200):
+        coverage.append(minute, ((90, 100) if minute < 30 or minute >= 2_100 else (0, 0), (90, 100)))
+        assert not coverage.judge()
