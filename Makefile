@@ -34,10 +34,10 @@ exit 1
 endef
 export FIND_PYTHON
 
-.PHONY: help setup demo test check format bench requirements clean distclean
+.PHONY: help setup demo test check format bench real-rows operating-characteristics requirements clean distclean
 
 help: ## list what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## create .venv and install everything, pinned by hash; quick when nothing changed
 
@@ -73,6 +73,12 @@ format: $(STAMP) ## put the code into the form that check asks for
 
 bench: $(STAMP) ## the benchmarks; ARGS="NAME…" for some of them
 	$(BIN)/python -m benchmarks $(ARGS)
+
+real-rows: $(STAMP) ## measured releases against each other; DATA=FOLDER for the rows that are not in here
+	$(BIN)/python -m benchmarks.real_rows $(if $(DATA),--data $(DATA)) $(ARGS)
+
+operating-characteristics: $(STAMP) ## false rollbacks and delays on simulated releases, into docs/; hours in full
+	$(BIN)/python -m benchmarks.operating_characteristics $(ARGS)
 
 # One resolution for every supported Python and platform. ARGS=--upgrade for newer versions, ARGS="-P NAME" for one.
 COMPILE = .uv/bin/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --python-version 3.11 \
