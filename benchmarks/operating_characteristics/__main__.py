@@ -35,17 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     known = results.load()
     if not asked.render:
-        missed = _run(names, asked.releases, asked.jobs, known, is_kept=not asked.dry)
+        wanted = {name: asked.releases or min(CELLS[name].releases, asked.most) for name in names}
+        missed = _run(wanted, asked.jobs, known, is_kept=not asked.dry)
         if asked.dry:
             return int(missed)
     render.write(known)
     return int(any(verdict(CELLS[name], tally).held is Held.MISSED for name, tally in known.items()))
 
 
-def _run(names: list[str], releases: int | None, jobs: int, known: results.Results, *, is_kept: bool) -> bool:
-    """Run the cells and print each verdict; tell whether a bar was missed."""
+def _run(wanted: dict[str, int], jobs: int, known: results.Results, *, is_kept: bool) -> bool:
+    """Run so many releases of each cell and print each verdict; tell whether a bar was missed."""
     console, missed = Console(), False
-    wanted = {name: releases or CELLS[name].releases for name in names}
     for name, tally in run_cells(wanted, jobs):
         found = verdict(CELLS[name], tally)
         missed |= found.held is Held.MISSED
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--releases", type=int, help="releases a cell; each cell has its own number otherwise"
     )
+    parser.add_argument("--most", type=int, default=sys.maxsize, help="cap on each cell's own number")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--dry", action="store_true", help="print the verdicts, keep nothing")
     parser.add_argument("--render", action="store_true", help="run nothing; render what is on file")

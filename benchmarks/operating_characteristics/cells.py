@@ -337,18 +337,22 @@ def _safety() -> Iterator[Cell]:
         for per_day in (1.0, 4.0, 20.0, 100.0):
             yield Cell(
                 "safety", f"{per_day:g} a day", f"{100 * canary:g} %", f"safety/healthy/{per_day:g}/{traffic.slug}",
-                IncidentStory(traffic, per_day), 400, Bar.SAFETY, traffic=traffic,
+                IncidentStory(traffic, per_day, past_days=7), 400, Bar.SAFETY, traffic=traffic,
+            )  # fmt: skip
+            yield Cell(
+                "safety-new", f"{per_day:g} a day", f"{100 * canary:g} %", f"safety/no-past/{per_day:g}/{traffic.slug}",
+                IncidentStory(traffic, per_day), 400, Bar.SHOWN, traffic=traffic,
             )  # fmt: skip
         yield Cell(
             "safety-harm", "ten times 20 a day, from hour 6 on", f"{100 * canary:g} %",
             f"safety/tenfold/{traffic.slug}",
-            IncidentStory(traffic, 20.0, 10.0, ONSET_MIN), 100, Bar.SHOWN,
+            IncidentStory(traffic, 20.0, 10.0, ONSET_MIN, past_days=7), 100, Bar.SHOWN,
             traffic=traffic, onset=ONSET_MIN, times=10.0,
         )  # fmt: skip
         yield Cell(
             "safety-harm", "clean baseline, incidents from hour 6 on", f"{100 * canary:g} %",
             f"safety/first/{traffic.slug}",
-            IncidentStory(traffic, 2000.0, 1.0, ONSET_MIN, clean=True), 100, Bar.FIRST_INCIDENT,
+            IncidentStory(traffic, 2000.0, 1.0, ONSET_MIN, clean=True, past_days=7), 100, Bar.FIRST_INCIDENT,
             traffic=traffic, onset=ONSET_MIN,
         )  # fmt: skip
 

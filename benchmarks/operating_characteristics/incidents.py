@@ -40,6 +40,7 @@ class IncidentStory:
         times: How many times the baseline's rate the candidate has, from `onset` on; 1 is healthy.
         onset: Minute from which on; before it the candidate is healthy.
         clean: The baseline has no incident at all, and the candidate's own begin at the onset.
+        past_days: Days before the release that are known, in which the baseline served all the traffic.
     """
 
     traffic: Traffic
@@ -47,6 +48,7 @@ class IncidentStory:
     times: float = 1.0
     onset: int = 0
     clean: bool = False
+    past_days: int = 0
 
 
 def play(story: IncidentStory, rng: np.random.Generator, releases: int) -> dict[str, Counter[int]]:
@@ -58,7 +60,9 @@ def play(story: IncidentStory, rng: np.random.Generator, releases: int) -> dict[
     times = np.where(np.arange(DAY_MIN) < story.onset, 0.0 if story.clean else 1.0, story.times)
     k_c = rng.binomial(n_c, chance * times)
     k_b = rng.binomial(n_b, 0.0 if story.clean else chance)
-    fired = Counter(_watched(k_c[i], n_c[i], k_b[i], n_b[i]) for i in range(releases))
+    seen = round(60 * story.traffic.per_second) * DAY_MIN * story.past_days
+    past = rng.binomial(seen, 0.0 if story.clean else chance, releases).tolist()
+    fired = Counter(_watched((past[i], seen), k_c[i], n_c[i], k_b[i], n_b[i]) for i in range(releases))
     excess = (k_c.cumsum(axis=1) * n_b.cumsum(axis=1)) > (k_b.cumsum(axis=1) * n_c.cumsum(axis=1))
     return {"guard": fired, "any_excess": _first(excess), "first_incident": _first(k_c > 0)}
 
@@ -68,9 +72,10 @@ def _first(holds: NDArray[np.bool_]) -> Counter[int]:
     return Counter(np.where(holds.any(axis=1), holds.argmax(axis=1) + 1, NEVER).tolist())
 
 
-def _watched(k_c: Whole, n_c: Whole, k_b: Whole, n_b: Whole) -> int:
+def _watched(before: tuple[int, int], k_c: Whole, n_c: Whole, k_b: Whole, n_b: Whole) -> int:
     """The first tick at which the watch asks for a rollback; it is asked when an incident has arrived."""
     watch = SafetyWatch(OBJECTIVE)
+    watch.before = before
     for minute, (bad, requests, bad_b, requests_b) in enumerate(
         zip(k_c.tolist(), n_c.tolist(), k_b.tolist(), n_b.tolist(), strict=True)
     ):

@@ -35,6 +35,7 @@ TABLES: Final[dict[str, Callable[[Results], str]]] = {
     "others": tables.others,
     "verdicts": tables.verdicts,
     "safety": tables.safety,
+    "safety without a past": tables.safety_new,
     "safety harm": tables.safety_harm,
     "every cell": tables.every_cell,
 }

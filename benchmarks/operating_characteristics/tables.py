@@ -179,13 +179,21 @@ def verdicts(results: Results) -> str:
 
 
 def safety(results: Results) -> str:
-    """Severe incidents of healthy candidates."""
+    """Severe incidents of healthy candidates whose baseline's past week is known."""
+    return _safety(results, "safety")
 
+
+def safety_new(results: Results) -> str:
+    """Severe incidents of healthy candidates whose baseline nobody has watched before."""
+    return _safety(results, "safety-new")
+
+
+def _safety(results: Results, table: str) -> str:
     def shown(cell: Cell, tally: Tally) -> str:
         mark = _MARKS[verdict(cell, tally).held]
         return f"{percent(tally.share())}{mark}; any excess {percent(tally.share('any_excess'))}"
 
-    return _grid(results, "safety", shown, "incidents of all traffic")
+    return _grid(results, table, shown, "incidents of all traffic")
 
 
 def safety_harm(results: Results) -> str:

@@ -23,11 +23,11 @@ by the median. Harm that comes and goes does not pass for noise then, which woul
 
 The larger of two noisy answers, neither below 1, is too large on average: for independent requests it made
 harm of twice the limit at 1200 requests a minute, an hour into a release, miss Y + 3 minutes in 12 % of the
-releases instead of 4 %. So the answer of the blocks is taken one standard error of so many changes down; the
-minutes see their shocks without it. Simulated (100 releases a cell, 300 to 3000 requests a minute, holds of 20
-minutes): with none, one and two standard errors 88, 91 and 91 % within Y + 3 at that onset, 94 to 97 % at
-others with one; harm of five times the limit within Y + 3 in 98 to 100 % at every onset from minute 0 on;
-no rollback by shocks within a minute of icc 0.002, 0.01 and 0.05, without a delta and at half the limit.
+releases instead of 4 %, and harm of five times the limit at 3 requests a minute take 225 minutes in the median
+instead of 198. So both answers are taken one standard error of so many changes down (207 minutes then); that
+of the minutes from two hours on, when it is a sixth at most: strong shocks in a young release must not look
+smaller than they are. Simulated: no rollback by shocks within a minute of icc 0.002, 0.01 and 0.05, without a
+delta and at half the limit (`docs/operating-characteristics.md`, shocks).
 
 Before six minutes nothing is measured, and an intra-class correlation of 0.05 within a minute (the strongest
 that the promise of false rollbacks covers) is assumed: harm that is plain at that level still fires.
@@ -52,8 +52,8 @@ from monitor.core.stats.minutes import Cut, Series
 from monitor.core.stats.thresholds import MAX_WINDOW_MIN
 
 ASSUMED_ICC: Final = 0.05  # while nothing is measured
-_ALLOWANCE: Final = 1.0  # standard errors (of the mean of so many changes) that blocks concede to chance
 _LEAST: Final = 5  # changes: six blocks
+_CONCEDES_FROM: Final = 120  # changes between minutes
 _MEDIAN: Final = 0.4549364231195725  # of a squared normal deviate
 _STANDS_OUT: Final = 9.0  # three standard deviations, squared
 _EULER: Final = 0.5772156649015329
@@ -102,8 +102,8 @@ class DispersionEstimate:
     __slots__ = ("_blocks", "_minutes", "now")
 
     def __init__(self) -> None:
-        self._minutes = _Changes(1, allowance=0.0)
-        self._blocks = _Changes(BLOCK_MIN, allowance=_ALLOWANCE)
+        self._minutes = _Changes(1, concedes_from=_CONCEDES_FROM)
+        self._blocks = _Changes(BLOCK_MIN)
         self.now = NOT_MEASURED
 
     def take(self, series: Series) -> None:
@@ -126,11 +126,13 @@ class DispersionEstimate:
 class _Changes:
     """The changes between neighbouring blocks of one length that have data in both arms, of the last 24 hours."""
 
-    __slots__ = ("_allowance", "_at", "_end", "_first", "_last", "_length_min", "_rows")
+    __slots__ = ("_at", "_concedes_from", "_end", "_first", "_last", "_length_min", "_rows")
 
-    def __init__(self, length_min: int, *, allowance: float) -> None:
+    def __init__(self, length_min: int, *, concedes_from: int = 0) -> None:
         self._length_min = length_min
-        self._allowance = allowance
+        self._concedes_from = (
+            concedes_from  # how many changes there must be for a standard error to be conceded
+        )
         self._at: int | None = None  # where the next block begins
         self._last: Stretch | None = None  # the newest block with data
         # A column is a change: where its older block begins, its square over its variance under independence,
@@ -166,7 +168,10 @@ class _Changes:
             kept[kept.argmax()] = 0.0
         kept = np.minimum(kept, _STANDS_OUT * typical)
         weight = size - _expected_largest_two(size)
-        weight *= 1.0 + self._allowance * sqrt(3.0 / size)
+        if (
+            size >= self._concedes_from
+        ):  # the standard error of the mean of so many, neighbours sharing a block
+            weight *= 1.0 + sqrt(3.0 / size)
         tau2 = (float((kept * variances).sum()) / weight - float(variances.mean())) / 2
         return float(kept.sum()) / weight, tau2 * self._length_min / BLOCK_MIN
 

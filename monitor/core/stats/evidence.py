@@ -109,12 +109,14 @@ def points_above(s_c: float, n_c: float, s_b: float, n_b: float, shift: float) -
     """Return the evidence (nats) that the candidate's rate is above the baseline's plus `shift` (-1 to 1).
 
     The null's nearest pair of rates has no closed form worth its length; the derivative rises, so bisect it.
+    Below a baseline of many hits (shift < 0) a candidate without any adds nothing itself: all the evidence
+    is then the baseline's, and Zubkov and Serov's bound for one arm. Two arms without hits are evidently close.
     """
     if n_c <= 0 or n_b <= 0:
         return 0.0
-    a = (s_c - 1) / n_c
+    a = max((s_c - 1) / n_c, 0.0)
     b = min((s_b + 1) / n_b, 1.0)
-    if a <= 0.0 or a <= b + shift:
+    if a <= b + shift:
         return 0.0
     low, high = max(b, -shift), min(a - shift, 1.0)
     for _ in range(_POINT_BISECTIONS):

@@ -84,6 +84,25 @@ def test_the_error_rate_of_points_holds_at_the_edge_of_the_null(
     _assert_tails_hold(x, weight)
 
 
+@pytest.mark.parametrize("base", [0.0, 0.002, 0.02, 0.1])
+@pytest.mark.parametrize("n_c, n_b, shift", [(60, 60, 0.05), (40, 150, 0.1), (150, 30, 0.08), (30, 30, 0.3)])
+def test_the_error_rate_of_being_within_points_holds_also_where_there_are_no_hits(
+    n_c: int, n_b: int, shift: float, base: float
+) -> None:
+    """The candidate lies exactly on the limit; the baseline has a hit rarely or never."""
+    pairs = list(product(range(n_c + 1), range(n_b + 1)))
+    x = np.array([points_below(s_c, n_c, s_b, n_b, shift) for s_c, s_b in pairs])
+    weight = np.outer(_binomial(n_c, base + shift), _binomial(n_b, base)).ravel()
+    _assert_tails_hold(x, weight)
+
+
+def test_two_arms_without_hits_are_evidently_close() -> None:
+    """The ordinary healthy case of a limit in points: no errors at all."""
+    assert points_below(0, 900, 0, 6_000, 0.02) > 12.6
+    assert points_below(0, 300, 0, 6_000, 0.02) < 12.6
+    assert points_above(0, 900, 0, 6_000, 0.0) == 0.0
+
+
 @pytest.mark.parametrize("n_c, n_b, tail", [(60, 60, 0.25), (30, 90, 0.25), (90, 30, 0.5), (60, 200, 0.1)])
 def test_the_proven_error_rate_of_a_quantile_holds_even_at_a_gap(n_c: int, n_b: int, tail: float) -> None:
     """A quantile exactly one bin up in the candidate, at a gap of the distribution, where no edge can adapt.
