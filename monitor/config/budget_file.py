@@ -19,13 +19,22 @@ from monitor.config.budget_model import (
     TrafficSpec,
 )
 from monitor.config.canonical import with_digest
+from monitor.config.flag_check import check_flag
 from monitor.config.group import Group, objectives_of
 from monitor.config.limits import LimitName, limit_name
 from monitor.config.problem import BudgetInvalid, Problem, errors_of, in_order, shown
 from monitor.config.source import BROKEN, Path, Source
 from monitor.config.translate import message_of, place_of
 from monitor.config.yaml_source import read_source
-from monitor.core.budget import Budget, FlagTarget, Objective, OnSilence, TierAction, TrafficSplit
+from monitor.core.budget import (
+    Budget,
+    FlagTarget,
+    Objective,
+    OnSilence,
+    RollbackBy,
+    TierAction,
+    TrafficSplit,
+)
 
 __all__ = ["BudgetFile", "BudgetInvalid", "BudgetReport", "Problem", "check_budget", "load_budget"]
 
@@ -74,6 +83,7 @@ def _budget(source: Source, *, require_owner: bool) -> Budget | None:
     file, refused = _structure(source)
     kept = source.data if isinstance(source.data, dict) else {}
     _check_head(kept, source)
+    check_flag(kept, source)
     objectives = _objectives(kept, refused, source)
     _check_page(kept, objectives, source)
     _check_owners(source, require_owner=require_owner)
@@ -248,9 +258,20 @@ def _assembled(file: BudgetFile, objectives: tuple[Objective, ...]) -> Budget:
         name=file.name,
         owner=file.owner,
         on_call=file.on_call,
-        flag=FlagTarget(**file.flag.model_dump()) if file.flag else None,
+        flag=_flag(file.flag) if file.flag else None,
         strata=tuple(sorted(set(file.strata))),
         exemplars=file.exemplars,
         follow_ups=tuple(file.follow_ups),
         traffic=TrafficSplit(**file.traffic.model_dump()) if file.traffic else None,
+    )
+
+
+def _flag(spec: FlagSpec) -> FlagTarget:
+    return FlagTarget(
+        actuator=spec.actuator,
+        key=spec.key,
+        baseline_variation=spec.baseline_variation,
+        candidate_variation=spec.candidate_variation,
+        scope=spec.scope,
+        rollback_by=RollbackBy(spec.rollback_by),
     )

@@ -134,6 +134,11 @@ class FlagSpec(_Spec):
     scope: kinds.Text128 | None = Field(
         None, description="The environment or project, where the system has them."
     )
+    rollback_by: Annotated[Literal["disable", "rollout_zero", "serve_variation"], AS_WORD] = Field(
+        "serve_variation",
+        description="How it goes back to the baseline: the flag switched off, the candidate's share at zero, or the "
+        "baseline's variation for everybody.",
+    )
 
 
 class TrafficSpec(_Spec):

@@ -20,6 +20,7 @@ from monitor.core.budget import (
     Objective,
     OnNoData,
     OnSilence,
+    RollbackBy,
     Scope,
     Tier,
     TierAction,
@@ -52,7 +53,7 @@ def canonical(budget: Budget) -> dict[str, Any]:
         "name": budget.name,
         "owner": budget.owner,
         "on_call": budget.on_call,
-        "flag": asdict(budget.flag) if budget.flag else None,
+        "flag": _flag(budget.flag) if budget.flag else None,
         "strata": list(budget.strata),
         "exemplars": budget.exemplars,
         "follow_ups": list(budget.follow_ups),
@@ -115,6 +116,18 @@ def _objective(one: Objective) -> dict[str, Any]:
     }
 
 
+def _flag(target: FlagTarget) -> dict[str, Any]:
+    """Return the flag; the usual way is left out, so that budgets of before there were others keep their digests."""
+    named = {name: value for name, value in asdict(target).items() if name != "rollback_by"}
+    way = target.rollback_by
+    return named if way is RollbackBy.SERVE_VARIATION else {**named, "rollback_by": way.value}
+
+
+def _read_flag(stored: Mapping[str, Any]) -> FlagTarget:
+    way = RollbackBy(stored.get("rollback_by", RollbackBy.SERVE_VARIATION.value))
+    return FlagTarget(**{**stored, "rollback_by": way})
+
+
 def _traffic(declared: TrafficSplit) -> dict[str, Any]:
     return {name: _number(value) for name, value in asdict(declared).items()}
 
@@ -141,7 +154,7 @@ def _budget(stored: Mapping[str, Any]) -> Budget:
         name=stored["name"],
         owner=stored["owner"],
         on_call=stored["on_call"],
-        flag=FlagTarget(**stored["flag"]) if stored["flag"] else None,
+        flag=_read_flag(stored["flag"]) if stored["flag"] else None,
         strata=tuple(stored["strata"]),
         exemplars=stored["exemplars"],
         follow_ups=tuple(stored["follow_ups"]),

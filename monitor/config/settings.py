@@ -21,6 +21,14 @@ _NEEDS_URL: Final = (
     ("actuator_webhook_secret", "actuator_webhook_url"),
     ("actuator_webhook_verify_url", "actuator_webhook_url"),
     ("pager_webhook_secret", "pager_webhook_url"),
+    ("alertmanager_token", "alertmanager_urls"),
+    ("slack_token", "slack_channel"),
+    ("slack_channel", "slack_token"),
+    ("slack_mention", "slack_token"),
+    ("flipt_token", "flipt_url"),
+    ("gofeatureflag_token", "gofeatureflag_url"),
+    ("gofeatureflag_url", "gofeatureflag_file"),
+    ("unleash_token", "unleash_url"),
 )
 _CLOCK_MAP: Final = ("event_time_speed", "event_time_origin_ms", "wall_origin_ms")
 
@@ -54,8 +62,11 @@ def _http(value: str) -> str:
     return value
 
 
+Url = Annotated[str, AfterValidator(_http)]
 KafkaName = Annotated[str, AfterValidator(_kafka_name)]
 Listed = Annotated[list[str], BeforeValidator(_listed)]
+Urls = Annotated[list[Url], BeforeValidator(_listed)]
+PagerName = Literal["alertmanager", "apprise", "log", "pagerduty", "slack", "webhook"]
 
 
 class Settings(BaseSettings):
@@ -145,10 +156,70 @@ class Settings(BaseSettings):
     actuator_webhook_verify_url: SecretStr | None = Field(
         None, description="Where the flag's state is read back; without it the call's answer must hold it."
     )
+    unleash_url: Url | None = Field(None, description="Unleash, such as https://unleash.example.org.")
+    unleash_token: SecretStr | None = Field(None, description="Its Admin API token.")
+    launchdarkly_url: Url = Field(
+        "https://app.launchdarkly.com", description="LaunchDarkly; other regions have other addresses."
+    )
+    launchdarkly_token: SecretStr | None = Field(None, description="Its API access token; may change flags.")
+    launchdarkly_context_kind: str = Field(
+        "user", min_length=1, description="The context kind whose attributes the cohorts' dimensions are."
+    )
+    growthbook_url: Url = Field(
+        "https://api.growthbook.io", description="GrowthBook's API; a self-hosted one has its own address."
+    )
+    growthbook_token: SecretStr | None = Field(None, description="Its secret key or personal access token.")
+    flipt_url: Url | None = Field(None, description="Flipt 2, such as https://flipt.example.org.")
+    flipt_token: SecretStr | None = Field(None, description="Its client token or JWT.")
+    statsig_url: Url = Field("https://statsigapi.net", description="Statsig's Console API.")
+    statsig_token: SecretStr | None = Field(None, description="Its Console API key.")
+    posthog_url: Url = Field(
+        "https://us.posthog.com", description="PostHog; the EU's and a self-hosted one have other addresses."
+    )
+    posthog_token: SecretStr | None = Field(
+        None, description="Its personal API key; may write feature flags."
+    )
+    gofeatureflag_file: Path | None = Field(
+        None, description="The flag file that GO Feature Flag polls, .yaml or .json; a rollback rewrites it."
+    )
+    gofeatureflag_url: Url | None = Field(None, description="The relay proxy that is then told to read it.")
+    gofeatureflag_token: SecretStr | None = Field(None, description="Its admin key, where it asks for one.")
     pager_webhook_url: SecretStr | None = Field(None, description="Called to reach the commander.")
     pager_webhook_secret: SecretStr | None = Field(None, description="Signs those calls.")
+    pagers: Annotated[list[PagerName], BeforeValidator(_listed)] = Field(
+        [], description="Which pagers are told; by default every one that is set up, else the log."
+    )
+    page_link: Annotated[str, AfterValidator(_http)] | None = Field(
+        None, description="Where pages lead: a URL in which {release} and {page_id} stand for the page's."
+    )
+    alertmanager_urls: Urls = Field(
+        [],
+        description="Alertmanager, such as http://alertmanager:9093; with commas the peers of one cluster.",
+    )
+    alertmanager_token: SecretStr | None = Field(None, description="A bearer token, for a proxy before it.")
+    pagerduty_url: Url = Field(
+        "https://events.pagerduty.com/v2/enqueue",
+        description="Its Events API v2; EU accounts have their own.",
+    )
+    pagerduty_routing_key: SecretStr | None = Field(
+        None, description="The key of a service's Events API v2 integration."
+    )
+    slack_url: Url = Field("https://slack.com/api", description="Slack's Web API.")
+    slack_token: SecretStr | None = Field(
+        None, description="A bot token with chat:write and channels:history (private: groups:history)."
+    )
+    slack_channel: str | None = Field(
+        None, min_length=1, max_length=80, description="The channel's id, such as C0123456789."
+    )
+    slack_mention: str | None = Field(
+        None, max_length=80, description="Whom a page notifies there, such as <!here> or <!subteam^S0123>."
+    )
+    apprise_urls: SecretStr | None = Field(
+        None, description="Apprise URLs of all other services, with white space between."
+    )
     webhook_allow_private: bool = Field(
-        False, description="Webhooks may be at private and loopback addresses, and there without TLS."
+        False,
+        description="Webhooks, flag and paging systems may be at private and loopback addresses, even without TLS.",
     )
     otlp_endpoint: str | None = Field(None, description="An OpenTelemetry collector, OTLP over HTTP.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -199,7 +270,7 @@ class Settings(BaseSettings):
         return [
             f"{name}: has no effect without {url}; set both, or remove it"
             for name, url in _NEEDS_URL
-            if getattr(self, name) is not None and getattr(self, url) is None
+            if getattr(self, name) is not None and not getattr(self, url)
         ]
 
     def _clock_problems(self) -> list[str]:
@@ -225,6 +296,8 @@ def _shown(name: str, value: object) -> object:
         return (
             masked_url(value.get_secret_value(), path=name != "redis_url") if name.endswith("_url") else MASK
         )
-    if name == "otlp_endpoint" and isinstance(value, str):
+    if (name == "otlp_endpoint" or name.endswith("_url")) and isinstance(value, str):
         return masked_url(value, path=False)
+    if name.endswith("_urls") and isinstance(value, list):
+        return [masked_url(url, path=False) for url in value]
     return str(value) if isinstance(value, Path) else value

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from monitor.core.budget import Accounting, Budget, Objective, OnSilence, Scope, Tier, TierAction, Unit
+from monitor.core.budget import (
+    Accounting,
+    Budget,
+    Objective,
+    OnSilence,
+    Scope,
+    Tier,
+    TierAction,
+    TrafficSplit,
+    Unit,
+)
 from monitor.core.cohort import CohortKey
 from monitor.core.indicator import Direction, Indicator, IndicatorKind
 
@@ -21,6 +31,16 @@ def meaning(objective: Objective, budget: Budget) -> str:
     """Return one sentence: "task success must not fall more than 2 % below the baseline for 20 minutes: rolls back"."""
     return (
         f"{_forbidden(objective)}{_duration(objective)}{_slice(objective)}: {_consequence(objective, budget)}"
+    )
+
+
+def split_in_words(declared: TrafficSplit) -> str:
+    """Return "the candidate must get 10 % of both arms' requests (9.5 to 10.5 %): while it does not, ..."."""
+    low, high = (100 * share for share in declared.allowed)
+    right = f"{low:.4g} to {high:.4g} %" if declared.tolerance_pct else "no more and no less"
+    return (
+        f"the candidate must get {declared.candidate_share_pct:g} % of both arms' requests ({right}): "
+        "while it does not, no comparison rolls back by itself, it pages instead"
     )
 
 

@@ -123,6 +123,12 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         KAFKA_SECURITY_PROTOCOL="SASL_SSL",
         KAFKA_SASL_MECHANISM="PLAIN",
         KAFKA_USERNAME="monitor",
+        ALERTMANAGER_URLS="http://alertmanager:9093",
+        FLIPT_URL="http://flipt:8080",
+        GOFEATUREFLAG_FILE="flags.yaml",
+        GOFEATUREFLAG_URL="http://relay:1031",
+        UNLEASH_URL="http://unleash:4242",
+        SLACK_CHANNEL="C0123456789",
     )
     settings = load_settings()
     assert settings.kafka_password is not None
@@ -134,8 +140,19 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         "actuator_webhook_url",
         "actuator_webhook_verify_url",
         "actuator_webhook_secret",
+        "flipt_token",
+        "gofeatureflag_token",
+        "growthbook_token",
+        "launchdarkly_token",
+        "posthog_token",
+        "statsig_token",
+        "unleash_token",
         "pager_webhook_url",
         "pager_webhook_secret",
+        "alertmanager_token",
+        "pagerduty_routing_key",
+        "slack_token",
+        "apprise_urls",
     }
 
 
@@ -158,6 +175,15 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ({"PAGER_WEBHOOK_URL": "ftp://h"}, "PAGER_WEBHOOK_URL: write a URL that begins with http://"),
         ({"OTLP_ENDPOINT": "collector:4318"}, "OTLP_ENDPOINT: "),
         ({"PAGER_WEBHOOK_SECRET": "x"}, "PAGER_WEBHOOK_SECRET: has no effect without pager_webhook_url"),
+        ({"UNLEASH_TOKEN": "x"}, "UNLEASH_TOKEN: has no effect without unleash_url"),
+        ({"FLIPT_TOKEN": "x"}, "FLIPT_TOKEN: has no effect without flipt_url"),
+        ({"GOFEATUREFLAG_TOKEN": "x"}, "GOFEATUREFLAG_TOKEN: has no effect without gofeatureflag_url"),
+        ({"LAUNCHDARKLY_URL": "app.launchdarkly.com"}, "http:// or https://"),
+        ({"SLACK_TOKEN": "x"}, "SLACK_TOKEN: has no effect without slack_channel"),
+        ({"SLACK_CHANNEL": "C1"}, "SLACK_CHANNEL: has no effect without slack_token"),
+        ({"ALERTMANAGER_TOKEN": "x"}, "ALERTMANAGER_TOKEN: has no effect without alertmanager_urls"),
+        ({"PAGERS": "log,pigeon"}, "pigeon"),
+        ({"ALERTMANAGER_URLS": "alertmanager:9093"}, "http:// or https://"),
         ({"ACTUATOR_WEBHOOK_VERIFY_URL": "http://h"}, "actuator_webhook_url"),
         ({"KAFKA_USERNAME": "x"}, "KAFKA_USERNAME: has no effect with PLAINTEXT"),
         ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_PASSWORD: missing; SASL_SSL needs it"),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from monitor.config.budget_file import load_budget
-from monitor.config.words import meaning
+from monitor.config.words import meaning, split_in_words
+from monitor.core.budget import TrafficSplit
 
 
 def words_of(group: dict[str, Any], **keys: Any) -> str:
@@ -91,3 +92,17 @@ _CLOCK = "pages the commander, who has 15 minutes; silence rolls back"
 )
 def test_an_objective_in_words(group: dict[str, Any], keys: dict[str, Any], said: str) -> None:
     assert words_of(group, **keys) == said
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        (TrafficSplit(10.0), "10 % of both arms' requests (9.5 to 10.5 %)"),
+        (TrafficSplit(99.0, 20.0), "99 % of both arms' requests (98.8 to 99.2 %)"),  # of the smaller arm
+        (TrafficSplit(12.5, 0.0), "12.5 % of both arms' requests (no more and no less)"),
+    ],
+)
+def test_the_declared_split_in_words(declared: TrafficSplit, said: str) -> None:
+    assert split_in_words(declared) == (
+        f"the candidate must get {said}: while it does not, no comparison rolls back by itself, it pages instead"
+    )

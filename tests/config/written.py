@@ -48,7 +48,8 @@ def guarded_groups(draw: st.DrawFn, window_min: int) -> Tree:
 @st.composite
 def _shared(draw: st.DrawFn) -> Tree:
     critical = draw(st.booleans())
-    shared: Tree = {"cohorts": [f"tenant={draw(_VALUE)}", "workflow"], "scope": "cohort"} if critical else {}
+    value = draw(_VALUE.filter(lambda text: text != "*"))  # `tenant=*` is refused: it names no one value
+    shared: Tree = {"cohorts": [f"tenant={value}", "workflow"], "scope": "cohort"} if critical else {}
     optional = {
         "tier": st.sampled_from("AB"),
         "where": st.dictionaries(st.sampled_from(("task", "language")), _VALUE, max_size=2),

@@ -1,4 +1,4 @@
-"""What every actuator promises, over the memory twin, a flagd file, and a flag system behind a signed webhook."""
+"""What every actuator promises, over the memory twin, flag files, and a flag system behind a signed webhook."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from monitor.adapters.flags.flagd_file import FlagdFileActuator
+from monitor.adapters.flags.flag_file import FlagFileActuator
+from monitor.adapters.flags.flagd_file import FLAGD
+from monitor.adapters.flags.gofeatureflag import GoFeatureFlag
 from monitor.adapters.flags.webhook import WebhookActuator
 from monitor.adapters.http import SignedWebhook
 from monitor.adapters.memory.actuator import MemoryActuator, MemoryFlag
@@ -47,14 +49,29 @@ def _flagd(folder: Path) -> Subject:
         wanted = {"and": [{"===": [{"var": name}, value]} for name, value in cohort.items()]}
         return str(rule[1] if rule and rule[0] == wanted else read["defaultVariant"])
 
-    return Subject(FlagdFileActuator(path), serving)
+    return Subject(FlagFileActuator(path, FLAGD), serving)
 
 
-@pytest.fixture(params=["memory", "flagd-file", "webhook"])
+def _gofeatureflag(folder: Path) -> Subject:
+    path = folder / "flags.json"
+    flag = {"variations": {"v41": "a", "v42": "b"}, "defaultRule": {"variation": "v42"}}
+    path.write_text(json.dumps({"chat-model": flag}))
+
+    def serving(cohort: Mapping[str, str]) -> str:
+        read = json.loads(path.read_text())["chat-model"]
+        asked = " and ".join(f'{name} eq "{value}"' for name, value in cohort.items())
+        rules = [rule for rule in read.get("targeting", ()) if rule["query"] == asked]
+        return str((rules or [read["defaultRule"]])[0]["variation"])
+
+    return Subject(FlagFileActuator(path, GoFeatureFlag(is_yaml=False)), serving)
+
+
+@pytest.fixture(params=["memory", "flagd-file", "gofeatureflag-file", "webhook"])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     """Each actuator in turn."""
     if request.param != "webhook":
-        yield _memory() if request.param == "memory" else _flagd(tmp_path)
+        files = {"flagd-file": _flagd, "gofeatureflag-file": _gofeatureflag}
+        yield files[request.param](tmp_path) if request.param in files else _memory()
         return
     behind = _memory()  # the vendor's flag system, behind the receiver
 

@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitor.adapters.egress import WebhookUnusable
-from monitor.adapters.http import Answer, SignedWebhook, WebhookFailed
+from monitor.adapters.flags.settings import ActuatorSettings, ActuatorUnusable
+from monitor.adapters.http import Answer, Limits, SignedWebhook, WebhookFailed
 from monitor.engine.errors import ActuatorFailed, ApprovalRequired
-from monitor.engine.ports import Effect, RollbackOrder
+from monitor.engine.ports import Actuator, Effect, RollbackOrder
 
 ORDER_TYPE = "dev.rollbackbudget.rollback.order.v1"
 SOURCE = "rollback-budget/actuator"
@@ -48,6 +49,24 @@ def order_event(order: RollbackOrder) -> str:
         "data": data,
     }
     return json.dumps(event, sort_keys=True, separators=(",", ":"))
+
+
+def build(settings: ActuatorSettings) -> Actuator:
+    """Return the actuator of the settings' webhook.
+
+    Raises:
+        ActuatorUnusable: URL or secret is missing.
+        WebhookUnusable: One of them can never work.
+    """
+    url, secret = settings.actuator_webhook_url, settings.actuator_webhook_secret
+    if url is None or secret is None:
+        raise ActuatorUnusable(
+            "actuator 'webhook': needs the settings actuator_webhook_url and actuator_webhook_secret"
+        )
+    limits = Limits(allow_private=settings.webhook_allow_private)
+    webhook = SignedWebhook(url.get_secret_value(), secret.get_secret_value(), limits=limits)
+    verify = settings.actuator_webhook_verify_url
+    return WebhookActuator(webhook, verify_url=verify.get_secret_value() if verify is not None else None)
 
 
 class WebhookActuator:

@@ -22,8 +22,9 @@ from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import EventDetails, ProviderEvent
 
-from monitor.adapters.flags import flagd_file
-from monitor.adapters.flags.flagd_file import FlagdFileActuator
+from monitor.adapters.flags import flag_file
+from monitor.adapters.flags.flag_file import FlagFileActuator
+from monitor.adapters.flags.flagd_file import FLAGD
 from monitor.engine.errors import ActuatorFailed
 from monitor.engine.ports import Effect, RollbackOrder
 from tests.adapters.orders import order
@@ -58,12 +59,12 @@ def flags(tmp_path: Path) -> Path:
 
 def turn(path: Path, wanted: RollbackOrder, *, sleep: Callable[[float], None] = time.sleep) -> Effect:
     """Give the order and wait for its effect."""
-    return asyncio.run(FlagdFileActuator(path, sleep=sleep).serve_baseline(wanted))
+    return asyncio.run(FlagFileActuator(path, FLAGD, sleep=sleep).serve_baseline(wanted))
 
 
 def probe(path: Path, wanted: RollbackOrder) -> None:
     """Probe the order."""
-    asyncio.run(FlagdFileActuator(path).probe(wanted))
+    asyncio.run(FlagFileActuator(path, FLAGD).probe(wanted))
 
 
 def served(client: OpenFeatureClient, user: str) -> str:
@@ -196,11 +197,11 @@ def test_orders_at_the_same_time_all_hold(flags: Path) -> None:
     for number in range(8):
         document["flags"][f"flag-{number}"] = definition()["flags"]["chat-model"]
     flags.write_text(json.dumps(document))
-    actuators = [FlagdFileActuator(flags) for _ in range(8)]
+    actuators = [FlagFileActuator(flags, FLAGD) for _ in range(8)]
 
     async def at_once() -> None:
         orders = (order(flag_key=f"flag-{number}") for number in range(8))
-        await asyncio.gather(*map(FlagdFileActuator.serve_baseline, actuators, orders))
+        await asyncio.gather(*map(FlagFileActuator.serve_baseline, actuators, orders))
 
     asyncio.run(at_once())
     written = json.loads(flags.read_text())["flags"]
@@ -209,7 +210,7 @@ def test_orders_at_the_same_time_all_hold(flags: Path) -> None:
 
 
 def test_a_save_by_somebody_else_in_between_is_kept(flags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = flagd_file._identity
+    real = flag_file._identity
     saves: list[bool] = []
 
     def save_first(seen: os.stat_result) -> tuple[int, int, int, int]:
@@ -220,7 +221,7 @@ def test_a_save_by_somebody_else_in_between_is_kept(flags: Path, monkeypatch: py
             return real(flags.stat())
         return real(seen)
 
-    monkeypatch.setattr(flagd_file, "_identity", save_first)
+    monkeypatch.setattr(flag_file, "_identity", save_first)
     turn(flags, order())
     written = json.loads(flags.read_text())
     assert written["savedMeanwhile"] is True
@@ -231,7 +232,7 @@ def test_a_writer_that_keeps_saving_is_named_and_worth_another_try(
     flags: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = iter(range(1_000))
-    monkeypatch.setattr(flagd_file, "_identity", lambda _: (next(changes), 0, 0, 0))
+    monkeypatch.setattr(flag_file, "_identity", lambda _: (next(changes), 0, 0, 0))
     with pytest.raises(ActuatorFailed, match="another writer") as failed:
         turn(flags, order())
     assert failed.value.retryable

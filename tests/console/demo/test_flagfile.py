@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 
-from monitor.adapters.flags.flagd_file import FlagdFileActuator
+from monitor.adapters.flags.flag_file import FlagFileActuator
+from monitor.adapters.flags.flagd_file import FLAGD
 from monitor.console.demo.flagfile import FlagFile, FlagUnreadable, flag_text, murmur3_32, parse_flag
 from monitor.engine.ports import RollbackOrder
 
@@ -58,7 +59,7 @@ async def test_after_the_actuator_everybody_is_served_the_baseline(tmp_path: Pat
     file = FlagFile(tmp_path / "flags.json", KEY)
     file.serve(BASELINE, CANDIDATE, 40)
     assert file.read().share_pct(CANDIDATE) == 40
-    await FlagdFileActuator(file.path).serve_baseline(ORDER)
+    await FlagFileActuator(file.path, FLAGD).serve_baseline(ORDER)
     assert file.read().share_pct(CANDIDATE) == 0
     assert {file.read().variation(f"user-{number}") for number in range(200)} == {BASELINE}
 

@@ -1,0 +1,223 @@
+"""A vendor's flag system on loopback, as far as its published API says: state, token, faults, and what it serves.
+
+A contract server is written from the vendor's published schema, never from our adapter: it refuses what the vendor
+refuses, and `served` evaluates the flag as the vendor's SDKs would, for everybody there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import httpx
+from aiohttp import web
+
+TOKEN = "token-of-the-tests"
+NOW_MS = 1_750_000_000_000  # the time of all vendors' clocks
+Json = Any
+
+
+class Fault(Enum):
+    """What goes wrong with one call that would change something."""
+
+    ERROR = "500, nothing applied"
+    ERROR_AFTER = "500, but applied"
+    LOST_AFTER = "applied, and no answer ever"
+    LOST_BEFORE = "no answer, nothing applied"
+    DROPPED_AFTER = "applied, and the connection is closed"
+    LIED = "200, nothing applied"
+    LIMITED = "429 with the vendor's own words about when to come back"
+    PARTIAL = "half of it applied, then 500"
+    CONFLICT = "somebody else saved first"
+    APPROVAL = "a person must approve"
+    FORBIDDEN = "the token may read, not write"
+
+
+_APPLIED = frozenset({Fault.ERROR_AFTER, Fault.LOST_AFTER, Fault.DROPPED_AFTER, Fault.PARTIAL})
+
+
+class Lost(Exception):
+    """No answer will ever come."""
+
+
+class Dropped(Exception):
+    """The connection ends without an answer."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, as the server got it."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Json
+
+
+@dataclass(frozen=True)
+class Said:
+    """One answer."""
+
+    status: int
+    body: Json = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def asked_of(
+    method: str, raw_path: str, query: Mapping[str, str], headers: Mapping[str, str], text: str
+) -> Asked:
+    """Return a request as every way of asking brings it."""
+    named = {name.lower(): value for name, value in headers.items()}
+    return Asked(method, raw_path.partition("?")[0], dict(query), named, json.loads(text) if text else None)
+
+
+class FlagServer(ABC):
+    """One vendor's server: what differs is how it is asked, what it holds, and how it says no."""
+
+    conflict = Said(409, {"message": "conflict"})
+    approval: Said | None = None  # None: no approvals stand before a direct change there
+    limited = Said(429, {"message": "rate limit"}, {"retry-after": "7"})
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[Asked] = []
+        self.faults: list[Fault | None] = []  # of the next changes, None: nothing goes wrong
+        self.reads: list[Said] = []  # answers to the next reads instead of the true ones
+        self.spoil: Callable[[Json], Json] | None = None  # what becomes of every true answer to a read
+        self.changes: list[str] = []  # what changed, in order: a thing named twice changed twice
+        self.released = asyncio.Event()
+
+    @abstractmethod
+    def is_authorised(self, asked: Asked) -> bool:
+        """Tell whether the token is there, in the vendor's way."""
+
+    @abstractmethod
+    def is_change(self, asked: Asked) -> bool:
+        """Tell whether a request would change something."""
+
+    @abstractmethod
+    def answer(self, asked: Asked, *, half: bool = False) -> Said:
+        """Answer, and do what is asked; only the first half of it where that is the fault."""
+
+    @abstractmethod
+    def served(self, **context: str) -> set[str]:
+        """Return every variation that users with these attributes can get now; `off` where a flag is off."""
+
+    def without_individuals(self) -> None:  # noqa: B027 - most systems have nothing of the kind
+        """Take away what comes before every rule and would stand in a cohort's way."""
+
+    def changed(self, what: str) -> None:
+        """Keep that a thing is another than before."""
+        self.changes.append(what)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request over HTTP."""
+        asked = asked_of(
+            request.method, request.raw_path, request.query, request.headers, await request.text()
+        )
+        try:
+            return _response(self.respond(asked))
+        except Dropped:
+            assert request.transport is not None
+            request.transport.close()
+        except Lost:
+            await self.released.wait()
+        return _response(Said(504))
+
+    def respond(self, asked: Asked) -> Said:
+        """Answer one request, with the next fault where it is one that changes something.
+
+        Raises:
+            Lost, Dropped: There is no answer.
+        """
+        self.asked.append(asked)
+        if not self.is_authorised(asked):
+            return Said(401, {"message": f"unknown token {TOKEN[:3]}"})
+        if self.is_change(asked):
+            return self._faulty(self.faults.pop(0), asked) if self.faults else self.answer(asked)
+        said = self.reads.pop(0) if self.reads else self.answer(asked)
+        return said if self.spoil is None else Said(said.status, self.spoil(said.body))
+
+    def _faulty(self, fault: Fault | None, asked: Asked) -> Said:
+        if fault is None:
+            return self.answer(asked)
+        if fault in _APPLIED:
+            self.answer(asked, half=fault is Fault.PARTIAL)
+        match fault:
+            case Fault.ERROR | Fault.PARTIAL:
+                return Said(500, {"message": "internal error"})
+            case Fault.ERROR_AFTER:
+                return Said(502, {"message": "bad gateway"})
+            case Fault.LOST_AFTER | Fault.LOST_BEFORE:
+                raise Lost
+            case Fault.DROPPED_AFTER:
+                raise Dropped
+            case Fault.LIED:
+                return Said(200, {})
+            case Fault.LIMITED:
+                return self.limited
+            case Fault.CONFLICT:
+                return self.conflict
+            case Fault.APPROVAL:
+                assert self.approval is not None
+                return self.approval
+            case Fault.FORBIDDEN:
+                return Said(403, {"message": "you may not do that"})
+
+
+def _response(said: Said) -> web.Response:
+    return web.json_response(said.body, status=said.status, headers=dict(said.headers))
+
+
+@asynccontextmanager
+async def running(server: FlagServer) -> AsyncIterator[FlagServer]:
+    """Run a server on a free loopback port."""
+    app = web.Application(client_max_size=8 * 1024 * 1024)
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield server
+    finally:
+        server.released.set()
+        await runner.cleanup()
+
+
+class InProcess(httpx.AsyncBaseTransport):
+    """The same server without a network between: for many thousand runs."""
+
+    def __init__(self, server: FlagServer) -> None:
+        self._server = server
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Ask the server."""
+        url, text = request.url, (await request.aread()).decode()
+        path = url.raw_path.decode()
+        try:
+            said = self._server.respond(asked_of(request.method, path, url.params, request.headers, text))
+        except Lost as error:
+            raise httpx.ReadTimeout("no answer", request=request) from error
+        except Dropped as error:
+            raise httpx.RemoteProtocolError("closed without an answer", request=request) from error
+        body = json.dumps(said.body).encode()
+        return httpx.Response(said.status, headers=dict(said.headers), stream=_Body(body), request=request)
+
+
+class _Body(httpx.AsyncByteStream):
+    """An answer's body, read as it comes."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
