@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol
 
-from monitor.adapters.http import Limits, Secret, SignedWebhook
+from monitor.adapters.http import HttpClient, Limits, Secret, SignedWebhook
+from monitor.adapters.pagers.alertmanager import AlertmanagerPager
 from monitor.adapters.pagers.log import LogPager
+from monitor.adapters.pagers.pagerduty import PagerDutyPager
+from monitor.adapters.pagers.slack import SlackPager
 from monitor.adapters.pagers.webhook import WebhookPager
 from monitor.core.errors import MonitorError
+from monitor.engine.heartbeat import Forgetful
+from monitor.engine.page_words import Words, page_words
 from monitor.engine.ports import Pager
+
+ROUTING_KEY_CHARS: Final = 32
 
 
 class PagerUnusable(MonitorError):
     """A pager's name is unknown or its settings are incomplete; the message says which."""
 
 
+class ClosingPager(Pager, Protocol):
+    """A pager with connections of its own."""
+
+    async def close(self) -> None:
+        """Give them back."""
+
+
 class PagerSettings(Protocol):
     """What the pagers need to know; the settings of the monitor have these attributes."""
+
+    @property
+    def pagers(self) -> Sequence[str]:
+        """The names of those that are told; none: every one that is set up, else the log."""
+
+    @property
+    def page_link(self) -> str | None:
+        """Where pages lead: a URL with `{release}` and `{page_id}` in it."""
 
     @property
     def pager_webhook_url(self) -> Secret | None:
@@ -28,37 +51,147 @@ class PagerSettings(Protocol):
         """The key or keys, `whsec_<base64>`."""
 
     @property
+    def alertmanager_urls(self) -> Sequence[str]:
+        """The peers of an Alertmanager."""
+
+    @property
+    def alertmanager_token(self) -> Secret | None:
+        """A bearer token for it."""
+
+    @property
+    def pagerduty_url(self) -> str:
+        """PagerDuty's Events API v2."""
+
+    @property
+    def pagerduty_routing_key(self) -> Secret | None:
+        """The integration's key."""
+
+    @property
+    def slack_url(self) -> str:
+        """Slack's Web API."""
+
+    @property
+    def slack_token(self) -> Secret | None:
+        """A bot token."""
+
+    @property
+    def slack_channel(self) -> str | None:
+        """The channel's id."""
+
+    @property
+    def slack_mention(self) -> str | None:
+        """Whom a page notifies."""
+
+    @property
+    def apprise_urls(self) -> Secret | None:
+        """Apprise URLs, with white space between."""
+
+    @property
     def webhook_allow_private(self) -> bool:
-        """Whether webhooks may live at private and loopback addresses."""
+        """Whether paging systems may live at private and loopback addresses."""
 
 
-def _log(_: PagerSettings) -> Pager:
-    return LogPager()
+def _http(settings: PagerSettings) -> HttpClient:
+    return HttpClient(limits=Limits(allow_private=settings.webhook_allow_private))
 
 
-def _webhook(settings: PagerSettings) -> Pager:
+def _log(_: PagerSettings, words: Words) -> ClosingPager:
+    return LogPager(words)
+
+
+def _webhook(settings: PagerSettings, words: Words) -> ClosingPager:
     url, secret = settings.pager_webhook_url, settings.pager_webhook_secret
     if url is None or secret is None:
         raise PagerUnusable("pager 'webhook': needs the settings pager_webhook_url and pager_webhook_secret")
     limits = Limits(allow_private=settings.webhook_allow_private)
-    return WebhookPager(SignedWebhook(url.get_secret_value(), secret.get_secret_value(), limits=limits))
+    return WebhookPager(
+        SignedWebhook(url.get_secret_value(), secret.get_secret_value(), limits=limits), words
+    )
 
 
-PAGERS: Mapping[str, Callable[[PagerSettings], Pager]] = {
+def _alertmanager(settings: PagerSettings, words: Words) -> ClosingPager:
+    if not settings.alertmanager_urls:
+        raise PagerUnusable("pager 'alertmanager': needs the setting alertmanager_urls")
+    token = settings.alertmanager_token
+    return AlertmanagerPager(settings.alertmanager_urls, _http(settings), words, token=token)
+
+
+def _pagerduty(settings: PagerSettings, words: Words) -> ClosingPager:
+    key = settings.pagerduty_routing_key
+    if key is None:
+        raise PagerUnusable("pager 'pagerduty': needs the setting pagerduty_routing_key")
+    if (length := len(key.get_secret_value())) != ROUTING_KEY_CHARS:
+        raise PagerUnusable(
+            f"pagerduty_routing_key: has {length} characters; the key of an Events API v2 integration has "
+            f"{ROUTING_KEY_CHARS}"
+        )
+    return PagerDutyPager(settings.pagerduty_url, key, _http(settings), words)
+
+
+def _slack(settings: PagerSettings, words: Words) -> ClosingPager:
+    token, channel = settings.slack_token, settings.slack_channel
+    if token is None or channel is None:
+        raise PagerUnusable("pager 'slack': needs the settings slack_token and slack_channel")
+    http = _http(settings)
+    return SlackPager(settings.slack_url, token, channel, http, words, mention=settings.slack_mention)
+
+
+def _apprise(settings: PagerSettings, words: Words) -> ClosingPager:
+    if settings.apprise_urls is None:
+        raise PagerUnusable("pager 'apprise': needs the setting apprise_urls")
+    # Half a second of imports, for those alone who use it.
+    from monitor.adapters.pagers.apprise import ApprisePager  # noqa: PLC0415
+
+    return ApprisePager(settings.apprise_urls, words)
+
+
+PAGERS: Mapping[str, Callable[[PagerSettings, Words], ClosingPager]] = {
+    "alertmanager": _alertmanager,
+    "apprise": _apprise,
     "log": _log,
+    "pagerduty": _pagerduty,
+    "slack": _slack,
     "webhook": _webhook,
 }
 
 
-def pager_for(kind: str | None, settings: PagerSettings) -> Pager:
-    """Return the pager of that name; without a name the webhook where one is configured, else the log.
+def _is_set_up(kind: str, settings: PagerSettings) -> bool:
+    given = {
+        "alertmanager": settings.alertmanager_urls,
+        "apprise": settings.apprise_urls,
+        "pagerduty": settings.pagerduty_routing_key,
+        "slack": settings.slack_token,
+        "webhook": settings.pager_webhook_url,
+    }
+    return bool(given.get(kind))
+
+
+def pager_for(kind: str, settings: PagerSettings) -> ClosingPager:
+    """Return the pager of that name.
 
     Raises:
         PagerUnusable: No such pager, or its settings are incomplete.
         WebhookUnusable: A URL or secret can never work.
+        ApprisePagerUnusable: No service takes a URL.
     """
-    chosen = kind or ("webhook" if settings.pager_webhook_url else "log")
-    factory = PAGERS.get(chosen)
+    factory = PAGERS.get(kind)
     if factory is None:
-        raise PagerUnusable(f"pager {chosen!r} is unknown; there are {', '.join(sorted(PAGERS))}")
-    return factory(settings)
+        raise PagerUnusable(f"pager {kind!r} is unknown; there are {', '.join(sorted(PAGERS))}")
+    return factory(settings, partial(page_words, link=settings.page_link))
+
+
+def pagers_for(settings: PagerSettings) -> dict[str, ClosingPager]:
+    """Return the pagers that are told, by name; raises as `pager_for`."""
+    kinds = list(settings.pagers) or [kind for kind in PAGERS if _is_set_up(kind, settings)] or ["log"]
+    return {kind: pager_for(kind, settings) for kind in kinds}
+
+
+def forgetful(pagers: Mapping[str, Pager]) -> list[Forgetful]:
+    """Return those whose system takes an alert for over that is not said again."""
+    return [pager for pager in pagers.values() if isinstance(pager, AlertmanagerPager)]
+
+
+async def close_all(pagers: Mapping[str, ClosingPager]) -> None:
+    """Give all connections back."""
+    for pager in pagers.values():
+        await pager.close()

@@ -7,6 +7,7 @@ import pytest
 from monitor.adapters.http import SignedWebhook
 from monitor.adapters.pagers.webhook import WebhookPager
 from monitor.engine.errors import PagerFailed
+from monitor.engine.page_words import page_words
 from tests.adapters.notices import notice
 from tests.adapters.receiver import LOCAL, SECRET, FakeTime, Receiver, answer, receiver
 
@@ -27,6 +28,9 @@ async def test_the_notice_arrives_whole_and_signed() -> None:
         "event_id": "e1", "page_id": "p1", "state": "opened", "release": "model-v42",
         "text": "task success is 12.3 % below the baseline", "deadline_ms": 1_795_000_000_000,
         "event": {"objective": "quality.task_success_delta_pct", "cohort": {"tenant": "Müller & Söhne"}},
+        "about": "page", "severity": "warning", "link": None,
+        "title": page_words(notice()).title, "message": page_words(notice()).text(),
+        "commands": [{"does": does, "command": command} for does, command in page_words(notice()).commands],
     }  # fmt: skip
 
 
