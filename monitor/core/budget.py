@@ -76,6 +76,14 @@ class TierAction(Enum):
     PAGE = "page"
 
 
+class RollbackBy(Enum):
+    """How a flag goes back to the baseline: switched off, the candidate's share at zero, or one variation for all."""
+
+    DISABLE = "disable"
+    ROLLOUT_ZERO = "rollout_zero"
+    SERVE_VARIATION = "serve_variation"
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """One limit of a budget.
@@ -129,6 +137,7 @@ class FlagTarget:
     baseline_variation: str
     candidate_variation: str
     scope: str | None = None
+    rollback_by: RollbackBy = RollbackBy.SERVE_VARIATION
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Action(StrEnum):
@@ -65,6 +66,12 @@ class Type(StrEnum):
     COMMAND_REFUSED = "command.refused"
     DEBT_CREATED = "evaldebt.created"
     RELEASE_ASSESSED = "release.assessed"
+    MONITOR_BLIND = "monitor.blind"
+    MONITOR_RECOVERED = "monitor.recovered"
+
+
+EVERY_RELEASE: Final = "*"
+"""The release of what is about the monitor as a whole: the key on its topic, the subject of its event."""
 
 
 @dataclass(frozen=True, slots=True)

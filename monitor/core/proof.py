@@ -3,18 +3,18 @@
 The rule quantifies over many stretches: every fifth, every cut, every block of recovery. Of each such check
 the record keeps the one that decided it, the extreme: where the least bad fifth is bad, all are. Together
 with the rule's numbers and the dispersion the verdict follows (`core.rederive`); beside them stand the
-minutes as a curve. Bounded: at most `MAX_POINTS` points, eight stretches and five spent blocks.
+minutes as a curve. Bounded: at most `MAX_POINTS` points, nine stretches and five spent blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from monitor.core.moment import rfc3339
 from monitor.core.record import finite
-from monitor.core.series import Cut
+from monitor.core.series import Cut, Series
 from monitor.core.spend import SPEND_NATS
 from monitor.core.stats.dispersion import Dispersion
 from monitor.core.stats.limit import Limit
@@ -52,25 +52,42 @@ def evidence_of(watch: Watch, shown: Span) -> Data | None:
     """
     if watch.judgement is None or watch.judged is None:
         return None
-    now, dispersion = watch.judged
+    now, noises = watch.judged
     if watch.series.kept_minute > max(watch.series.first_minute, now - MAX_WINDOW_MIN):
         return None  # judged so long ago that its minutes are gone
+    gauge, dispersion = watch.gauges[watch.led], noises[watch.led]
     record = _Record(watch, watch.judgement, now, dispersion)
     return {
         "kind": record.kind,
+        **({} if gauge.measure is None else {"measure": gauge.measure.value}),
         "answer": watch.judgement.answer.value,
         "refusal": None if watch.judgement.refusal is None else watch.judgement.refusal.value,
         "judged_to": rfc3339(tick_ms(now)),
         "rule": _rule(watch),
-        "dispersion": {
-            "phi": dispersion.phi,
-            "tau2": dispersion.tau2,
-            "assumed_icc": dispersion.assumed_icc,
-        },
-        "stretches": record.stretches(shown),
+        "dispersion": _numbers(dispersion),
+        **_all_noises(watch, noises),
+        "stretches": record.stretches(shown, noises),
         "spent": _spent(watch),
-        "points": points_of(watch, now, record.window_min),
+        "points": points_of(gauge.series, now, record.window_min, watch.factor),
     }
+
+
+def _numbers(dispersion: Dispersion) -> Data:
+    return {
+        "phi": dispersion.phi,
+        "tau2": dispersion.tau2,
+        "assumed_icc": dispersion.assumed_icc,
+    }
+
+
+def _all_noises(watch: Watch, noises: Sequence[Dispersion]) -> Data:
+    """What was known of each measure's noise, where there are two."""
+    named = {
+        gauge.measure.value: _numbers(known)
+        for gauge, known in zip(watch.gauges, noises, strict=True)
+        if gauge.measure is not None
+    }
+    return {"dispersions": named} if named else {}
 
 
 def verdict_evidence(watch: Watch, now: int, needed: float) -> Data:
@@ -91,6 +108,7 @@ def verdict_evidence(watch: Watch, now: int, needed: float) -> Data:
         "within": None if shown is None else finite(shown[0]),
         "within_recent": None if shown is None else finite(shown[1]),
         "needed": needed,
+        **({"overspent": True} if watch.is_overspent else {}),
     }
 
 
@@ -117,7 +135,8 @@ class _Record:
     """One tick's judgement, and the stretches that decided it."""
 
     def __init__(self, watch: Watch, judgement: Judgement, now: int, dispersion: Dispersion) -> None:
-        self.series, self.rule, self.factor = watch.series, watch.rule, watch.factor
+        self.gauges = watch.gauges
+        self.series, self.rule, self.factor = watch.gauges[watch.led].series, watch.rule, watch.factor
         self.judgement, self.now, self.dispersion = judgement, now, dispersion
 
     @property
@@ -132,14 +151,32 @@ class _Record:
         """Length of W; 0 without one."""
         return 0 if self.judgement.whole is None else self.now - self.judgement.whole.start
 
-    def stretches(self, shown: Span) -> Data:
+    def stretches(self, shown: Span, noises: Sequence[Dispersion]) -> Data:
         found: dict[str, Data | None] = {
-            "shown": self._stretch(*shown) if shown[0] < shown[1] else None,
+            **self._shown(shown, noises),
             "strongest": self._strongest(),
             **self._of_window(),
             "recent": self._recent(),
         }
         return {role: stretch for role, stretch in found.items() if stretch is not None}
+
+    def _shown(self, shown: Span, noises: Sequence[Dispersion]) -> dict[str, Data | None]:
+        """What `observed` speaks of: by the last gauge, and of a mean by the capped one too."""
+        if shown[0] >= shown[1]:
+            return {}
+        told = zip(("shown_capped", "shown")[-len(self.gauges) :], self.gauges, noises, strict=True)
+        limit, factor = self.series.limit, self.factor
+        return {
+            role: stretch_data(
+                (*shown, None),
+                sums_of(gauge.series, *shown),
+                noise,
+                limit=limit,
+                factor=factor,
+                needed=None,
+            )
+            for role, gauge, noise in told
+        }
 
     def _of_window(self) -> dict[str, Data | None]:
         whole, refusal = self.judgement.whole, self.judgement.refusal
@@ -298,9 +335,8 @@ def stretch_data(
     }
 
 
-def points_of(watch: Watch, now: int, window_min: int) -> Data:
+def points_of(series: Series, now: int, window_min: int, factor: float) -> Data:
     """Return both arms minute by minute before `now`, coarser where there are more than `MAX_POINTS`."""
-    series = watch.series
     end = min(now, series.end_minute)
     length = min(max(2 * window_min, SHOWN_MIN), MAX_WINDOW_MIN)
     start = max(series.first_minute, series.kept_minute, end - length)
@@ -310,8 +346,8 @@ def points_of(watch: Watch, now: int, window_min: int) -> Data:
     return {
         "start": rfc3339(tick_ms(start)),
         "step_min": step,
-        "candidate": [_rounded(seen.candidate, watch.factor) for seen, _ in rows],
-        "baseline": [_rounded(seen.baseline, watch.factor) for seen, _ in rows],
+        "candidate": [_rounded(seen.candidate, factor) for seen, _ in rows],
+        "baseline": [_rounded(seen.baseline, factor) for seen, _ in rows],
         "candidate_requests": [counts.candidate for _, counts in rows],
         "baseline_requests": [counts.baseline for _, counts in rows],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 
 from monitor.core.budget import BaselineMode, Budget, Objective, Unit
@@ -28,6 +28,25 @@ class Arming:
 
 
 @dataclass(frozen=True, slots=True)
+class Capped:
+    """The mean of values up to a cap, the baseline's p99, beside the mean of the values as they are.
+
+    Attributes:
+        baseline, candidate, delta, lower, upper: As of `Observed`.
+        above_baseline, above_candidate: Share (0 to 1) of values above the cap. None without data.
+    """
+
+    cap: float | None
+    baseline: float | None
+    candidate: float | None
+    delta: float | None
+    lower: float | None
+    upper: float | None
+    above_baseline: float | None
+    above_candidate: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What a stretch of minutes showed.
 
@@ -36,6 +55,7 @@ class Observed:
         lower, upper: Where the true delta lies, at `CONFIDENCE`.
         mde: The smallest harmful delta these samples could have decided, in the same unit.
         samples: Requests of (baseline, candidate).
+        capped: Of a mean, which is judged twice: the other measure.
     """
 
     baseline: float | None = None
@@ -45,6 +65,40 @@ class Observed:
     upper: float | None = None
     mde: float | None = None
     samples: tuple[int, int] = (0, 0)
+    capped: Capped | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageMove:
+    """The quantile of one stage of the requests, where that of the whole is shown.
+
+    Attributes:
+        baseline_ms, candidate_ms: Point estimates, milliseconds.
+        delta_pct: Candidate against baseline, percent.
+        lower_pct, upper_pct: Where the true delta lies, at `CONFIDENCE`; None is unbounded.
+    """
+
+    stage: str
+    baseline_ms: float
+    candidate_ms: float
+    delta_pct: float
+    lower_pct: float | None
+    upper_pct: float | None
+
+    @property
+    def moved_ms(self) -> float:
+        """By how much the candidate is slower."""
+        return self.candidate_ms - self.baseline_ms
+
+    @property
+    def is_slower(self) -> bool:
+        """Tell whether it is slower by more than chance explains: the interval excludes no change."""
+        return self.moved_ms > 0.0 and self.lower_pct is not None and self.lower_pct > 0.0
+
+
+def moved_most(stages: Iterable[StageMove]) -> StageMove | None:
+    """Return the stage that became slower by the most milliseconds; None where chance explains every slowdown."""
+    return max((one for one in stages if one.is_slower), key=lambda one: one.moved_ms, default=None)
 
 
 def finite(value: float | None) -> float | None:
@@ -54,7 +108,7 @@ def finite(value: float | None) -> float | None:
 
 def observed_data(seen: Observed, unit: Unit) -> dict[str, object]:
     """Return `observed` as it stands in an event."""
-    return {
+    data: dict[str, object] = {
         "baseline": finite(seen.baseline),
         "candidate": finite(seen.candidate),
         "delta": finite(seen.delta),
@@ -64,6 +118,9 @@ def observed_data(seen: Observed, unit: Unit) -> dict[str, object]:
         "confidence": CONFIDENCE,
         "mde": finite(seen.mde),
     }
+    if seen.capped is not None:
+        data["capped"] = {name: finite(value) for name, value in asdict(seen.capped).items()}
+    return data
 
 
 def samples_data(seen: Observed) -> dict[str, int]:
@@ -89,6 +146,7 @@ class Finding:
     Attributes:
         started_ms: Since when the shown stretch lasts; `held_min` is its length.
         baseline_mode: Whether the baseline is its traffic of the same minutes, or (in part) a frozen reference.
+        stages: Of an end-to-end latency, how its stages moved over the same stretch, the slowest-grown first.
         cohort_share: The slice's part (0 to 1) of the candidate's requests, for a slice that only pages.
         evidence: Returns what the verdict can be computed again from, JSON-ready; to be called in the same tick.
     """
@@ -101,6 +159,7 @@ class Finding:
     exemplars: tuple[Exemplar, ...]
     baseline_mode: BaselineMode = BaselineMode.CONCURRENT
     cohort_share: float | None = None
+    stages: tuple[StageMove, ...] = ()
     evidence: Callable[[], Mapping[str, object] | None] | None = field(
         default=None, compare=False, repr=False
     )
@@ -142,6 +201,7 @@ def finding_data(
         "baseline_mode": finding.baseline_mode.value,
         "observed": observed_data(finding.seen, objective.unit),
         "samples": samples_data(finding.seen),
+        **({"stages": [asdict(stage) for stage in finding.stages]} if finding.stages else {}),
         "held_min": finding.held_min,
         "breach_started_at": rfc3339(finding.started_ms),
         "decided_at": rfc3339(at_ms),

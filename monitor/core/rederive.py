@@ -6,7 +6,7 @@ and the one that follows from its sums differ, the record was changed, or made b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Any
 
@@ -34,9 +34,18 @@ def derive(data: Mapping[str, Any]) -> Derivation:
             return _of_incidents(data, evidence)
         if kind == "verdict":
             return _of_verdict(data, evidence)
-        return RuleRecord(evidence).derive(data)
+        found = RuleRecord(evidence).derive(data)
+        found.checks += _stage_checks(data)
+        return found
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError) as error:
         raise EvidenceDamaged(f"the evidence cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _stage_checks(data: Mapping[str, Any]) -> Iterator[Check]:
+    """Stages decide nothing, so no sums of theirs are kept; what is said of each has to fit together."""
+    for one in data.get("stages") or ():
+        grown = 100.0 * (one["candidate_ms"] / one["baseline_ms"] - 1.0)
+        yield Check(f"stage {one['stage']}: delta", one["delta_pct"], grown)
 
 
 def _of_incidents(data: Mapping[str, Any], evidence: Mapping[str, Any]) -> Derivation:
@@ -74,6 +83,8 @@ def _of_verdict(data: Mapping[str, Any], evidence: Mapping[str, Any]) -> Derivat
         verdict = "breach"
     elif not has_data:
         verdict = "no_data"
+    elif evidence.get("overspent"):
+        verdict = "inconclusive"
     else:
         verdict = "healthy" if least >= evidence["needed"] else "inconclusive"
     verdict = _DOUBTED.get(str(evidence.get("doubt")), verdict)

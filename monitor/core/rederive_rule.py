@@ -18,7 +18,7 @@ from monitor.core.stats.dispersion import Dispersion
 from monitor.core.stats.limit import KAPPA, Limit
 from monitor.core.stats.minutes import length_min
 from monitor.core.stats.thresholds import quarter
-from monitor.core.sums import Sums, sums_from
+from monitor.core.sums import MeanSums, Sums, sums_from
 from monitor.core.sustained import (
     NOW_SHARE,
     RECOVERY_NATS,
@@ -100,10 +100,16 @@ class RuleRecord:
         self.dispersion = Dispersion(**evidence["dispersion"])
         kind = numbers["indicator"]
         self.stretches = {
-            role: Stretch(one, kind, self.limit, self.dispersion)
+            role: Stretch(one, kind, self.limit, self._noise_of(role))
             for role, one in evidence["stretches"].items()
         }
         self.spent = [Stretch(one, kind, self.limit, None) for one in evidence["spent"]["blocks"]]
+
+    def _noise_of(self, role: str) -> Dispersion:
+        """What was known of the noise of the measure that a stretch is taken by: of a mean there are two."""
+        measure = {"shown": "plain", "shown_capped": "capped"}.get(role)
+        known = self.evidence.get("dispersions", {}).get(measure)
+        return self.dispersion if known is None else Dispersion(**known)
 
     def derive(self, data: Mapping[str, Any]) -> Derivation:
         """Compute the answer, and hold everything against the record."""
@@ -131,6 +137,9 @@ class RuleRecord:
 
     def _numbers(self, data: Mapping[str, Any]) -> Iterator[Check]:
         yield Check("kind", self.kind, self._kind())
+        if "measure" in self.evidence:
+            noise = self.evidence["dispersions"][self.evidence["measure"]]
+            yield Check("dispersion: of the measure that answered", noise, self.evidence["dispersion"])
         yield Check("rule: kappa", self.numbers["kappa"], self.limit.kappa)
         for name, mine in (("limit", "limit"), ("unit", "unit")):
             told = data.get("observed") or {}
@@ -300,8 +309,26 @@ class RuleRecord:
         counts = shown.sums.counts()
         for arm in ("baseline", "candidate"):
             yield Check(f"samples: {arm}", data["samples"][arm], getattr(counts, arm))
+        yield from self._shown_capped(told.get("capped"))
         yield Check("held_min", data["held_min"], shown.minutes)
         yield Check("breach_started_at", _minute(data["breach_started_at"]), shown.start)
+
+    def _shown_capped(self, told: Mapping[str, Any] | None) -> Iterator[Check]:
+        """What the decision says of a mean's other measure."""
+        shown = self.stretches.get("shown_capped")
+        if told is None or shown is None or not isinstance(shown.sums, MeanSums) or shown.sums.above is None:
+            yield Check("observed: capped", told is None, shown is None)
+            return
+        seen, scale = shown.sums.observed(self.limit), self.numbers["scale"]
+        yield Check("observed: capped: delta", told["delta"], bounded(seen.delta))
+        arms = (
+            ("candidate", seen.candidate, shown.sums.candidate),
+            ("baseline", seen.baseline, shown.sums.baseline),
+        )
+        for (arm, value, moments), above in zip(arms, shown.sums.above, strict=True):
+            yield Check(f"observed: capped: {arm}", told[arm], bounded(value, scale))
+            share = above / moments.n if moments.n else None
+            yield Check(f"observed: above the cap of the {arm}", told[f"above_{arm}"], share)
 
     def _claim(self, data: Mapping[str, Any], answer: str) -> Iterator[Check]:
         """What the decision's reason says the rule answered."""

@@ -43,5 +43,5 @@ def release_p_value(strongest: float, looks: float) -> float:
 
 
 def looks_of(rule: Rule) -> float:
-    """Return how many tests a rule makes in one release."""
-    return look_count(rule.hold_min, rule.window_min)
+    """Return how many tests a rule makes in one release, of all measures of its indicator."""
+    return look_count(rule.hold_min, rule.window_min) * rule.measures

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from monitor.core.sketch import Sketch
-from monitor.core.stats.capped import CappedHistory
+from monitor.core.stats.capped import CappedHistory, Measure
 from monitor.core.stats.contrast import Contrast, Noise, Stretch, mean_contrast, mean_noise, rate_contrast
 from monitor.core.stats.evidence import Exceedances, Moments
 from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column
@@ -143,18 +143,25 @@ class QuantileSeries(Held):
 
 
 class MeanSeries(Held):
-    """The mean of a sketched distribution, judged on values up to the baseline's p99 (see `stats.capped`).
+    """The mean of a sketched distribution, of values up to the baseline's p99 (see `stats.capped`), or as they are.
 
-    `above_cap` gives the share of values beyond it, to be judged as a rate: the tail cannot hide there.
+    Both measures are judged (`core.measure`): the tail cannot hide above the cap.
     """
 
-    __slots__ = ("_harm", "_history", "_within", "limit")
+    __slots__ = ("_harm", "_history", "_within", "limit", "measure")
 
     def __init__(self, limit: Limit, *, keep_min: int = MAX_WINDOW_MIN) -> None:
         super().__init__()
         self.limit = limit
+        self.measure = Measure.CAPPED
         self._harm, self._within = mean_beyond(limit, limit.kappa), mean_within(limit, 1.0)
         self._history = CappedHistory(keep_min)
+
+    def plain(self) -> MeanSeries:
+        """Return the plain mean of the same values: a view of the same minutes, which goes on with them."""
+        view = MeanSeries(self.limit, keep_min=0)
+        view.measure, view._minutes, view._history = Measure.PLAIN, self._minutes, self._history
+        return view
 
     def append(
         self, minute: int, candidate: Sketch, baseline: Sketch, strata: Sequence[SketchPair] = ()
@@ -169,15 +176,15 @@ class MeanSeries(Held):
         self._minutes.kept = self._minutes.end - self._history.minutes
 
     def moments(self, start: int, end: int, cut: Cut | None = None) -> tuple[Moments, Moments]:
-        """Return the moments of the capped values, candidate first, of as many values as they know as much as.
+        """Return the moments of the measured values, candidate first, of as many values as they know as much as.
 
         Raises:
             MinuteNotKept: The stretch reaches outside the minutes held.
         """
-        return self._history.moments(*self._minutes.rows(start, end, cut))
+        return self._history.moments(*self._minutes.rows(start, end, cut), measure=self.measure)
 
     def beyond(self, start: int, end: int, scale: float, cut: Cut | None = None) -> bool | None:
-        """Tell whether the capped mean is beyond `scale` times the limit; None without data in either arm."""
+        """Tell whether the mean is beyond `scale` times the limit; None without data in either arm."""
         return mean_is_beyond(self.limit, scale, *self.moments(start, end, cut))
 
     def evidence_in(self, start: int, end: int, cut: Cut | None = None) -> float:
@@ -198,7 +205,7 @@ class MeanSeries(Held):
         return self._history.level(*self._minutes.rows(start, end, cut))
 
     def observed(self, start: int, end: int, cut: Cut | None = None) -> Observed:
-        """Return the capped means, the values that are judged, and their delta."""
+        """Return the means that are judged, and their delta."""
         candidate, baseline = self.moments(start, end, cut)
         return observe(
             self.limit,
@@ -206,16 +213,17 @@ class MeanSeries(Held):
             baseline.mean if baseline.n else None,
         )
 
-    def exact_means(self, start: int, end: int) -> tuple[float | None, float | None]:
-        """Return the uncapped means, candidate first, for a report; None without data."""
-        return self._history.exact_means(*self._minutes.rows(start, end)[:2])
+    @property
+    def cap(self) -> float | None:
+        """The baseline's p99 over all minutes held, in the sketch's unit; None before the baseline has a value."""
+        return self._history.cap
 
     def above_cap(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
-        """Return the values above the cap, and all, of both arms."""
+        """Return the values above the cap, and all, of both arms, weighted as the moments are."""
         return self._history.above_cap(*self._minutes.rows(start, end, cut))
 
     def interval(self, start: int, end: int, *, phi: float = 1.0, confidence: float = CONFIDENCE) -> Interval:
-        """Return the two-sided interval of the capped mean's delta."""
+        """Return the two-sided interval of the mean's delta."""
         return mean_interval(*self.moments(start, end), phi=phi, confidence=confidence)
 
     def mde(self, start: int, end: int, x_star: float, *, phi: float = 1.0) -> float | None:
@@ -223,11 +231,12 @@ class MeanSeries(Held):
         return mean_mde(*self.moments(start, end), self.limit, x_star * phi)
 
     def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
-        """Return how far the difference of the capped means moved, compared as finely as both together can be."""
+        """Return how far the difference of the means moved, compared as finely as both together can be."""
         level = self.level(before[0], after[1])
         first, second = (self._minutes.rows(*stretch) for stretch in (before, after))
         return mean_contrast(
-            self._history.moments(*first, level=level), self._history.moments(*second, level=level)
+            self._history.moments(*first, level=level, measure=self.measure),
+            self._history.moments(*second, level=level, measure=self.measure),
         )
 
     def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
@@ -236,7 +245,7 @@ class MeanSeries(Held):
 
 
 def mean_is_beyond(limit: Limit, scale: float, candidate: Moments, baseline: Moments) -> bool | None:
-    """Tell whether a capped mean is beyond `scale` times the limit; None without data in either arm."""
+    """Tell whether a mean is beyond `scale` times the limit; None without data in either arm."""
     if not candidate.n or not baseline.n:
         return None
     bound = limit.ratio(scale) * baseline.mean

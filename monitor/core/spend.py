@@ -44,13 +44,26 @@ class Spend:
         self._judged_to: int | None = None
         self._spent: deque[Spent] = deque()  # at most window / block
 
-    def advance(self, series: Series, now_minute: int, phi: Dispersion = INDEPENDENT) -> None:
-        """Judge the blocks that are complete at `now_minute` and not judged yet."""
+    def advance(
+        self,
+        series: Series,
+        now_minute: int,
+        phi: Dispersion = INDEPENDENT,
+        *others: tuple[Series, Dispersion],
+    ) -> None:
+        """Judge the blocks that are complete at `now_minute` and not judged yet.
+
+        Args:
+            others: What else the objective is measured by, over the same minutes, and what is known of its
+                noise: a block is bad where any of them says so.
+        """
+        gauges = ((series, phi), *others)
         at = series.first_minute if self._judged_to is None else self._judged_to
         while at + self._block_min <= now_minute:
-            if _is_bad(series, at, at + self._block_min, phi):
-                block = (at, at + self._block_min)
-                self._spent.append(Spent(block, sums_of(series, *block), phi))
+            block = (at, at + self._block_min)
+            bad = next((one for one in gauges if _is_bad(one[0], *block, one[1])), None)
+            if bad is not None:
+                self._spent.append(Spent(block, sums_of(bad[0], *block), bad[1]))
             at += self._block_min
         self._judged_to = at
         while self._spent and self._spent[0].block[0] < now_minute - self._rule.window_min:

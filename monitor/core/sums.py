@@ -22,6 +22,7 @@ from monitor.core.series import (
 )
 from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN
 from monitor.core.sketch_series import mean_is_beyond
+from monitor.core.stats.capped import Measure
 from monitor.core.stats.contrast import Noise, mean_noise, rate_noise
 from monitor.core.stats.evidence import Moments
 from monitor.core.stats.harm import mean_beyond, mean_within, rate_beyond, rate_within
@@ -162,14 +163,19 @@ class QuantileSums:
 
 @dataclass(frozen=True, slots=True)
 class MeanSums:
-    """Moments of the capped values of both arms, in the sketch's unit."""
+    """Moments of both arms' values, capped or plain, in the sketch's unit.
+
+    Attributes:
+        above: Of capped ones: the candidate's and the baseline's values above the cap, of the moments' `n`.
+    """
 
     candidate: Moments
     baseline: Moments
     requests: Counts | None = None  # as counted, where that is another number
+    above: tuple[float, float] | None = None
 
     def beyond(self, limit: Limit, scale: float) -> bool | None:
-        """Tell whether the capped mean is beyond `scale` times the limit."""
+        """Tell whether the mean is beyond `scale` times the limit."""
         return mean_is_beyond(limit, scale, self.candidate, self.baseline)
 
     def evidence_in(self, limit: Limit) -> float:
@@ -185,7 +191,7 @@ class MeanSums:
         return self.requests or Counts(baseline=int(self.baseline.n), candidate=int(self.candidate.n))
 
     def observed(self, limit: Limit) -> Observed:
-        """Return the capped means and their delta."""
+        """Return the means and their delta."""
         c, b = self.candidate, self.baseline
         return observe(limit, c.mean if c.n else None, b.mean if b.n else None)
 
@@ -200,7 +206,10 @@ class MeanSums:
             ("candidate", self.candidate, counts.candidate),
             ("baseline", self.baseline, counts.baseline),
         )
-        return {name: {"requests": requests, **arm._asdict()} for name, arm, requests in arms}
+        data: dict[str, Arm] = {name: {"requests": requests, **arm._asdict()} for name, arm, requests in arms}
+        if self.above is not None:
+            data["candidate"]["above"], data["baseline"]["above"] = self.above
+        return data
 
 
 def sums_of(series: Series, start: int, end: int, cut: Cut | None = None) -> Sums:
@@ -215,7 +224,11 @@ def sums_of(series: Series, start: int, end: int, cut: Cut | None = None) -> Sum
         bins = tail_bins(*series.bins(start, end, cut), series.limit)
         return QuantileSums(*bins, series.counts(start, end, cut))
     assert isinstance(series, MeanSeries), "there are three kinds"
-    return MeanSums(*series.moments(start, end, cut), series.counts(start, end, cut))
+    moments, counts = series.moments(start, end, cut), series.counts(start, end, cut)
+    if series.measure is Measure.PLAIN:
+        return MeanSums(*moments, counts)
+    above = series.above_cap(start, end, cut)
+    return MeanSums(*moments, counts, (above.s_c, above.s_b))
 
 
 def sums_from(kind: str, arms: Mapping[str, Mapping[str, Any]]) -> Sums:
@@ -237,7 +250,8 @@ def sums_from(kind: str, arms: Mapping[str, Mapping[str, Any]]) -> Sums:
         return QuantileSums(_bins_from(c["bins"]), _bins_from(b["bins"]), requests)
     if kind == "mean":
         moments = [Moments(*(arm[name] for name in Moments._fields)) for arm in (c, b)]
-        return MeanSums(moments[0], moments[1], requests)
+        above = (c["above"], b["above"]) if "above" in c else None
+        return MeanSums(moments[0], moments[1], requests, above)
     raise ValueError(f"{kind!r} is no kind of indicator that has sums")
 
 

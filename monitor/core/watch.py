@@ -13,16 +13,16 @@ from monitor.core.budget import Accounting, BaselineMode, Objective
 from monitor.core.cohort import CohortKey
 from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, smallest
 from monitor.core.indicator import IndicatorKind
+from monitor.core.measure import Gauge, gauges_of, judge_all, known_noise, observe_all
 from monitor.core.proof import evidence_of
 from monitor.core.record import Finding, Observed
-from monitor.core.series import MeanSeries, QuantileSeries, RateSeries
+from monitor.core.series import AnySeries, RateSeries, series_for
 from monitor.core.spend import Spend
 from monitor.core.stats.dispersion import Dispersion, DispersionEstimate
 from monitor.core.stats.evidence import evidence_for
-from monitor.core.stats.limit import limit_of
 from monitor.core.stats.rule import Rule
 from monitor.core.stats.thresholds import MAX_WINDOW_MIN
-from monitor.core.sustained import Answer, Judgement, judge
+from monitor.core.sustained import Answer, Judgement
 from monitor.core.trigger import Phase, TriggerState, step
 from monitor.core.window import DAY_MIN, tick_ms
 
@@ -57,7 +57,9 @@ class Watch:
     Attributes:
         factor: What turns a stored value into the unit people read.
         frozen_minute: The newest minute whose baseline is a frozen reference; None without any.
-        judged: The minute of the last judgement, and what was known of noise then.
+        gauges: What it judges: of a mean the capped one, which comes first, and the plain one.
+        judgement: The last one, of the gauge that said most; `led` is which.
+        judged: The minute of the last judgement, and what was known of each gauge's noise then.
         acted: Whether this episode already led to a page or a rollback.
         fired: Whether any episode ever did: then the release's verdict here is `breach`.
     """
@@ -67,19 +69,29 @@ class Watch:
         self.view = view
         self.rule = rule
         self.first_minute = first_minute
-        self.series = _series(objective)
+        self.gauges = gauges_of(series_for(objective))
+        self.led = 0
         self.trigger = TriggerState(Phase.INACTIVE, tick_ms(first_minute), tick_ms(first_minute))
         self.spend = Spend(rule)
-        self.dispersion = DispersionEstimate()
         self.factor = _factor(objective)
         self.judgement: Judgement | None = None
-        self.judged: tuple[int, Dispersion] | None = None
+        self.judged: tuple[int, tuple[Dispersion, ...]] | None = None
         self.acted = False
         self.fired = False
         self.spent_paged = False
         self.frozen_minute: int | None = None
         self.empty_minutes = 0
         self._exemplars: deque[tuple[int, list[Exemplar]]] = deque(maxlen=DAY_MIN)
+
+    @property
+    def series(self) -> AnySeries:
+        """What every minute is appended to: the series of the first gauge, on which the others look."""
+        return self.gauges[0].series
+
+    @property
+    def dispersion(self) -> DispersionEstimate:
+        """What is known of the noise of `series`."""
+        return self.gauges[0].dispersion
 
     def append(
         self,
@@ -107,29 +119,32 @@ class Watch:
         baseline: Aggregate,
         strata: Sequence[tuple[Aggregate, Aggregate]],
     ) -> None:
-        source = self.objective.indicator.source
-        if isinstance(self.series, RateSeries):
+        source, series = self.objective.indicator.source, self.series
+        if isinstance(series, RateSeries):
             rates = [(one.rate(source), other.rate(source)) for one, other in strata]
-            self.series.append(minute, candidate.rate(source), baseline.rate(source), rates)
+            series.append(minute, candidate.rate(source), baseline.rate(source), rates)
         else:
             parts = [(one.distribution(source), other.distribution(source)) for one, other in strata]
-            self.series.append(minute, candidate.distribution(source), baseline.distribution(source), parts)
-        self.dispersion.take(self.series)
+            series.append(minute, candidate.distribution(source), baseline.distribution(source), parts)
+        for gauge in self.gauges:
+            gauge.dispersion.take(gauge.series)
 
     def compare_anew(self) -> None:
         """Leave the minutes so far out of every window to come: they were compared with another baseline."""
         old, empty = self.series, Aggregate()
-        self.series, self.dispersion = _series(self.objective), DispersionEstimate()
+        self.gauges = gauges_of(series_for(self.objective))
         for minute in range(max(old.kept_minute, old.end_minute - MAX_WINDOW_MIN), old.end_minute):
             self._take_in(minute, empty, empty, ())
 
     def judge(self, now: int) -> Change:
         """Judge the minutes before `now` and step the trigger."""
-        self.judged = now, self.dispersion.now
-        judgement = self.judgement = judge(self.series, now, self.rule, self.dispersion.now)
+        self.judged = now, known_noise(self.gauges)
+        self.led, judgement = judge_all(self.gauges, now, self.rule)
+        self.judgement = judgement
         before = self.trigger
         answer = judgement.answer
-        self.spend.advance(self.series, now, self.dispersion.now)
+        others = ((gauge.series, gauge.dispersion.now) for gauge in self.gauges[1:])
+        self.spend.advance(self.series, now, self.dispersion.now, *others)
         if self.is_cumulative:
             answer = self._cumulative(answer)
         self.trigger = step(before, answer, at_ms=tick_ms(now))
@@ -192,20 +207,7 @@ class Watch:
         """Return point estimates, interval and MDE over [start, end), in the units people read."""
         if start == end:
             return Observed()
-        value = self.series.observed(start, end)
-        phi = self._phi(start, end)
-        span = self.series.interval(start, end, phi=phi)
-        counts = self.series.counts(start, end)
-        factor = self.factor
-        return Observed(
-            baseline=None if value.baseline is None else value.baseline * factor,
-            candidate=None if value.candidate is None else value.candidate * factor,
-            delta=value.delta,
-            lower=span.lower,
-            upper=span.upper,
-            mde=self.series.mde(start, end, self.rule.x_star, phi=phi),
-            samples=(counts.baseline, counts.candidate),
-        )
+        return observe_all(self.gauges, start, end, x_star=self.rule.x_star, factor=self.factor)
 
     def observe_all(self, now: int) -> Observed:
         """Return what the whole watch showed, as far back as minutes are kept."""
@@ -214,14 +216,7 @@ class Watch:
     def phi_all(self, now: int) -> float | None:
         """Return the over-dispersion that `observe_all` counts with; None where nothing was taken in."""
         start, end = self._newest(now, MAX_WINDOW_MIN)
-        return None if start == end else self._phi(start, end)
-
-    def _phi(self, start: int, end: int) -> float:
-        return self.dispersion.now.over(self.series, start, end)
-
-    def _within(self, start: int, end: int) -> float:
-        """The evidence of being within the limit, over phi."""
-        return self.series.evidence_out(start, end) / self._phi(start, end)
+        return None if start == end else self.gauges[-1].phi(start, end)
 
     def _newest(self, now: int, length_min: int) -> tuple[int, int]:
         """Return the newest minutes before `now` that were taken in: with labels to wait for, perhaps none."""
@@ -231,14 +226,16 @@ class Watch:
     def verdict(self, now: int) -> str:
         """Return what the watch came to: `breach`, `no_data`, `healthy`, or `inconclusive`.
 
-        Healthy has to be shown: over the whole watch and over its last four hours.
+        Healthy has to be shown, by every gauge: over the whole watch and over its last four hours. More bad minutes
+        in all than the budget grants are no breach by themselves, and no health either.
         """
         if self.has_fired:
             return "breach"
         shown = self.shown_within(now)
         if shown is None:
             return "no_data"
-        return "healthy" if min(shown) >= HEALTHY_NATS else "inconclusive"
+        is_shown = min(shown) >= HEALTHY_NATS and not self.is_overspent
+        return "healthy" if is_shown else "inconclusive"
 
     @property
     def has_fired(self) -> bool:
@@ -248,26 +245,23 @@ class Watch:
     def shown_within(self, now: int) -> tuple[float, float] | None:
         """Return the evidence of being within the limit over the whole watch and over its last four hours.
 
-        None without data in an arm.
+        The least of all gauges'. None without data in an arm.
         """
+        each = [self.gauge_within(gauge, now) for gauge in self.gauges]
+        known = [shown for shown in each if shown is not None]
+        return (min(one for one, _ in known), min(two for _, two in known)) if known else None
+
+    def gauge_within(self, gauge: Gauge, now: int) -> tuple[float, float] | None:
+        """Return what one gauge shows of `shown_within`."""
         start, end = self._newest(now, MAX_WINDOW_MIN)
-        if start == end or not all(self.series.counts(start, end)):
+        if start == end or not all(gauge.series.counts(start, end)):
             return None
-        return self._within(start, end), self._within(max(start, end - HEALTHY_RECENT_MIN), end)
+        return gauge.within(start, end), gauge.within(max(start, end - HEALTHY_RECENT_MIN), end)
 
     def exemplars(self, start: int, end: int, size: int) -> tuple[Exemplar, ...]:
         """Return the best exemplars of the candidate over [start, end)."""
         groups = (kept for minute, kept in self._exemplars if start <= minute < end)
         return tuple(smallest(groups, min(size, EXEMPLARS_PER_CELL * 4)))
-
-
-def _series(objective: Objective) -> RateSeries | QuantileSeries | MeanSeries:
-    limit = limit_of(objective)
-    if objective.indicator.kind is IndicatorKind.RATE:
-        return RateSeries(limit)
-    if objective.indicator.kind is IndicatorKind.QUANTILE:
-        return QuantileSeries(limit)
-    return MeanSeries(limit)
 
 
 def _factor(objective: Objective) -> float:

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from monitor.core.budget import Tier
 from monitor.core.decision import Action, Reason
+from monitor.core.stages import STAGES_MAX
 from monitor.wire.evidence import Evidence
-from monitor.wire.shared import Cohort, Count, Moment, Name, Observed, ReleaseData, Samples, Text
+from monitor.wire.shared import Cohort, Count, Moment, Name, Observed, ReleaseData, Samples, StageMove, Text
 
 
 class DecisionData(ReleaseData):
@@ -34,6 +35,12 @@ class DecisionData(ReleaseData):
     )
     observed: Observed | None
     samples: Samples | None
+    stages: list[StageMove] = Field(
+        default_factory=list,
+        max_length=STAGES_MAX,
+        description="Of an end-to-end latency: its stages with a limit on the same slice, the most milliseconds "
+        "slower first. They explain; they decide nothing.",
+    )
     held_min: Count | None = Field(description="Minutes the shown stretch lasts.")
     breach_started_at: Moment | None
     decided_at: Moment

@@ -45,13 +45,14 @@ class QuantileArm(Message):
 
 
 class MeanArm(Message):
-    """Moments of the values up to the cap, weighted."""
+    """Moments of the values, weighted: up to the cap, or as they are."""
 
     requests: Count
     n: float = Field(ge=0, description="How many requests the weighted ones count as.")
     mean: float
     variance: float
     skew: float
+    above: float | None = Field(None, ge=0, description="Of capped ones: how many of `n` lie above the cap.")
 
 
 Arm = RateArm | QuantileArm | MeanArm
@@ -87,6 +88,7 @@ class Stretches(Message):
     """The stretches that decided, by their part in it; what a check did not reach is absent."""
 
     shown: Stretch | None = Field(None, description="What `observed` speaks of.")
+    shown_capped: Stretch | None = Field(None, description="What `observed.capped` speaks of.")
     strongest: Stretch | None = Field(None, description="The window with the largest evidence, E.")
     window: Stretch | None = Field(None, description="W: the window that fires, or came furthest.")
     newest: Stretch | None = Field(None, description="The newest minutes of W, which must still be beyond.")
@@ -124,6 +126,13 @@ class DispersionNumbers(Message):
     assumed_icc: float = Field(ge=0, le=1)
 
 
+class BothDispersions(Message):
+    """Of a mean, by measure."""
+
+    capped: DispersionNumbers
+    plain: DispersionNumbers
+
+
 class Spent(Message):
     """Bad minutes in all, and the newest bad blocks: as many as it takes to be more than granted."""
 
@@ -146,11 +155,15 @@ class RuleEvidence(Message):
     """Behind a decision by the sustained rule, or by one of its two variants."""
 
     kind: Literal["sustained", "at_once", "literal"]
+    measure: Literal["capped", "plain"] | None = Field(
+        None, description="Of a mean: which of the two answered; null or absent where there is but one."
+    )
     answer: Answer
     refusal: Refusal | None = Field(description="The first check that keeps the rule from firing.")
     judged_to: Moment = Field(description="Minutes before this one were judged.")
     rule: RuleNumbers
     dispersion: DispersionNumbers
+    dispersions: BothDispersions | None = Field(None, description="Of a mean: of both measures.")
     stretches: Stretches
     spent: Spent
     points: Points
@@ -193,6 +206,9 @@ class VerdictEvidence(Message):
     within: Nats | None = Field(description="Evidence of being within the limit, over the whole watch.")
     within_recent: Nats | None = Field(description="The same over its last four hours.")
     needed: Nats = Field(description="What both must reach to be called healthy.")
+    overspent: bool = Field(
+        False, description="More minutes were bad in all than the budget grants: not healthy."
+    )
     doubt: Literal["no_data", "traffic_split"] | None = Field(
         None, description="Why the comparison is not trusted at the end, whatever it shows."
     )

@@ -13,7 +13,9 @@ class MonitorState(Message):
 
     release: Release | None = Field(description="Null: all of `releases`.")
     releases: list[Release] = Field(description="The armed releases concerned.")
-    cause: Name = Field(description="What is not read: `kafka`, `redis`, `lag`, `stuck`, `labels`, another.")
+    cause: Name = Field(
+        description="What is not read: `kafka`, `redis`, `lag`, `stuck`, `rebuilding`, `defect`, another."
+    )
     partitions: list[Name] = Field(
         default_factory=list, description="`topic/number` of the partitions not read."
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from monitor.core.budget import Tier
+from monitor.core.budget import RollbackBy, Tier
 from monitor.core.decision import Reason
 from monitor.wire.decision import DecisionData
 from monitor.wire.shared import (
@@ -31,6 +31,9 @@ class Flag(Message):
     actuator: Name = Field(description="Which flag system.")
     key: Name = Field(description="The flag's key in it.")
     scope: str | None = Field(None, description="Environment, project or segment, as that system names it.")
+    rollback_by: RollbackBy = Field(
+        RollbackBy.SERVE_VARIATION, description="How the flag goes back there; absent: `serve_variation`."
+    )
 
 
 class RollbackRequested(DecisionData):

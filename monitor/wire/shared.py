@@ -35,6 +35,21 @@ class ReleaseData(Message):
     arming: Count = Field(description="Number of the arming.")
 
 
+class CappedMean(Message):
+    """The mean of values up to a cap, the baseline's p99: of a mean, the other measure that is judged."""
+
+    cap: float | None = Field(description="The baseline's p99, over all minutes held.")
+    baseline: float | None = Field(description="Point estimate of the baseline.")
+    candidate: float | None = Field(description="Point estimate of the candidate.")
+    delta: float | None = Field(description="Candidate against baseline, in `unit`.")
+    lower: float | None = Field(description="The true delta is not below it, at `confidence`.")
+    upper: float | None = Field(description="The true delta is not above it, at `confidence`.")
+    above_baseline: float | None = Field(
+        ge=0, le=1, description="Share of the baseline's values above the cap."
+    )
+    above_candidate: float | None = Field(ge=0, le=1, description="Share of the candidate's values above it.")
+
+
 class Observed(Message):
     """What a stretch of minutes showed; null where there is no data to say it."""
 
@@ -46,6 +61,9 @@ class Observed(Message):
     upper: float | None = Field(description="The true delta is not above it, at `confidence`.")
     confidence: float = Field(gt=0, lt=1, description="Of the interval from `lower` to `upper`.")
     mde: float | None = Field(description="Smallest harmful delta these samples could have shown, in `unit`.")
+    capped: CappedMean | None = Field(
+        None, description="Of a mean: the same without what lies above the baseline's p99."
+    )
 
 
 class Samples(Message):
@@ -53,3 +71,18 @@ class Samples(Message):
 
     baseline: Count
     candidate: Count
+
+
+class StageMove(Message):
+    """The same quantile of one stage of the requests, over the minutes that `observed` speaks of."""
+
+    stage: Name = Field(description="As in the events' `stage_ms`.")
+    baseline_ms: float = Field(ge=0, description="Point estimate of the baseline, milliseconds.")
+    candidate_ms: float = Field(ge=0, description="Point estimate of the candidate, milliseconds.")
+    delta_pct: float = Field(description="Candidate against baseline, percent.")
+    lower_pct: float | None = Field(
+        description="The true delta is not below it, at `observed.confidence`; null: unbounded."
+    )
+    upper_pct: float | None = Field(
+        description="The true delta is not above it, at `observed.confidence`; null: unbounded."
+    )

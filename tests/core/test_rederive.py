@@ -187,6 +187,8 @@ def is_asked(name: str, data: Any, path: tuple[Any, ...]) -> bool:
         return False  # the least sum of two tails may lie where one arm's bins say nothing
     if name == "cost" and path[-1] == "skew":
         return False  # it only sets a floor
+    if path[-1] == "above":
+        return "shown_capped" in path  # told to people there; elsewhere it decides nothing
     if name == "cost" and path[-1] in ("variance", "n"):
         return bool(stretch_at(data, path)["x"] > 0)  # below the floor there is no evidence
     return True
@@ -229,7 +231,7 @@ def test_a_record_that_was_changed_does_not_agree(name: str) -> None:
         inner = other["evidence"]
         for key in path[:-1]:
             inner = inner[key]
-        new = changed(inner[path[-1]], 1e12 if path[0] == "dispersion" else 1.01)
+        new = changed(inner[path[-1]], 1e12 if path[0] in ("dispersion", "dispersions") else 1.01)
         if new == inner[path[-1]]:
             continue
         inner[path[-1]] = new

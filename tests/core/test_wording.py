@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor.core.budget import Objective, Unit
 from monitor.core.cohort import OVERALL, CohortKey
-from monitor.core.record import Finding, Observed
+from monitor.core.record import Capped, Finding, Observed, StageMove
 from monitor.core.wording import (
     breach_words,
     finding_words,
@@ -64,6 +66,43 @@ def test_a_breach_in_a_sentence(
     assert said == text
     shown = Observed(baseline, candidate, delta, *bounds)
     assert finding_words(Finding(judged, view, shown, 0, 23, ())) == text
+
+
+@pytest.mark.parametrize(
+    "lower, text",
+    [
+        (81.1, "; of its stages first_token moved most: +104.0 % (59,505 ms against 29,171 ms)"),
+        (-2.0, ""),  # shown in the record, and no more
+    ],
+)
+def test_a_latency_in_a_sentence_ends_with_the_stage_that_moved(lower: float, text: str) -> None:
+    judged, seen = objective("p95", 15.0), Observed(88_421.7, 107_786.4, 21.9)
+    stages = (
+        StageMove("first_token", 29_170.9, 59_505.2, 103.99, lower, None),
+        StageMove("decode", 88_421.7, 97_624.7, 10.4, -0.1, 12.6),
+    )
+    found = Finding(judged, ACME, seen, 0, 31, (), cohort_share=0.05)
+    assert finding_words(replace(found, stages=stages)) == finding_words(found) + text
+
+
+@pytest.mark.parametrize(
+    "lower, sure",
+    [
+        (39.9, ""),
+        (None, ", 95 % sure between +17.3 and +19.6 %"),
+    ],  # of the other mean, where this one has none
+)
+def test_a_mean_in_a_sentence_says_what_lies_above_the_cap(lower: float | None, sure: str) -> None:
+    judged = objective("cost_per_request", 20.0)
+    capped = Capped(0.00689, 0.003352, 0.003972, 18.5, 17.3, 19.6, 0.01, 0.159)
+    seen = Observed(0.003356, 0.004799, 43.0, lower, None, capped=capped)
+    assert finding_words(Finding(judged, OVERALL, seen, 0, 31, ())) == (
+        "cost per request is 43.0 % above the baseline (0.004799 USD against 0.003356 USD, limit +20 %) over 31 min; "
+        "15.9 % of requests cost more than the baseline's p99 of 0.00689 USD, against 1.0 %; up to it +18.5 %"
+        + sure
+    )
+    bare = replace(seen, capped=replace(capped, delta=None))
+    assert "p99" not in finding_words(Finding(judged, OVERALL, bare, 0, 31, ()))
 
 
 @pytest.mark.parametrize(

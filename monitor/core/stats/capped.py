@@ -1,12 +1,14 @@
-"""Means of heavy-tailed values: each value counts up to a cap, the baseline's p99.
+"""Means of heavy-tailed values, measured twice: each value up to a cap, the baseline's p99, and as it is.
 
 The cap is learned from all the baseline minutes that are held, at the newest one, so it is the same for
-every window of one tick and the same again in a replay.
+every window of one tick and the same again in a replay. Values up to a cap tell of most harm soonest; what
+lies above the cap is in the plain mean alone, which takes more requests (`core.measure`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Final
 
 import numpy as np
@@ -22,20 +24,30 @@ from monitor.core.stats.strata import Level, StrataSums
 _CAP_QUANTILE: Final = 0.99
 _WITHIN_BIN: Final = (RATIO - 1) ** 2 / 12  # variance of a value inside its bin, relative to its square
 _HALF_BIN: Final = (RATIO - 1) / (RATIO + 1)  # how far a value may lie from its bin's middle, relative to it
-_COLUMNS: Final = 7
+_COLUMNS: Final = 9
 _ABOVE: Final = 4  # of them, what counts the values above the cap
+_REMEMBERED: Final = 64  # windows of one tick: both measures ask for the same ones, those of the grid first
 _NO_MOMENTS: Final = Moments(0.0, 0.0, 0.0, 0.0)
+
+
+class Measure(Enum):
+    """What a mean is taken of."""
+
+    CAPPED = "capped"  # the smaller of each value and the cap
+    PLAIN = "plain"  # each value as it is
 
 
 class CappedHistory:
     """Sketches and exact sums of both arms, minute by minute; unfinished requests have no value and are left out."""
 
-    __slots__ = ("_capped", "_sketches", "_strata")
+    __slots__ = ("_cap", "_capped", "_remembered", "_sketches", "_strata")
 
     def __init__(self, keep_min: int) -> None:
         self._sketches = ExceedanceHistory(keep_min)
         self._strata = StrataSums()  # of the exact sums
         self._capped: NDArray[np.float64] | None = None  # per bin, what the columns of `_sums` add up
+        self._cap: float | None = None
+        self._remembered: dict[tuple[int, int, Level | None], tuple[NDArray[np.float64], RateCounts]] = {}
 
     @property
     def minutes(self) -> int:
@@ -62,6 +74,14 @@ class CappedHistory:
         )
         self._strata.drop(len(self._strata) - self.minutes)
         self._capped = None
+        self._remembered.clear()
+
+    @property
+    def cap(self) -> float | None:
+        """The baseline's p99, as the upper edge of its bin in the sketch's unit; None without a baseline's value."""
+        if self._capped is None and len(self._sketches.bins()):
+            self._capped = self._weights()
+        return self._cap
 
     def totals(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
         """Return the plain sums of values and how many there are, over rows [start, end) without the cut."""
@@ -72,33 +92,47 @@ class CappedHistory:
         return self._strata.level(start, end, cut)
 
     def moments(
-        self, start: int, end: int, cut: Cut | None = None, level: Level | None = None
+        self,
+        start: int,
+        end: int,
+        cut: Cut | None = None,
+        level: Level | None = None,
+        measure: Measure = Measure.CAPPED,
     ) -> tuple[Moments, Moments]:
-        """Return the capped values' moments over rows [start, end), candidate first, in the sketch's unit.
+        """Return the values' moments over rows [start, end), candidate first, in the sketch's unit.
 
-        A mean is exact where nothing lies above the cap; otherwise within the 1 % to which a sketch knows a
-        value, and nearer the smaller the part of the sum that lies above.
+        A plain mean is exact. A capped one is where nothing lies above the cap; otherwise within the 1 % to
+        which a sketch knows a value, and nearer the smaller the part of the sum that lies above.
 
         Args:
             level: How finely the arms are compared; by default as finely as their strata have partners.
         """
         sums, exact = self._sums(start, end, cut, level)
-        return _moments(sums[0], exact.s_c), _moments(sums[1], exact.s_b)
-
-    def exact_means(self, start: int, end: int) -> tuple[float | None, float | None]:
-        """Return the uncapped, unweighted means over rows [start, end), candidate first; None without data."""
-        total_c, n_c, total_b, n_b = self._strata.totals(start, end)
-        return total_c / n_c if n_c else None, total_b / n_b if n_b else None
+        moments = _plain_moments if measure is Measure.PLAIN else _capped_moments
+        return moments(sums[0], exact.s_c), moments(sums[1], exact.s_b)
 
     def above_cap(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
-        """Return both arms' values above the cap, and all, over rows [start, end): a rate to be judged too."""
+        """Return both arms' values above the cap, and all, over rows [start, end), weighted as the moments are."""
         sums, _ = self._sums(start, end, cut, None)
         return RateCounts(*(float(arm[column]) for arm in sums for column in (_ABOVE, 0)))
 
     def _sums(
         self, start: int, end: int, cut: Cut | None, level: Level | None
     ) -> tuple[NDArray[np.float64], RateCounts]:
-        """The columns of `_weights` added up, and the exact sums beside them."""
+        """The columns of `_weights` added up, and the exact sums beside them; not to be changed."""
+        if cut is not None:
+            return self._added_up(start, end, cut, level)
+        key = start, end, level
+        found = self._remembered.get(key)
+        if found is None:
+            found = self._added_up(start, end, None, level)
+            if len(self._remembered) < _REMEMBERED:
+                self._remembered[key] = found
+        return found
+
+    def _added_up(
+        self, start: int, end: int, cut: Cut | None, level: Level | None
+    ) -> tuple[NDArray[np.float64], RateCounts]:
         chosen = self._strata.level(start, end, cut) if level is None else level
         exact = self._strata.sums(start, end, cut, chosen)
         above = self._sketches.window(start, end, cut, chosen)
@@ -112,18 +146,23 @@ class CappedHistory:
         return sums, exact
 
     def _weights(self) -> NDArray[np.float64]:
-        """Per bin: 1, capped value, its square and cube, whether it lies above the cap, and its value either way."""
+        """Per bin what one value there adds to each column.
+
+        1, its capped value, square and cube; 1 above the cap; its value below the cap, and above it; its square
+        and cube as it is.
+        """
         bins = self._sketches.bins()
-        middle = RATIO ** bins.astype(np.float64) * (0.5 + 0.5 / RATIO)
+        value = RATIO ** bins.astype(np.float64) * (0.5 + 0.5 / RATIO)
         baseline = self._sketches.window(0, self.minutes)[1]
         finished = baseline - baseline[-1]
         column = quantile_column(finished, _CAP_QUANTILE) if finished[0] else len(bins)
         cap_bin = self._sketches.bin_at(column)
-        capped = np.minimum(middle, upper_edge(cap_bin))
+        self._cap = upper_edge(cap_bin) if finished[0] else None
+        capped = np.minimum(value, upper_edge(cap_bin))
         is_above = bins > cap_bin
-        below_value, above_value = np.where(is_above, 0.0, middle), np.where(is_above, middle, 0.0)
-        powers = [np.ones_like(capped), capped, capped**2, capped**3]
-        return np.stack([*powers, is_above, below_value, above_value], axis=1)
+        below, above = np.where(is_above, 0.0, value), np.where(is_above, value, 0.0)
+        capped_powers = [np.ones_like(capped), capped, capped**2, capped**3]
+        return np.stack([*capped_powers, is_above, below, above, value**2, value**3], axis=1)
 
 
 def _finished(sketch: Sketch) -> dict[int, int]:
@@ -133,14 +172,27 @@ def _finished(sketch: Sketch) -> dict[int, int]:
     return {index: count for index, count in bins.items() if index != UNFINISHED_BIN}
 
 
-def _moments(sums: NDArray[np.float64], total: float) -> Moments:
-    n, first, second, third, _, below, above = (float(value) for value in sums)
+def _capped_moments(sums: NDArray[np.float64], total: float) -> Moments:
+    n, first, second, third, _, below, above, _, _ = (float(value) for value in sums)
     if n <= 0:
         return _NO_MOMENTS
-    mean = first / n
-    variance = max(0.0, second / n - mean * mean) + _WITHIN_BIN * second / n
-    skew = (third / n - 3 * mean * second / n + 2 * mean**3) / variance**1.5
+    variance, skew = _spread(n, first, second, third)
     # The exact sum corrects the bins' middles, as far as what lies above the cap does not blur it.
     room = _HALF_BIN * below + n
     correction = min(max(total - above - below, -room), room) * (below / (below + above))
-    return Moments(n, mean + correction / n, variance, skew)
+    return Moments(n, (first + correction) / n, variance, skew)
+
+
+def _plain_moments(sums: NDArray[np.float64], total: float) -> Moments:
+    n, _, _, _, _, below, above, second, third = (float(value) for value in sums)
+    if n <= 0:
+        return _NO_MOMENTS
+    variance, skew = _spread(n, below + above, second, third)
+    return Moments(n, total / n, variance, skew)
+
+
+def _spread(n: float, first: float, second: float, third: float) -> tuple[float, float]:
+    """The variance of the values, with what their bins hide of it, and their skewness."""
+    mean = first / n
+    variance = max(0.0, second / n - mean * mean) + _WITHIN_BIN * second / n
+    return variance, (third / n - 3 * mean * second / n + 2 * mean**3) / variance**1.5

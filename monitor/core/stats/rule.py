@@ -7,6 +7,7 @@ from math import ceil
 from typing import Final
 
 from monitor.core.budget import Objective
+from monitor.core.indicator import IndicatorKind
 from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.thresholds import (
     ALPHA_ROLLBACK,
@@ -18,6 +19,7 @@ from monitor.core.stats.thresholds import (
     x_star,
 )
 
+MEAN_MEASURES: Final = 2  # of a mean: values up to a cap, and values as they are (`core.measure`)
 RECOVERY_P: Final = 0.01  # at which a stretch counts as evidently within the limit
 
 
@@ -41,6 +43,7 @@ class Rule:
     min_samples: int
     windows: tuple[GridWindow, ...]
     spans: tuple[Span, ...]
+    measures: int = 1  # how many of the indicator are judged, each by this rule
 
     @property
     def recent_min(self) -> int:
@@ -55,6 +58,7 @@ def make_rule(
     objectives: int,
     cohorts: int = 1,
     min_samples: int = 0,
+    measures: int = 1,
     alpha: float = ALPHA_ROLLBACK,
     share: float = OVERALL_SHARE,
 ) -> Rule:
@@ -62,6 +66,7 @@ def make_rule(
 
     Args:
         objectives, cohorts, alpha, share: How the error rate is split, see `thresholds.x_star`.
+        measures: Among how many measures of the indicator this view's part of it is split.
     """
     block = quarter(hold_min)
     return Rule(
@@ -70,12 +75,13 @@ def make_rule(
         x_star=x_star(
             hold_min=hold_min,
             window_min=window_min,
-            objectives=objectives,
+            objectives=objectives * measures,
             cohorts=cohorts,
             alpha=alpha,
             share=share,
         ),
         min_samples=min_samples,
+        measures=measures,
         windows=window_grid(hold_min, window_min),
         spans=tuple(
             Span(
@@ -105,6 +111,7 @@ def rule_for(
         objectives=objectives,
         cohorts=cohorts,
         min_samples=objective.min_samples,
+        measures=MEAN_MEASURES if objective.indicator.kind is IndicatorKind.MEAN else 1,
         alpha=alpha,
         share=share,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.core.sketch import Sketch
-from monitor.core.stats.capped import CappedHistory
+from monitor.core.sketch import RATIO, Sketch
+from monitor.core.stats.capped import CappedHistory, Measure
+from monitor.core.stats.minutes import Cut
 
 
 def _sketch(values: list[int] | np.ndarray, unfinished: int = 0) -> Sketch:
@@ -18,13 +19,18 @@ def _sketch(values: list[int] | np.ndarray, unfinished: int = 0) -> Sketch:
     return sketch
 
 
+def plain_means(history: CappedHistory, start: int, end: int, cut: Cut | None = None) -> tuple[float, float]:
+    candidate, baseline = history.moments(start, end, cut, measure=Measure.PLAIN)
+    return candidate.mean, baseline.mean
+
+
 def test_a_mean_is_exact_where_nothing_lies_above_the_cap() -> None:
     history = CappedHistory(100)
     history.append(_sketch([1003, 1004, 1008]), _sketch([2001, 2002, 2003]))
     candidate, baseline = history.moments(0, 1)
     assert candidate.mean == pytest.approx(1005.0, abs=1e-9)
     assert baseline.mean == pytest.approx(2002.0, abs=1e-9)
-    assert history.exact_means(0, 1) == (1005.0, 2002.0)
+    assert plain_means(history, 0, 1) == (1005.0, 2002.0)
 
 
 def test_values_above_the_baselines_p99_count_as_the_cap() -> None:
@@ -43,6 +49,37 @@ def test_values_above_the_baselines_p99_count_as_the_cap() -> None:
     assert n_c == n_b == 10_000
     assert above_b / n_b == pytest.approx(0.01, abs=0.003)
     assert above_c / n_c == pytest.approx(0.01, abs=0.004)
+    assert history.cap is not None
+    assert cap <= history.cap <= cap * RATIO**2
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.8, 2.0])
+def test_a_plain_mean_is_exact_and_its_spread_that_of_the_values(sigma: float) -> None:
+    """Whatever lies above the cap; variance and skewness as finely as bins of 2 % tell values apart."""
+    rng = np.random.default_rng(3)
+    values = [np.exp(rng.normal(9, sigma, n)).astype(int) for n in (4_000, 9_000)]
+    history = CappedHistory(100)
+    history.append(_sketch(values[0]), _sketch(values[1]))
+    for moments, told in zip(history.moments(0, 1, measure=Measure.PLAIN), values, strict=True):
+        assert moments.n == len(told)
+        assert moments.mean == pytest.approx(told.mean(), rel=1e-12)
+        assert moments.variance == pytest.approx(told.var(), rel=0.06)
+        skew = ((told - told.mean()) ** 3).mean() / told.std() ** 3
+        assert moments.skew == pytest.approx(skew, rel=0.06, abs=0.05)
+
+
+def test_what_a_window_adds_up_to_is_not_remembered_beyond_its_tick() -> None:
+    """Both measures ask for the same windows, so a tick's sums are kept; a new minute moves the cap."""
+    history = CappedHistory(500)
+    history.append(_sketch([100] * 50), _sketch([100] * 50))
+    before = history.moments(0, 1)[0]
+    assert history.moments(0, 1)[0] == before
+    history.append(_sketch([]), _sketch([10] * 100_000))
+    assert history.moments(0, 1)[0].mean < before.mean
+    for end in range(2, 200):
+        history.append(_sketch([100 + end]), _sketch([100 + end]))
+    many = [history.moments(start, 199) for start in range(199)]
+    assert many == [history.moments(start, 199) for start in range(199)]
 
 
 def test_one_enormous_value_moves_the_mean_no_further_than_the_cap() -> None:
@@ -67,7 +104,7 @@ def test_unfinished_requests_have_no_value() -> None:
     candidate, baseline = history.moments(0, 1)
     assert (candidate.n, candidate.mean) == (2, 200)
     assert baseline.n == 0
-    assert history.exact_means(0, 1) == (200, None)
+    assert plain_means(history, 0, 1) == (200, 0)
 
 
 def test_windows_and_cuts_add_up() -> None:
@@ -83,9 +120,7 @@ def test_windows_and_cuts_add_up() -> None:
     assert candidate.mean == pytest.approx(sum(w * (100 + m) for m, w in weights.items()) / weight, abs=1e-6)
     assert baseline.mean == pytest.approx(200, abs=1e-6)
     assert history.totals(2, 9, (4, 7))[:2] == (sum((100 + m) * n for m, n in sizes.items()), 4 + 3 + 8 + 9)
-    assert history.exact_means(2, 9)[0] == pytest.approx(
-        sum((100 + m) * (m + 1) for m in range(2, 9)) / sum(m + 1 for m in range(2, 9))
-    )
+    assert plain_means(history, 2, 9, (4, 7))[0] == pytest.approx(candidate.mean, abs=1e-6)
 
 
 def test_before_any_data_there_are_no_moments() -> None:
@@ -93,3 +128,4 @@ def test_before_any_data_there_are_no_moments() -> None:
     history.append(Sketch(), Sketch())
     assert history.moments(0, 1)[0].n == 0
     assert history.above_cap(0, 1) == (0, 0, 0, 0)
+    assert history.cap is None
