@@ -13,6 +13,7 @@ UV_VERSION := 0.13.9
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 JOBS ?= 2
 ARGS ?=
+ALERTMANAGER ?= $(shell command -v prometheus-alertmanager || command -v alertmanager)
 
 # Prints the first Python that is new enough and can create an environment; otherwise says what is missing.
 define FIND_PYTHON
@@ -34,7 +35,7 @@ exit 1
 endef
 export FIND_PYTHON
 
-.PHONY: help setup demo test check format bench real-rows operating-characteristics requirements clean distclean
+.PHONY: help setup demo test check format integration-alertmanager bench real-rows operating-characteristics requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +71,11 @@ check: $(STAMP) ## lint, format, types, import contracts
 format: $(STAMP) ## put the code into the form that check asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+integration-alertmanager: $(STAMP) ## its pager against the real one; apt-get install prometheus-alertmanager first
+	@test -n "$(ALERTMANAGER)" || { echo "make: no Alertmanager here: apt-get install prometheus-alertmanager," \
+	  "or name one: make $@ ALERTMANAGER=/path/to/alertmanager" >&2; exit 1; }
+	ROLLBACK_BUDGET_TEST_ALERTMANAGER=$(ALERTMANAGER) $(BIN)/pytest tests/adapters/pagers -k alertmanager $(ARGS)
 
 bench: $(STAMP) ## the benchmarks; ARGS="NAME…" for some of them
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -36,7 +36,7 @@ from monitor.adapters.kafka.topics import (
     product_topics,
     wait_for_kafka,
 )
-from monitor.adapters.pagers import pager_for
+from monitor.adapters.pagers import ClosingPager, close_all, forgetful, pagers_for
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
@@ -55,7 +55,9 @@ from monitor.engine.control import Control
 from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import PagerFailed, StoreUnreachable, TopicUnusable
 from monitor.engine.feed import Feed, FeedOptions
+from monitor.engine.heartbeat import Heartbeat, open_pages
 from monitor.engine.history import History
+from monitor.engine.lookout import lookout_over
 from monitor.engine.ports import Actuator, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
 from monitor.engine.tenure import Tenure
@@ -84,13 +86,14 @@ def run_worker(settings: Settings) -> None:
     as_json = None if settings.log_format == "auto" else settings.log_format == "json"
     configure_logs(settings.log_level, as_json=as_json)
     budgets = load_budgets(settings.budgets) if settings.budgets else ()
+    pagers = pagers_for(settings)  # what cannot page is said before anything is waited for
     prepared = asyncio.run(_prepare(settings, budgets))
     telemetry = configure(
         service_version=version("rollback-budget-monitor"),
         otlp_endpoint=settings.otlp_endpoint,
         instance_id=settings.worker_id,
     )
-    worker = Worker(settings, prepared, telemetry)
+    worker = Worker(settings, prepared, telemetry, pagers)
     options = HostOptions(
         group=settings.group,
         worker_id=settings.worker_id,
@@ -155,8 +158,14 @@ async def _wait_for_store(settings: Settings, log: Any) -> None:
 class Worker:
     """Everything one worker is made of. Built before the event loop runs; connects when started."""
 
-    def __init__(self, settings: Settings, prepared: Prepared, telemetry: Telemetry) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        prepared: Prepared,
+        telemetry: Telemetry,
+        pagers: Mapping[str, ClosingPager],
+    ) -> None:
+        self._settings, self._pagers = settings, pagers
         self._prepared = prepared
         self._telemetry = telemetry
         self._built: _Parts | None = None
@@ -165,7 +174,7 @@ class Worker:
     def _parts(self) -> _Parts:
         # Connections belong to the event loop that made them, so they are made when the host calls.
         if self._built is None:
-            self._built = _build(self._settings, self._prepared, self._telemetry)
+            self._built = _build(self._settings, self._prepared, self._telemetry, self._pagers)
         return self._built
 
     async def prepare(self) -> None:
@@ -179,7 +188,8 @@ class Worker:
 
     async def run(self) -> None:
         """Run the tasks."""
-        await self._parts.instance.run()
+        async with self._parts.heartbeat.beating():
+            await self._parts.instance.run()
 
     async def stop(self) -> None:
         """Flush, and end the tasks."""
@@ -191,6 +201,7 @@ class Worker:
         await self._parts.store.close()
         await self._parts.lease.close()
         await self._parts.log.close()
+        await close_all(self._pagers)
         await asyncio.to_thread(self._telemetry.shutdown)  # exporting waits for a collector that may be gone
 
     def effects(self) -> Effects:
@@ -242,6 +253,7 @@ class Worker:
         return {
             "ready": parts.instance.is_ready,
             "partitions": [one.number for one in sorted(parts.feed.ingests)],
+            **parts.instance.sight(),
             "watermark": None if watermark is None else rfc3339(tick_ms(watermark)),
             "evaluates": {
                 release: live.evaluator.progress.stage.value for release, live in parts.control.live.items()
@@ -268,9 +280,12 @@ class _Parts:
     instance: Instance
     act: Act
     clock: WallClock
+    heartbeat: Heartbeat
 
 
-def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Parts:
+def _build(
+    settings: Settings, prepared: Prepared, telemetry: Telemetry, pagers: Mapping[str, ClosingPager]
+) -> _Parts:
     access, timebase = kafka_access(settings), timebase_of(settings)
     clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics, telemetry.spans)
     redis_url = settings.redis_url.get_secret_value()
@@ -284,9 +299,10 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         settings.session_timeout_ms,
         fetch_max_wait_ms=5,
     )
+    tenure = Tenure(lease, settings.worker_id, settings.lease_ttl_ms)
     control = Control(
         store=store,
-        tenure=Tenure(lease, settings.worker_id, settings.lease_ttl_ms),
+        tenure=tenure,
         ledger=ledger,
         outputs=outputs,
         clock=clock,
@@ -307,12 +323,7 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         clock=SteadyClock(),
         broker_clock=LogTime(BrokerClock(log)),
         observer=observer,
-        options=FeedOptions(
-            owner=settings.worker_id,
-            flush_interval_ms=settings.flush_interval_ms,
-            max_ids=settings.seen_ids_max,
-            partitions_expected=len(prepared.partitions),
-        ),
+        options=_feed_options(settings, len(prepared.partitions)),
         hear=control.hear,
     )
     instance = Instance(
@@ -323,11 +334,25 @@ def _build(settings: Settings, prepared: Prepared, telemetry: Telemetry) -> _Par
         fresh_commands=lambda: log.follow(COMMANDS),
         observer=observer,
         clock=clock,
+        lookout=lookout_over(control, feed, ledger, outputs, tenure, observer),
     )
     control.read_commands = instance.read_commands
-    effects = EffectLedger(control, ledger, outputs, clock)
-    act = Act(_actuators(settings), pager_for(None, settings), effects, clock=clock)
-    return _Parts(log, store, lease, consumer, feed, control, instance, act, clock)
+    act = Act(_actuators(settings), pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
+    beat = _heartbeat(pagers, control)
+    return _Parts(log, store, lease, consumer, feed, control, instance, act, clock, beat)
+
+
+def _feed_options(settings: Settings, partitions: int) -> FeedOptions:
+    return FeedOptions(settings.worker_id, settings.flush_interval_ms, settings.seen_ids_max, partitions)
+
+
+def _heartbeat(pagers: Mapping[str, ClosingPager], control: Control) -> Heartbeat:
+    log = structlog.get_logger("monitor")
+    return Heartbeat(
+        forgetful(pagers),
+        lambda: open_pages(control.book, list(control.live)),
+        lambda why: log.error("open pages are not said again", why=why),
+    )
 
 
 def _followers(log: KafkaLog) -> Followers:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
@@ -74,8 +75,15 @@ def refusal(address: str, *, allow_private: bool, encrypted: bool) -> str | None
 class JudgedTransport(httpx.AsyncBaseTransport):
     """Resolves, judges every address, and connects to a judged one; TLS still verifies the URL's host name."""
 
-    def __init__(self, *, allow_private: bool, resolver: Resolve = resolve) -> None:
-        self._inner = httpx.AsyncHTTPTransport(retries=0)
+    def __init__(
+        self, *, allow_private: bool, resolver: Resolve = resolve, context: ssl.SSLContext | None = None
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            context: Whom TLS trusts; by default the certificate authorities that come with the client.
+        """
+        self._inner = httpx.AsyncHTTPTransport(retries=0, verify=context or True)
         self._allow_private, self._resolver = allow_private, resolver
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -10,6 +10,7 @@ from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS
 TOKEN = "token"  # noqa: S105 - a field's name; who may write: set by a claim, compared by a flush
 BATCH = "batch"  # the last batch written: a retry of it is recognised
 OFFSET = "offset"  # the next offset to read: set by a flush, compared by the next one
+CONDEMNED = "condemned"  # an offset that was struck out: equal to none that a flush expects
 
 
 def check_flush(batch: str, expected_offset: int, fields: Mapping[str, bytes]) -> None:

@@ -23,6 +23,7 @@ from monitor.adapters.egress import JudgedTransport, WebhookUnusable, place
 from monitor.core.errors import MonitorError
 
 _RETRYABLE = frozenset({408, 429})  # and every 5xx; all other 4xx mean: asking again will not help
+_QUIET_MAX_S = 300.0  # a Retry-After beyond it is no reason to be silent about a rollback
 _KEY_BYTES = (24, 64)  # Standard Webhooks: 24 to 64 random bytes
 
 
@@ -32,11 +33,22 @@ class WebhookFailed(MonitorError):
     Attributes:
         status: The last HTTP status; None where there was no answer.
         retryable: Asking again later may help.
+        body: What the last answer said; empty where there was none, or one that is too long.
+        headers: The last answer's headers, names in lower case.
     """
 
-    def __init__(self, message: str, *, status: int | None, retryable: bool) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None,
+        retryable: bool,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.retryable = status, retryable
+        self.body, self.headers = body, dict(headers or {})
 
 
 class Secret(Protocol):
@@ -109,16 +121,21 @@ def signers(secret: str) -> tuple[Webhook, ...]:
     return tuple(Webhook(key) for key in keys)
 
 
-def _endpoint(url: str) -> httpx.URL:
+def endpoint(url: str, what: str = "webhook URL") -> httpx.URL:
+    """Return a URL that may be called.
+
+    Raises:
+        WebhookUnusable: It is none, or holds a login; the message begins with `what` and never shows the path.
+    """
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise WebhookUnusable(f"webhook URL: {error}; write https://host/path") from error
+        raise WebhookUnusable(f"{what}: {error}; write https://host/path") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise WebhookUnusable(f"webhook URL: got scheme {parsed.scheme!r}; write https://host/path")
+        raise WebhookUnusable(f"{what}: got scheme {parsed.scheme!r}; write https://host/path")
     if parsed.userinfo:
         raise WebhookUnusable(
-            f"webhook URL of {place(parsed)}: holds a user name; the signature is what identifies us"
+            f"{what} of {place(parsed)}: holds a user name; who we are stands in a header, never in the URL"
         )
     return parsed
 
@@ -136,25 +153,21 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
     return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds())
 
 
-class SignedWebhook:
-    """One signed endpoint. Every call is repeated with the same id until success, refusal or the end of its time."""
+Headers = Callable[[], Mapping[str, str]]
+
+
+class HttpClient:
+    """Calls of one outside system: each is repeated, the same every time, until success, refusal or its end of time."""
 
     def __init__(
         self,
-        url: str,
-        secret: str,
         *,
         limits: Limits | None = None,
         timing: Timing | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Check URL and secret; nothing is sent.
-
-        Raises:
-            WebhookUnusable: The URL or the secret can never work.
-        """
-        self._url, self._signers = _endpoint(url), signers(secret)
         self._limits, self._timing = limits or Limits(), timing or Timing()
+        self._quiet_until_s = float("-inf")
         self._client = httpx.AsyncClient(
             transport=transport or JudgedTransport(allow_private=self._limits.allow_private),
             timeout=self._limits.attempt_s,
@@ -167,56 +180,46 @@ class SignedWebhook:
             },
         )
 
-    @property
-    def where(self) -> str:
-        """The endpoint as messages may show it."""
-        return place(self._url)
-
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def post(self, message_id: str, body: str) -> Answer:
-        """POST a JSON body, signed, and return the 2xx answer.
+    async def call(
+        self, method: str, url: httpx.URL, body: str = "", *, headers: Headers = dict, once: bool = False
+    ) -> Answer:
+        """Call a URL and return the 2xx answer.
 
         Args:
-            message_id: The id receivers drop repeats by.
+            headers: Asked anew for each attempt: what is dated has to be.
+            once: Make a single attempt.
 
         Raises:
+            WebhookUnusable: An address of the host may not be called.
             WebhookFailed: No success in time, or a refusal that asking again would not change.
         """
-        return await self._until_answered("POST", self._url, message_id, body, once=False)
-
-    async def get(
-        self,
-        message_id: str,
-        *,
-        url: str | None = None,
-        params: Mapping[str, str] | None = None,
-        once: bool = False,
-    ) -> Answer:
-        """GET the endpoint (or `url`), signed over an empty body, and return the 2xx answer; raises as `post`.
-
-        Args:
-            once: Make a single attempt.
-        """
-        target = (_endpoint(url) if url else self._url).copy_merge_params(dict(params or {}))
-        return await self._until_answered("GET", target, message_id, "", once=once)
-
-    async def _until_answered(
-        self, method: str, url: httpx.URL, message_id: str, body: str, *, once: bool
-    ) -> Answer:
         ends = self._timing.monotonic() + self._limits.total_s
+        await self._quiet(url)
         attempt = 0
         while True:
             attempt += 1
-            failed, asked = await self._attempt(method, url, message_id, body)
+            failed, asked = await self._attempt(method, url, body, headers())
             if isinstance(failed, Answer):
                 return failed
+            if asked is not None:
+                self._quiet_until_s = self._timing.monotonic() + min(asked, _QUIET_MAX_S)
             wait = self._wait_s(attempt, asked)
             if once or not failed.retryable or self._timing.monotonic() + wait >= ends:
                 raise failed
             await self._timing.sleep(wait)
+
+    async def _quiet(self, url: httpx.URL) -> None:
+        """Leave the receiver alone for as long as its last answer asked for, whoever is calling now."""
+        rest_s = self._quiet_until_s - self._timing.monotonic()
+        if rest_s >= self._limits.total_s:
+            message = f"{place(url)}: asks to be left alone for {rest_s:.0f} s more"
+            raise WebhookFailed(message, status=None, retryable=True)
+        if rest_s > 0:
+            await self._timing.sleep(rest_s)
 
     def _wait_s(self, attempt: int, asked_s: float | None) -> float:
         """Return the seconds before the next attempt: what the receiver asked for, else doubling with half jitter."""
@@ -225,14 +228,13 @@ class SignedWebhook:
         return own if asked_s is None else max(asked_s, own)
 
     async def _attempt(
-        self, method: str, url: httpx.URL, message_id: str, body: str
+        self, method: str, url: httpx.URL, body: str, headers: Mapping[str, str]
     ) -> tuple[Answer | WebhookFailed, float | None]:
         """Make one attempt; return its answer or its failure, and the seconds the receiver wants to be left alone."""
-        headers = self._signature(message_id, body)
         try:
             async with asyncio.timeout(self._limits.attempt_s):
                 async with self._client.stream(
-                    method, url, content=body.encode(), headers=headers
+                    method, url, content=body.encode(), headers=dict(headers)
                 ) as response:
                     return await self._judge(url, response)
         except (httpx.TransportError, TimeoutError) as error:
@@ -259,7 +261,71 @@ class SignedWebhook:
         message = f"{place(url)}: answered {status} {response.reason_phrase}".rstrip()
         if response.is_redirect:
             message += "; redirects are not followed: put the final URL into the settings"
-        return WebhookFailed(message, status=status, retryable=retryable), asked
+        failed = WebhookFailed(
+            message, status=status, retryable=retryable, body=bytes(content), headers=response.headers
+        )
+        return failed, asked
+
+
+class SignedWebhook:
+    """One signed endpoint. Every call is repeated with the same id until success, refusal or the end of its time."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        *,
+        limits: Limits | None = None,
+        timing: Timing | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Check URL and secret; nothing is sent.
+
+        Raises:
+            WebhookUnusable: The URL or the secret can never work.
+        """
+        self._url, self._signers = endpoint(url), signers(secret)
+        self._timing = timing or Timing()
+        self._http = HttpClient(limits=limits, timing=self._timing, transport=transport)
+
+    @property
+    def where(self) -> str:
+        """The endpoint as messages may show it."""
+        return place(self._url)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+    async def post(self, message_id: str, body: str) -> Answer:
+        """POST a JSON body, signed, and return the 2xx answer.
+
+        Args:
+            message_id: The id receivers drop repeats by.
+
+        Raises:
+            WebhookFailed: No success in time, or a refusal that asking again would not change.
+        """
+        return await self._http.call("POST", self._url, body, headers=self._signs(message_id, body))
+
+    async def get(
+        self,
+        message_id: str,
+        *,
+        url: str | None = None,
+        params: Mapping[str, str] | None = None,
+        once: bool = False,
+    ) -> Answer:
+        """GET the endpoint (or `url`), signed over an empty body, and return the 2xx answer; raises as `post`.
+
+        Args:
+            once: Make a single attempt.
+        """
+        target = (endpoint(url) if url else self._url).copy_merge_params(dict(params or {}))
+        return await self._http.call("GET", target, headers=self._signs(message_id, ""), once=once)
+
+    def _signs(self, message_id: str, body: str) -> Headers:
+        return lambda: self._signature(message_id, body)
 
     def _signature(self, message_id: str, body: str) -> dict[str, str]:
         """Return the headers of this attempt: the id stays, the time is new, so a late retry is not a replay."""

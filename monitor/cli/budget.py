@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -64,9 +65,8 @@ def _problem_as_json(problem: Problem) -> dict[str, object]:
 
 def _budget_as_json(budget: Budget) -> dict[str, object]:
     from monitor.config.canonical import canonical
-    from monitor.config.words import meaning
 
-    words = {one.objective_id: meaning(one, budget) for one in budget.objectives}
+    words = dict(_meanings(budget))
     return {**canonical(budget), "digest": budget.digest, "meaning": words}
 
 
@@ -88,9 +88,18 @@ def _print(reports: tuple[BudgetReport, ...]) -> None:
 
 def _summary(budget: Budget) -> str:
     from monitor.config.duration import in_words
-    from monitor.config.words import meaning
 
     name = f"{budget.name}: " if budget.name else ""
     head = f"  {name}{budget.release} against {budget.baseline} for {in_words(budget.window_min)}"
-    objectives = (f"  - {one.objective_id}: {meaning(one, budget)}" for one in budget.objectives)
-    return "\n".join((f"{head} (digest {budget.digest[:12]})", *objectives))
+    meanings = (f"  - {what}: {words}" for what, words in _meanings(budget))
+    return "\n".join((f"{head} (digest {budget.digest[:12]})", *meanings))
+
+
+def _meanings(budget: Budget) -> Iterator[tuple[str, str]]:
+    """Yield what each objective means, by its id, and the declared split, as `traffic`."""
+    from monitor.config.words import meaning, split_in_words
+
+    for one in budget.objectives:
+        yield one.objective_id, meaning(one, budget)
+    if budget.traffic is not None:
+        yield "traffic", split_in_words(budget.traffic)

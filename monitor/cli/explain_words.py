@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 from monitor.cli.backtest_report import REFUSALS
@@ -11,6 +12,7 @@ from monitor.core.budget import Objective, Tier, Unit
 from monitor.core.cohort import cohort_key
 from monitor.core.derivation import Derivation
 from monitor.core.indicator import Direction, indicator
+from monitor.core.record import StageMove, moved_most
 from monitor.core.stats.evidence import p_value
 from monitor.core.stats.thresholds import look_count
 from monitor.core.wording import indicator_words, slice_words, unit_words, value_words
@@ -18,6 +20,10 @@ from monitor.wire.cloudevent import CloudEvent
 
 _MANY: Final = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 _BEYOND_COUNTING: Final = 1e15
+_MEASURES: Final = {
+    "capped": "the mean of requests counted up to the baseline's p99; the plain mean is judged beside it",
+    "plain": "the plain mean; the mean of requests counted up to the baseline's p99 is judged beside it",
+}
 Fact = tuple[str, str]
 
 
@@ -53,6 +59,7 @@ def facts(data: Mapping[str, Any]) -> Iterator[Fact]:
     if data.get("breach_started_at"):
         yield "since", f"{data['breach_started_at']}, {data.get('held_min')} min"
     yield from _observed(data, objective)
+    yield from _stages(data)
     if evidence is None:
         return
     if evidence["kind"] == "incidents":
@@ -74,6 +81,7 @@ def _observed(data: Mapping[str, Any], objective: Objective) -> Iterator[Fact]:
     )
     delta = "" if seen["delta"] is None else f": {seen['delta']:+.3g} {unit}"
     yield "shown", f"{arms}{delta}"
+    yield from _capped(seen.get("capped"), objective)
     low, high = (None if seen[end] is None else f"{seen[end]:+.3g}" for end in ("lower", "upper"))
     if low or high:
         yield (
@@ -87,12 +95,48 @@ def _observed(data: Mapping[str, Any], objective: Objective) -> Iterator[Fact]:
         )
 
 
+def _capped(capped: Mapping[str, Any] | None, objective: Objective) -> Iterator[Fact]:
+    """Yield what a mean's other measure shows; an older record has none."""
+    if not capped or capped["cap"] is None or None in (capped["above_candidate"], capped["above_baseline"]):
+        return
+    arms = " against ".join(value_words(objective, capped[arm]) for arm in ("candidate", "baseline"))
+    delta = "" if capped["delta"] is None else f": {capped['delta']:+.3g} {unit_words(objective.unit)}"
+    yield "up to p99", f"{arms}{delta}, each request counted up to the baseline's p99"
+    yield (
+        "above p99",
+        (
+            f"{capped['above_candidate'] * 100:.1f} % of the candidate's requests lie above it, "
+            f"{capped['above_baseline'] * 100:.1f} % of the baseline's ({value_words(objective, capped['cap'])})"
+        ),
+    )
+
+
+def _stages(data: Mapping[str, Any]) -> Iterator[Fact]:
+    """Yield a line for each stage of an end-to-end latency; an older record has none."""
+    stages = [
+        StageMove(**{part.name: stage[part.name] for part in fields(StageMove)})
+        for stage in data.get("stages") or ()
+    ]
+    most = moved_most(stages)
+    for one in stages:
+        low, high = ("?" if end is None else f"{end:+.3g}" for end in (one.lower_pct, one.upper_pct))
+        yield (
+            "stage",
+            (
+                f"{one.stage}: {one.candidate_ms:,.0f} ms against {one.baseline_ms:,.0f} ms: "
+                f"{one.delta_pct:+.3g} % ({low} to {high} %)" + (", moved most" if one is most else "")
+            ),
+        )
+
+
 def _rule(evidence: Mapping[str, Any], objective: Objective) -> Iterator[Fact]:
     rule, stretches = evidence["rule"], evidence["stretches"]
     if rule["mode"] == "off":
         yield "how sure", "no evidence is asked for (`evidence: off`): the letter of the rule decides"
     else:
         yield "how sure", _sure(evidence)
+    if evidence.get("measure"):
+        yield "judged", _MEASURES[evidence["measure"]]
     for role, label in (("window", "window W"), ("newest", "newest"), ("weakest", "least bad")):
         if role in stretches:
             yield label, _stretch(stretches[role], objective)
@@ -119,7 +163,7 @@ def _rule(evidence: Mapping[str, Any], objective: Objective) -> Iterator[Fact]:
 
 def _sure(evidence: Mapping[str, Any]) -> str:
     rule, strongest = evidence["rule"], evidence["stretches"].get("strongest")
-    looks = look_count(rule["hold_min"], rule["window_min"])
+    looks = look_count(rule["hold_min"], rule["window_min"]) * max(1, len(evidence.get("dispersions") or ()))
     err = looks * p_value(rule["x_star"])
     asked = f"at x* all looks at it together err in {_one_in(err)} harmless releases"
     if strongest is None:

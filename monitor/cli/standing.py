@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from monitor.cli.sight import blindness
 from monitor.core.decision import Decision, Type
 from monitor.core.moment import rfc3339
 from monitor.engine.ports import LedgerEntry
@@ -25,6 +26,7 @@ class Standing:
 
     Attributes:
         stage: `watching`; `locked` after a request to roll back; `ended` with its window or disarmed.
+        halted: What is on record of a defect of the monitor that keeps it from judging this release.
         pages: Open ones; `commands` are ready to be copied.
         assessment: The data of the newest `release.assessed`.
     """
@@ -36,6 +38,7 @@ class Standing:
     arming: int
     since: str
     stage: str
+    halted: dict[str, object] | None
     rollback: dict[str, object] | None
     breaches: list[dict[str, object]]
     pages: list[dict[str, object]]
@@ -68,7 +71,11 @@ def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
     # A budget that was changed while armed speaks for the release from then on.
     newest = _last(ours, Type.BUDGET_CHANGED) or arming
     stage = _stage(ours)
-    told = {str(one.data.get("event_id")): one.at_ms for one in decisions if one.type is Type.PAGE_DELIVERED}
+    told: dict[str, int] = {}
+    for one in decisions:
+        if one.type is Type.PAGE_DELIVERED:  # several pagers: the first that reached somebody counts
+            event_id = str(one.data.get("event_id"))
+            told[event_id] = min(one.at_ms, told.get(event_id, one.at_ms))
     assessed = _last(ours, Type.RELEASE_ASSESSED)
     shown = [one for one in ours if one.type is not Type.PAGE_DELIVERED]
     return Standing(
@@ -79,6 +86,7 @@ def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
         arming=_number(arming),
         since=rfc3339(arming.at_ms),
         stage=stage,
+        halted=blindness(decisions, arming.release) if stage == "watching" else None,
         rollback=_rollback(ours),
         breaches=_breaches(ours) if stage == "watching" else [],
         pages=_pages(ours, told),

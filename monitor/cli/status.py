@@ -1,4 +1,7 @@
-"""The verb `status`: how every release stands, read from the ledger; no worker is needed."""
+"""The verb `status`: how every release stands and how well it is seen; no worker is needed.
+
+Releases are read from the ledger, what is seen of the traffic from the stored state.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from monitor.core.errors import MonitorError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from monitor.cli.orders import ClosingLog
+    from monitor.cli.sight import Glance
     from monitor.cli.standing import Standing
     from monitor.engine.ports import LedgerEntry
 
@@ -33,6 +38,7 @@ def status(
 
     from monitor.adapters.timebase import WallClock
     from monitor.app import timebase_of
+    from monitor.cli import sight
     from monitor.cli.orders import kafka_log, kafka_said_plainly
     from monitor.cli.standing import standings
     from monitor.config.settings_source import load_settings
@@ -40,7 +46,8 @@ def status(
     settings = load_settings()
     with kafka_said_plainly(settings):
         entries = asyncio.run(read_ledger(kafka_log(settings)))
-    now_ms = WallClock(timebase_of(settings)).now_ms()
+        now_ms = WallClock(timebase_of(settings)).now_ms()
+        seen = asyncio.run(sight.glance(settings, entries, now_ms))
     found = standings(entries, now_ms)
     if release is not None:
         known = [one.release for one in found]
@@ -48,9 +55,10 @@ def status(
         if not found:
             raise MonitorError(f"{release} was never armed; known are {', '.join(known) or 'none'}")
     if output is Output.JSON:
-        print_json({"now": _moment(now_ms), "releases": [asdict(one) for one in found]})
+        releases = [asdict(one) for one in found]
+        print_json({"now": _moment(now_ms), "sight": asdict(seen), "releases": releases})
     else:
-        _print(console(), found, now_ms)
+        _print(console(), found, now_ms, seen)
 
 
 async def read_ledger(log: ClosingLog) -> list[LedgerEntry]:
@@ -73,9 +81,10 @@ def _moment(at_ms: int) -> str:
     return rfc3339(at_ms)
 
 
-def _print(people: Console, found: list[Standing], now_ms: int) -> None:
+def _print(people: Console, found: list[Standing], now_ms: int, seen: Glance) -> None:
     from rich.table import Table
-    from rich.text import Text
+
+    from monitor.cli.sight import lines_of
 
     if not found:
         people.print("no release was armed yet: give a worker a budget, or publish one")
@@ -86,12 +95,15 @@ def _print(people: Console, found: list[Standing], now_ms: int) -> None:
     for title in ("breaches", "pages", "overrides", "eval debt"):
         table.add_column(title, justify="right")
     for one in found:
-        stage = Text(one.stage, style=_STAGE_STYLES[one.stage])
+        stage = _stage(one, is_live=seen.sight == "live")
         counts = (len(one.breaches), len(one.pages), len(one.overrides), one.eval_debt)
         table.add_row(
             one.release, stage, str(one.arming), one.since, one.baseline, one.budget, *map(str, counts)
         )
     people.print(table)
+    people.print()
+    for line, style in lines_of(seen):
+        people.print(line, style=style)
     for one in found:
         people.print()
         people.print(f"{one.release}, arming {one.arming}, budget {one.budget_digest[:12]}", style="bold")
@@ -99,9 +111,21 @@ def _print(people: Console, found: list[Standing], now_ms: int) -> None:
             people.print(f"  {line}", style=style)
 
 
+def _stage(one: Standing, *, is_live: bool) -> Text:
+    """Return a release's stage; no green without a fresh look at its traffic."""
+    from rich.text import Text
+
+    if one.halted is not None and one.stage == "watching":
+        return Text("halted", style="bold red")
+    style = _STAGE_STYLES[one.stage] if is_live or one.stage != "watching" else "yellow"
+    return Text(one.stage, style=style)
+
+
 def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     """Return what is to be said about a release, each line with its style."""
     lines: list[tuple[str, str]] = []
+    if one.halted is not None:
+        lines.append((f"halted: {one.halted['summary']}", "bold red"))
     if one.rollback is not None:
         lines += _rollback_lines(one.rollback)
     for breach in one.breaches:

@@ -10,13 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from hashlib import sha256
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from monitor.core.decision import Type
-from monitor.core.moment import rfc3339
+from monitor.core.decision import EVERY_RELEASE, Type
 from monitor.engine.act_events import (
     applied_after_all,
     applied_data,
@@ -29,10 +26,10 @@ from monitor.engine.act_events import (
     notice_of,
     order_of,
 )
-from monitor.engine.errors import ActuatorFailed, ApprovalRequired, PagerFailed
+from monitor.engine.errors import ActuatorFailed, ApprovalRequired
+from monitor.engine.patience import Patience, Trying
 from monitor.engine.ports import Actuator, Clock, PageNotice, Pager, RollbackOrder
-
-T = TypeVar("T")
+from monitor.engine.tell import Ledger, Teller
 
 _STATES = {  # page events and what they are for the paging system
     "page.opened": "opened",
@@ -42,16 +39,6 @@ _STATES = {  # page events and what they are for the paging system
     "monitor.blind": "opened",
     "monitor.recovered": "resolved",
 }
-
-
-class Ledger(Protocol):
-    """The ledger as far as effects need it; ids make repeats harmless."""
-
-    async def known(self, decision_id: str) -> bool:
-        """Tell whether a decision of this id is recorded."""
-
-    async def record(self, kind: Type, decision_id: str, release: str, data: Mapping[str, object]) -> None:
-        """Append the decision to the ledger and publish it; return when it is acknowledged."""
 
 
 class Outcome(Enum):
@@ -65,23 +52,6 @@ class Outcome(Enum):
     IGNORED = "ignored"  # not a type this module acts on
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long one call keeps trying.
-
-    Attributes:
-        total_s: For all attempts and waits of one effect.
-        attempt_s: Seconds for one attempt; longer than the adapters' own deadlines, which know better what failed.
-        max_attempts: Bounds the tries even where no time passes.
-    """
-
-    total_s: float = 60.0
-    attempt_s: float = 130.0
-    first_wait_s: float = 0.5
-    max_wait_s: float = 10.0
-    max_attempts: int = 20
-
-
 class Act:
     """Carries out rollback requests and delivers pages, through ports only.
 
@@ -93,7 +63,7 @@ class Act:
     def __init__(
         self,
         actuators: Mapping[str, Actuator],
-        pager: Pager,
+        pagers: Pager | Mapping[str, Pager],
         ledger: Ledger,
         *,
         clock: Clock,
@@ -101,9 +71,15 @@ class Act:
         steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._actuators, self._pager, self._ledger = dict(actuators), pager, ledger
-        self._clock, self._steady, self._sleep = clock, steady, sleep
-        self._patience = patience or Patience()
+        """Take the parts.
+
+        Args:
+            pagers: Each is told of everything; by name, which deliveries are recorded under, or a single one.
+        """
+        self._actuators, self._ledger, self._clock = dict(actuators), ledger, clock
+        self._trying = Trying(patience or Patience(), steady, sleep)
+        named = pagers if isinstance(pagers, Mapping) else {"pager": pagers}
+        self._teller = Teller(named, ledger, clock, self._trying)
 
     async def on_request(self, event: Mapping[str, Any], *, again: bool = False) -> Outcome:
         """Carry out one `rollback.requested`, record how it went, and tell people.
@@ -119,7 +95,7 @@ class Act:
             return Outcome.IGNORED
         request_id, data = str(event["id"]), data_of(event)
         if not data.get("flag"):
-            await self._tell_once(
+            await self._tell(
                 informed(event, "no flag is set in the budget: consumers of the request carry it out")
             )
             return Outcome.NO_FLAG
@@ -130,7 +106,7 @@ class Act:
         started_ms = self._clock.now_ms()
         try:
             order = order_of(event)
-            effect = await self._until_done(
+            effect = await self._trying.until_done(
                 order.decision_id, lambda: self._actuator(order).serve_baseline(order), ActuatorFailed
             )
         except ActuatorFailed as failure:
@@ -151,12 +127,12 @@ class Act:
         state = _STATES.get(kind_of(event))
         if state is None:
             return Outcome.IGNORED
-        notice = notice_of(event, state)
         if state == "opened":
-            return await self._tell_once(notice)
+            return await self._tell(notice_of(event, state))
+        data = data_of(event)
+        past = await self._ledger.page(str(data.get("release") or EVERY_RELEASE), str(data.get("page_id")))
         # No record: the engine counts deliveries of a page, and the pager drops repeats by the event's id.
-        await self._until_done(notice.event_id, lambda: self._pager.notify(notice), PagerFailed)
-        return Outcome.DONE
+        return await self._tell(notice_of(event, state, past.opening), on_record=False)
 
     def _actuator(self, order: RollbackOrder) -> Actuator:
         try:
@@ -183,66 +159,17 @@ class Act:
                     "reason": "approval_required" if isinstance(failure, ApprovalRequired) else "actuator",
                 },
             )
-        await self._tell_once(not_applied(event, failed_id, str(failure)))
+        await self._tell(not_applied(event, failed_id, str(failure)))
         return Outcome.TRY_LATER if failure.retryable else Outcome.REFUSED
 
     async def _tell_applied(self, event: Mapping[str, Any]) -> None:
         """Tell that the flag serves the baseline; close the page that said it does not, where there was one."""
-        await self._tell_once(informed(event, "the flag was read back as serving the baseline"))
+        await self._tell(informed(event, "the flag was read back as serving the baseline"))
         failed_id = follow_up_id(Type.ROLLBACK_FAILED, str(event["id"]))
         if await self._ledger.known(failed_id):
-            await self._tell_once(applied_after_all(event, failed_id))
+            await self._tell(applied_after_all(event, failed_id))
 
-    async def _tell_once(self, notice: PageNotice) -> Outcome:
-        """Deliver a notice and record its delivery, unless it is recorded already."""
-        delivered_id = follow_up_id(Type.PAGE_DELIVERED, notice.event_id)
-        if await self._ledger.known(delivered_id):
-            return Outcome.ALREADY_DONE
-        await self._until_done(notice.event_id, lambda: self._pager.notify(notice), PagerFailed)
-        await self._ledger.record(
-            Type.PAGE_DELIVERED,
-            delivered_id,
-            notice.release,
-            {
-                "page_id": notice.page_id,
-                "event_id": notice.event_id,
-                "state": notice.state,
-                "release": notice.release,
-                "delivered_at": rfc3339(self._clock.now_ms()),
-            },
-        )
-        return Outcome.DONE
-
-    async def _until_done(
-        self, key: str, effect: Callable[[], Awaitable[T]], failed: type[ActuatorFailed] | type[PagerFailed]
-    ) -> T:
-        """Repeat an effect with growing, jittered waits until it is done, refused, or the patience is over.
-
-        Raises:
-            ActuatorFailed, PagerFailed: The last failure; what an adapter did not name is raised as `failed`.
-        """
-        patience, ends_s = self._patience, self._steady() + self._patience.total_s
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                async with asyncio.timeout(patience.attempt_s):
-                    return await effect()
-            except (ActuatorFailed, PagerFailed) as error:
-                failure: ActuatorFailed | PagerFailed = error
-            except TimeoutError:
-                failure = failed(f"no answer within {patience.attempt_s:g} s", retryable=True)
-            # A vendor adapter's own defect must end in a page, not in a dead worker.
-            except Exception as error:  # noqa: BLE001
-                failure = failed(f"{type(error).__name__}: {error}; please report it", retryable=False)
-            wait_s = min(patience.max_wait_s, patience.first_wait_s * 2.0 ** (attempt - 1))
-            wait_s *= _spread(key, attempt)
-            over = self._steady() + wait_s >= ends_s or attempt >= patience.max_attempts
-            if over or not failure.retryable:
-                raise failure
-            await self._sleep(wait_s)
-
-
-def _spread(key: str, attempt: int) -> float:
-    """Return 0.5 to 1, different for each decision: effects that failed together do not come back together."""
-    return 0.5 + 0.5 * sha256(f"{key}/{attempt}".encode()).digest()[0] / 255
+    async def _tell(self, notice: PageNotice, *, on_record: bool = True) -> Outcome:
+        """Deliver a notice and record its delivery, unless that is recorded already."""
+        told = await self._teller.tell(notice, on_record=on_record)
+        return Outcome.DONE if told else Outcome.ALREADY_DONE

@@ -7,10 +7,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from monitor.core.decision import Type
+from monitor.core.budget import RollbackBy
+from monitor.core.decision import EVERY_RELEASE, Type
 from monitor.core.ids import TYPE_PREFIX, TYPE_VERSION, canonical_json, event_type
 from monitor.engine.errors import ActuatorFailed
-from monitor.engine.ports import Effect, PageNotice, RollbackOrder
+from monitor.engine.ports import About, Effect, PageNotice, RollbackOrder
 
 _CARRIED = (
     "release",
@@ -54,16 +55,26 @@ def order_of(event: Mapping[str, Any]) -> RollbackOrder:
             candidate_variation=str(flag["candidate_variation"]),
             scope=data["flag"].get("scope"),
             cohort=dict(data.get("cohort") or {}) if data.get("scope") == "cohort" else {},
+            rollback_by=RollbackBy(data["flag"].get("rollback_by", RollbackBy.SERVE_VARIATION.value)),
         )
     except KeyError as error:
         message = f"rollback request {event['id']}: its data lacks {error}; the flag cannot be turned from it"
         raise ActuatorFailed(message, retryable=False) from error
+    except ValueError as error:
+        message = (
+            f"rollback request {event['id']}: flag.rollback_by: {error}; the flag cannot be turned from it"
+        )
+        raise ActuatorFailed(message, retryable=False) from error
 
 
-def notice_of(event: Mapping[str, Any], state: str) -> PageNotice:
-    """Return what a person is told about an event of the pages topic."""
+def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | None = None) -> PageNotice:
+    """Return what a person is told about an event of the pages topic.
+
+    Args:
+        opened: The data of the page's newest opening, where the event is a later change of it.
+    """
     data = data_of(event)
-    release, kind = str(data.get("release", "")), kind_of(event)
+    release, kind = str(data.get("release") or EVERY_RELEASE), kind_of(event)
     deadline = data.get("deadline")
     return PageNotice(
         event_id=str(event["id"]),
@@ -72,12 +83,14 @@ def notice_of(event: Mapping[str, Any], state: str) -> PageNotice:
         release=release,
         text=str(
             data.get("summary")
-            or f"{kind} for {release or 'the monitor'}: {data.get('reason', 'see the event')}"
+            or f"{kind} for {data.get('release') or 'the monitor'}: {data.get('reason', 'see the event')}"
         ),
         deadline_ms=int(datetime.fromisoformat(deadline).timestamp() * 1000)
         if isinstance(deadline, str)
         else None,
         event=data,
+        about=About.BLIND if kind.startswith("monitor.") else About.PAGE,
+        opened=opened or {},
     )
 
 
@@ -119,16 +132,19 @@ def _why(data: Mapping[str, Any]) -> str:
     )
 
 
-def _notice(event: Mapping[str, Any], *, about: str, event_id: str, state: str, text: str) -> PageNotice:
+def _notice(
+    event: Mapping[str, Any], *, about: About, page_id: str, event_id: str, state: str, text: str
+) -> PageNotice:
     data = data_of(event)
     return PageNotice(
         event_id=event_id,
-        page_id=about,
+        page_id=page_id,
         state=state,
         release=str(data.get("release", "")),
         text=text,
         deadline_ms=None,
         event=data,
+        about=about,
     )
 
 
@@ -136,7 +152,9 @@ def informed(event: Mapping[str, Any], how: str) -> PageNotice:
     """Return the notice that a rollback happened, or was asked for; its id is the request's."""
     data, request_id = data_of(event), str(event["id"])
     text = f"Rollback of {data.get('release')} to {data.get('baseline')}: {how}. Why: {_why(data)}"
-    return _notice(event, about=request_id, event_id=request_id, state="informed", text=text)
+    return _notice(
+        event, about=About.ROLLED_BACK, page_id=request_id, event_id=request_id, state="informed", text=text
+    )
 
 
 def not_applied(event: Mapping[str, Any], failed_id: str, message: str) -> PageNotice:
@@ -146,7 +164,9 @@ def not_applied(event: Mapping[str, Any], failed_id: str, message: str) -> PageN
         f"Rollback of {data.get('release')} to {data.get('baseline')} is NOT APPLIED: {message}. "
         f"Users may still get {data.get('release')}: turn the flag by hand. Why: {_why(data)}"
     )
-    return _notice(event, about=failed_id, event_id=failed_id, state="opened", text=text)
+    return _notice(
+        event, about=About.NOT_APPLIED, page_id=failed_id, event_id=failed_id, state="opened", text=text
+    )
 
 
 def applied_after_all(event: Mapping[str, Any], failed_id: str) -> PageNotice:
@@ -154,4 +174,6 @@ def applied_after_all(event: Mapping[str, Any], failed_id: str) -> PageNotice:
     data = data_of(event)
     text = f"Rollback of {data.get('release')} to {data.get('baseline')} is applied now"
     resolved_id = follow_up_id(Type.PAGE_RESOLVED, failed_id)
-    return _notice(event, about=failed_id, event_id=resolved_id, state="resolved", text=text)
+    return _notice(
+        event, about=About.NOT_APPLIED, page_id=failed_id, event_id=resolved_id, state="resolved", text=text
+    )

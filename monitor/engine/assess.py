@@ -11,9 +11,9 @@ from monitor.core.moment import rfc3339
 from monitor.core.proof import verdict_evidence
 from monitor.core.record import observed_data, release_data, samples_data
 from monitor.core.rules import rules_for
+from monitor.core.verdict import verdict_words
 from monitor.core.watch import HEALTHY_NATS, Watch
 from monitor.core.window import tick_ms
-from monitor.core.wording import indicator_words, slice_words
 from monitor.engine.assess_cohorts import assess_cohorts
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _row(watch: Watch, now: int, late_count: int) -> dict[str, object]:
         "minutes_spent": watch.spend.minutes,
         "late_count": late_count,
         "evidence": verdict_evidence(watch, now, HEALTHY_NATS),
-        "summary": f"{indicator_words(objective)}{slice_words(watch.view)}: {watch.verdict(now)}",
+        "summary": verdict_words(watch, now),
     }
 
 

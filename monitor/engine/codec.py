@@ -16,17 +16,18 @@ import msgspec
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.cohort import CohortKey
-from monitor.core.errors import MonitorError
 from monitor.core.exemplar import Exemplar
 from monitor.core.partition import CellKey, Totals
 from monitor.core.plan import SHARDS
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.core.units import HASH_BYTES, UNITS_KEPT, UnitSample
+from monitor.engine.seal import StateDamaged, opened, seal, unseal
 
 CELL_VERSION: Final = 2
 _UNBROKEN_VERSION: Final = 1  # without parts: what is stored in it is still read
 META_FIELD: Final = "meta"
 OFFSET_FIELD: Final = "offset"
+TOKEN_FIELD: Final = "token"  # noqa: S105 - a field's name: who may write the partition
 _CELL_PREFIX: Final = "c"
 _LATER_PREFIX: Final = "l"
 _FEW: Final = "few"  # in place of a width: bins and counts one by one
@@ -38,10 +39,6 @@ _as_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
-class StateDamaged(MonitorError):
-    """A stored field cannot be what this product wrote; the partition has to be rebuilt from the log."""
-
-
 class Meta(msgspec.Struct, frozen=True, array_like=True):
     """What a partition's hash says beside its cells, replaced together with them.
 
@@ -49,7 +46,8 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
         base: The offset this state began at; totals speak of the records from there on.
         clock_ms, complete_ms, first_minute: As `PartitionFold` has them.
         warm_offset, warm_clock_ms: Re-reading from this offset with this clock rebuilds the seen ids.
-        digest: Order-free digest over all folded cells' counts, for the self-check.
+        kept_from: The first minute whose fields count here; earlier ones may be gone already.
+        fields, seals: How many cells and manifests are stored, and the sum of their seals; None before it was kept.
     """
 
     version: int
@@ -68,6 +66,9 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     late_by_release: dict[str, int]
     others: dict[str, int]
     labels_delayed_ms: dict[str, int] = {}
+    kept_from: int = 0
+    fields: int | None = None
+    seals: int = 0
 
     @property
     def totals(self) -> Totals:
@@ -88,16 +89,37 @@ _meta_decoder = msgspec.msgpack.Decoder(Meta)
 
 
 def encode_meta(meta: Meta) -> bytes:
-    """Return the meta field's bytes."""
-    return _pack(meta)
+    """Return the meta field's bytes, sealed."""
+    return seal(META_FIELD, _pack(meta))
 
 
 def decode_meta(packed: bytes) -> Meta:
     """Return the meta data; raises `StateDamaged`."""
     try:
-        return _meta_decoder.decode(packed)
+        return _meta_decoder.decode(unseal(META_FIELD, packed))
     except msgspec.MsgspecError as error:
         raise StateDamaged(f"the meta field is no meta data: {error}") from error
+
+
+def read_meta(packed: bytes | None, offset: bytes | None) -> Meta | None:
+    """Return the meta data that stands beside this offset; None where there is no state yet.
+
+    Raises:
+        StateDamaged: They cannot be read, or do not speak of the same records.
+    """
+    if packed is None and offset is None:
+        return None
+    if packed is None or offset is None or not offset.isdigit():
+        raise StateDamaged(
+            f"the offset is {offset!r}" + (", without meta data" if packed is None else ", no number")
+        )
+    meta = decode_meta(packed)
+    if meta.totals.records + meta.gaps != int(offset) - meta.base:
+        raise StateDamaged(
+            f"the totals speak of {meta.totals.records} records and {meta.gaps} gaps, the offsets of "
+            f"{int(offset) - meta.base}"
+        )
+    return meta
 
 
 def cell_field(key: CellKey) -> str:
@@ -163,9 +185,12 @@ def _packed(cell: Aggregate) -> tuple[object, ...]:
 
 
 def decode_cell(packed: bytes) -> Aggregate:
-    """Return the cell; raises `StateDamaged` where the bytes are not one."""
+    """Return the cell; raises `StateDamaged` where the bytes are not one.
+
+    A seal is stepped over: who knows the field's name checks it (`monitor.engine.seal.unseal`).
+    """
     try:
-        version, *rest = _unpack(packed)
+        version, *rest = _unpack(opened(packed))
         units = rest.pop() if rest and isinstance(rest[-1], bytes) else None
         parts = rest.pop() if version == CELL_VERSION else {}
         if version not in (CELL_VERSION, _UNBROKEN_VERSION):

@@ -23,6 +23,7 @@ from monitor.core.watch import Change, Watch
 from monitor.core.window import minute_of, tick_ms
 from monitor.core.wording import slice_words
 from monitor.engine.breach import breach_event
+from monitor.engine.finding import finding_of
 from monitor.engine.reading import EMPTY, Reading, delay_of, feed
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Cohorts:
         self, evaluator: Evaluator, watch: Watch, judged_to: int, judgement: Judgement | None
     ) -> Finding:
         """Return what a cohort shows, and which part of the candidate's requests it is."""
-        found = watch.finding(judged_to, evaluator.budget.exemplars, judgement)
+        found = finding_of(evaluator, watch, judged_to, judgement)
         overall = evaluator.watches.get((watch.objective.objective_id, watch.objective.where))
         start = minute_of(found.started_ms)
         if overall is None or not found.held_min:

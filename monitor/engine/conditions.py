@@ -167,7 +167,8 @@ class Conditions:
         degraded = None if doubts is None else doubts.degraded
         if degraded is None:
             return None
-        seen, limit, factor = finding.seen, watch.series.limit, watch.factor
+        # What the baseline had before is known of the first gauge: of a mean, the capped one.
+        seen, limit, factor = finding.seen.capped or finding.seen, watch.series.limit, watch.factor
         if not is_mostly_shared(limit, seen.candidate, seen.baseline, degraded.before * factor):
             return None
         return Reason.BOTH_DEGRADED, _WHY[Reason.BOTH_DEGRADED]

@@ -8,9 +8,11 @@ release over is running its evaluator again over the stored minutes, with the le
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
@@ -20,21 +22,14 @@ from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer
 from monitor.engine.arming import armed_at_minute, arming_entry, arming_of, budget_changed, spec_of
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
-from monitor.engine.codec import (
-    META_FIELD,
-    OFFSET_FIELD,
-    Meta,
-    StateDamaged,
-    cell_field,
-    decode_cell,
-    decode_meta,
-)
 from monitor.engine.evaluate import Evaluator, Stage
+from monitor.engine.halts import Halts
 from monitor.engine.hearing import Hearing
 from monitor.engine.history import History, adopt, reference_of
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
+from monitor.engine.state_reader import StateReader
 from monitor.engine.tenure import Tenure
 from monitor.engine.unwatched import refuse_unwatched
 from monitor.engine.view import View
@@ -77,64 +72,78 @@ class Control:
         hearing: Hearing | None = None,
         history: History | None = None,
     ) -> None:
-        self._store = store
+        self.state = StateReader(store, partitions, observer)
         self._tenure = tenure
         self._ledger = ledger
         self._outputs = outputs
         self._clock = clock
         self._encode_budget = encode_budget
         self._decode_budget = decode_budget
-        self._partitions = partitions
         self._observer = observer
         self.budgets = budgets
         self.book = LedgerBook()
         self.commands = CommandBook()
         self.live: dict[str, Live] = {}
         self.watermark: int | None = None
+        self._obeyed_to: int | None = None  # ticks up to here have their commands read
         self._hearing = hearing or Hearing()
         self.history = history or History()
+        self.halts = Halts(lambda: time.monotonic_ns() // 1_000_000, observer.halted)
         self.read_commands: Callable[[], Awaitable[None]] = _nothing_to_read
 
     async def step(self) -> int:
         """Do what is due now: leases, arming, commands, ticks. Return how many ticks were evaluated."""
-        view = await self._look()
+        view = await self.state.look()
         self.watermark = view.open_from
+        await self._hear_orders(view.open_from)
         budgets = {budget.release: budget for budget in self.budgets.active()}
         ticks = 0
         releases = self._releases(budgets)
         for release in releases:
             if await self._tenure.holds(release):
-                ticks += await self._step_release(release, budgets.get(release), view)
+                ticks += await self._guarded(release, budgets.get(release), view)
             else:
                 self.live.pop(release, None)
+                self.halts.forget(release)
             await asyncio.sleep(0)  # many releases take their time; an incident of one must not wait for all
+        self.halts.keep(releases)
         args = (self.commands, self.book, self._ledger, self._tenure)
         await refuse_unwatched(releases, *args, now_ms=self._clock.now_ms())
         await self.history.flush()
         return ticks
 
+    async def _hear_orders(self, open_from: int | None) -> None:
+        """Before new ticks, read the commands to their end: what was ordered before a tick holds at it.
+
+        Whoever follows the topic may be behind: after an outage a rollback would go out that was held back long ago.
+        """
+        if open_from is not None and (self._obeyed_to is None or open_from > self._obeyed_to):
+            await self.read_commands()
+            self._obeyed_to = open_from
+
     def _releases(self, budgets: Iterable[str]) -> list[str]:
         removed = {release for release in self.budgets.removed() if self.book.is_armed(release)}
         return sorted({*budgets, *self.live, *removed})
 
-    async def _look(self) -> View:
-        partitions = self._partitions()
-        rows = await self._store.read(partitions, [META_FIELD, OFFSET_FIELD])
-        metas = [self._meta(partition, row[0]) for partition, row in zip(partitions, rows, strict=True)]
-        offsets = {
-            f"{partition.topic}-{partition.number}": int(row[1])
-            for partition, row in zip(partitions, rows, strict=True)
-            if row[1] is not None
-        }
-        return View(metas, offsets)
+    async def _guarded(self, release: str, budget: Budget | None, view: View) -> int:
+        """Step one release; a defect of ours about it halts it, and then it only obeys."""
+        digest = None if budget is None else budget.digest
+        halt = self.halts.get(release)
+        if halt is not None and halt.digest != digest:
+            self.live.pop(release, None)  # what broke in the middle of a tick is recovered from the ledger
+        live = self.live.get(release)
 
-    def _meta(self, partition: Partition, packed: bytes | None) -> Meta | None:
-        """Read a partition's meta data; damaged data says nothing, so the watermark waits for its owner."""
-        try:
-            return None if packed is None else decode_meta(packed)
-        except StateDamaged as damage:
-            self._observer.state_damaged(partition, str(damage))
-            return None
+        async def obey() -> None:
+            if live is not None:
+                async with live.lock:
+                    await self._send(live)
+                    await self._apply_commands(live)
+
+        judge = partial(self._step_release, release, budget, view)
+        return await self.halts.guarded(release, digest, self._stands_at_ms(live), judge, obey)
+
+    def _stands_at_ms(self, live: Live | None) -> int:
+        return self._clock.now_ms() if live is None or live.next_tick is None else tick_ms(live.next_tick)
 
     async def _step_release(self, release: str, budget: Budget | None, view: View) -> int:
         live = self.live.get(release)
@@ -208,7 +217,8 @@ class Control:
         ticks = 0
         while live.next_tick <= open_from:
             until = min(open_from, live.next_tick + TICKS_PER_READ - 1)
-            cells = await self._cells(live.evaluator, range(live.next_tick, until + 1))
+            needed = (key for now in range(live.next_tick, until + 1) for key in live.evaluator.needed(now))
+            cells = await self.state.cells(needed, until)
             budget = live.evaluator.budget
             while live.next_tick <= until and live.evaluator.budget is budget:
                 self._recall(live, live.next_tick - 1)
@@ -238,25 +248,6 @@ class Control:
         """Let the evaluator take note of ledger entries; None: of all that are left."""
         while live.recalled and (up_to is None or (live.recalled[0].after_tick or 0) <= up_to):
             recall(live.evaluator, live.recalled.popleft(), self._decode_budget)
-
-    async def _cells(self, evaluator: Evaluator, ticks: range) -> dict[CellKey, Aggregate]:
-        keys = list(dict.fromkeys(key for now in ticks for key in evaluator.needed(now)))
-        partitions = self._partitions()
-        rows = await self._store.read(partitions, [cell_field(key) for key in keys])
-        cells: dict[CellKey, Aggregate] = {}
-        for partition, row in zip(partitions, rows, strict=True):
-            for key, packed in zip(keys, row, strict=True):
-                if packed is not None:
-                    cells.setdefault(key, Aggregate()).merge(self._cell(partition, packed))
-        return cells
-
-    def _cell(self, partition: Partition, packed: bytes) -> Aggregate:
-        """Read a cell; a damaged one holds the ticks that need it."""
-        try:
-            return decode_cell(packed)
-        except StateDamaged as damage:
-            self._observer.state_damaged(partition, str(damage))
-            raise
 
     async def _emit(self, live: Live, decisions: list[Decision], command_id: str | None = None) -> None:
         after = live.evaluator.progress.tick
@@ -325,7 +316,7 @@ class Control:
         release = command.release
         budget = next((one for one in self.budgets.active() if one.release == release), None)
         if budget is not None:
-            entry = await self._arm(budget, await self._look(), number=live.evaluator.arming.number + 1)
+            entry = await self._arm(budget, await self.state.look(), number=live.evaluator.arming.number + 1)
             answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
             await self._ledger.append(answered)
             self.book.note(answered)
@@ -335,6 +326,7 @@ class Control:
         """Give the leases back, so that somebody else goes on at once."""
         for release in list(self.live):
             self.live.pop(release, None)
+            self.halts.forget(release)
             await self._tenure.give_back(release)
 
     def hear(self, incident: Incident) -> None:
@@ -347,12 +339,19 @@ class Control:
 
     async def decide_now(self) -> None:
         """Judge the incidents heard so far, without waiting for a tick."""
+        digests = {budget.release: budget.digest for budget in self.budgets.active()}
         for release in self._hearing.releases():
             live = self.live.get(release)
-            if live is not None:
-                async with live.lock:
-                    if self.live.get(release) is live:
-                        await self._apply_incidents(live)
+            if live is not None and self.halts.get(release) is None:
+                judge = partial(self._judge_incidents, live)
+                at_ms = self._stands_at_ms(live)
+                await self.halts.guarded(release, digests.get(release), at_ms, judge, _nothing_to_do)
+
+    async def _judge_incidents(self, live: Live) -> int:
+        async with live.lock:
+            if self.live.get(live.evaluator.budget.release) is live:
+                await self._apply_incidents(live)
+        return 0
 
     async def _apply_incidents(self, live: Live) -> None:
         if not live.recalled:
@@ -366,6 +365,10 @@ class Control:
         live = self.live.get(entry.decision.release)
         if is_new and live is not None and entry.decision.type is Type.PAGE_DELIVERED:
             recall(live.evaluator, entry, self._decode_budget)
+
+
+async def _nothing_to_do() -> None:
+    """Stand in for what a halted release obeys."""
 
 
 async def _nothing_to_read() -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import EVERY_RELEASE, Decision, Type
 from monitor.engine.control import Control
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs
+from monitor.engine.tell import PagePast
+
+_OPEN: Final = (Type.PAGE_OPENED, Type.MONITOR_BLIND)
+_CLOSE: Final = (Type.PAGE_RESOLVED, Type.MONITOR_RECOVERED)
 
 
 class EffectLedger:
@@ -27,9 +32,22 @@ class EffectLedger:
     async def record(self, kind: Type, decision_id: str, release: str, data: Mapping[str, object]) -> None:
         """Append the decision to the ledger and publish it; return when it is acknowledged."""
         plain = json.loads(json.dumps(data, default=str))
-        decision = Decision(kind, decision_id, release, self._clock.now_ms(), plain)
+        decision = Decision(kind, decision_id, release or EVERY_RELEASE, self._clock.now_ms(), plain)
         await self._ledger.append(LedgerEntry(decision, None))
         await self._outputs.publish(decision)
         entry = LedgerEntry(decision, None, True)
         await self._ledger.append(entry)
         self._control.note(entry)
+
+    async def page(self, release: str, page_id: str) -> PagePast:
+        """Return what the ledger knows of a page."""
+        past = PagePast()
+        for entry in self._control.book.of(release):
+            decision = entry.decision
+            if decision.data.get("page_id") != page_id:
+                continue
+            if decision.type in _OPEN and decision.at_ms >= (past.opened_ms or 0):
+                past = past._replace(opening=decision.data, opened_ms=decision.at_ms)
+            elif decision.type in _CLOSE:
+                past = past._replace(resolved_ms=max(decision.at_ms, past.resolved_ms or 0))
+        return past

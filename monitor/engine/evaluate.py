@@ -24,13 +24,14 @@ from monitor.core.safety import SafetyWatch
 from monitor.core.trigger import Phase
 from monitor.core.watch import Change, Watch
 from monitor.core.window import tick_ms
-from monitor.core.wording import finding_words
+from monitor.core.wording import finding_words, stage_words
 from monitor.engine.alarm import hear, judge_incidents, watches_of
 from monitor.engine.assess import assessment
 from monitor.engine.breach import breach_event
 from monitor.engine.cohorts import Cohorts
 from monitor.engine.commander import Commander, debt
 from monitor.engine.conditions import Conditions
+from monitor.engine.finding import finding_of
 from monitor.engine.reading import Reading, feed, reads_of
 from monitor.engine.request import rollback_requested, taken_back
 from monitor.engine.silence import commander_silent, no_traffic
@@ -189,10 +190,10 @@ class Evaluator:
 
     def _announce(self, watch: Watch, change: Change, judged_to: int, at_ms: int) -> list[Decision]:
         if change.started:
-            finding = watch.finding(judged_to, self.budget.exemplars, change.judgement)
+            finding = finding_of(self, watch, judged_to, change.judgement)
             return [breach_event(self, Type.BREACH_STARTED, watch, finding, at_ms)]
         if change.cleared:
-            finding = watch.finding(judged_to, self.budget.exemplars, None)
+            finding = finding_of(self, watch, judged_to, None)
             episode_ms = change.before.episode_ms
             cleared = breach_event(self, Type.BREACH_CLEARED, watch, finding, at_ms, episode_ms)
             return [cleared, *self._recovered(watch, at_ms)]
@@ -220,7 +221,7 @@ class Evaluator:
     def _act(self, watch: Watch, change: Change, judged_to: int, at_ms: int) -> list[Decision]:
         if watch.acted and not self.commander.is_overridden:
             return []
-        finding = watch.finding(judged_to, self.budget.exemplars, change.judgement)
+        finding = finding_of(self, watch, judged_to, change.judgement)
         objective = watch.objective
         if self.commander.held_by(objective, finding.seen.delta) is not None:
             watch.acted = False  # what the commander has answered is asked again when the answer ends
@@ -293,10 +294,10 @@ class Evaluator:
         if self.commander.held_by(watch.objective, None) is not None:
             return []
         watch.spent_paged = True
-        finding = watch.finding(judged_to, self.budget.exemplars, None)
+        finding = finding_of(self, watch, judged_to, None)
         text = (
             f"{watch.objective.objective_id} was broken for {watch.spend.minutes} min in all, "
-            f"and no stretch of {watch.objective.hold_min} min shows it alone"
+            f"and no stretch of {watch.objective.hold_min} min shows it alone{stage_words(finding.stages)}"
         )
         # A breach that is under way keeps its episode: when it is sustained after all, its debt is this one.
         episode_ms = at_ms if watch.trigger.phase is Phase.INACTIVE else watch.trigger.episode_ms
@@ -308,10 +309,9 @@ class Evaluator:
 
     def finding(self, objective_id: str, view: CohortKey, now: int) -> Finding | None:
         """Return what an objective shows on a slice at a tick; None where it is not judged."""
-        size = self.budget.exemplars
         watch = self.watches.get((objective_id, view))
         if watch is not None:
-            return watch.finding(now - watch.objective.label_delay_min, size, watch.judgement)
+            return finding_of(self, watch, now - watch.objective.label_delay_min, watch.judgement)
         watch = self.cohorts.watch(objective_id, view)
         if watch is not None:
             judged_to = now - watch.objective.label_delay_min
@@ -319,7 +319,7 @@ class Evaluator:
         safety = (
             one for one in self.safety if one.objective.objective_id == objective_id and one.view == view
         )
-        return next((one.finding(size, tick_ms(now)) for one in safety), None)
+        return next((one.finding(self.budget.exemplars, tick_ms(now)) for one in safety), None)
 
     def finish(self, now: int, late_count: int, *, complete: bool) -> list[Decision]:
         """End the watch, at its window's end or where the input ends, and say what each objective came to."""

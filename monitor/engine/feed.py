@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from monitor.core.partition import Incident
 from monitor.core.plan import Plan
-from monitor.engine.codec import StateDamaged
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost, StoreUnreachable
 from monitor.engine.ingest import Flush, PartitionIngest
 from monitor.engine.observer import Observer
@@ -29,10 +29,18 @@ from monitor.engine.ports import (
     StateStore,
 )
 from monitor.engine.replay import Decode
+from monitor.engine.seal import StateDamaged
 
 SLICE_RECORDS = 500  # folded before the event loop gets a turn: a few milliseconds
 MAX_RECORDS = 4_000  # taken from the client at once
 FENCED_WAIT_MS = 3_000  # before a fenced partition is claimed again, if the group still says it is ours
+
+
+class LogTime(NamedTuple):
+    """The log's own time, and when it was heard by the data plane's steady clock; milliseconds."""
+
+    log_ms: int
+    steady_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,10 @@ class Feed:
     Args:
         hear: Told of every incident at once, in case its release is evaluated here; whoever else evaluates it hears
             of it by the internal topic, and hearing twice changes nothing.
+
+    Attributes:
+        log_time: The log's time as last heard; None before the first answer.
+        unread: Records of the owned partitions that were not read then.
     """
 
     def __init__(
@@ -91,7 +103,20 @@ class Feed:
         self._is_astray = False  # taken from the client and not folded: reading has to go back
         self._damaged: set[Partition] = set()
         self._fenced_until_ms: dict[Partition, int] = {}
+        self._written: set[Partition] = set()  # what we have stored something of, at any time
         self._generation = -1
+        self.log_time: LogTime | None = None
+        self.unread = 0
+
+    @property
+    def event_time(self) -> Callable[[int], int]:
+        """The log's time as event time."""
+        return self._event_time
+
+    @property
+    def steady(self) -> Clock:
+        """The clock of its waits."""
+        return self._clock
 
     @property
     def interval_s(self) -> float:
@@ -173,6 +198,8 @@ class Feed:
     async def _restored(self, partition: Partition) -> PartitionIngest:
         """Take the partition over where its state says it stands."""
         claim = await self._store.claim(partition, self._options.owner)
+        if not claim.fields and partition in self._written:
+            self._observer.state_damaged(partition, "the store has lost it; it is read again from the log")
         ingest = await self._ingest(claim)
         if not ingest.is_warm and await self._source.first_offset(partition) > ingest.read_from:
             ingest.skip_warming()
@@ -242,8 +269,14 @@ class Feed:
             LogUnreachable: No answer in time.
         """
         broker_ms = await self._broker_clock.now_ms()
-        self._ends = broker_ms, await self._source.end_offsets(list(self._ingests))
-        await self._source.commit({one.partition: one.stored_offset for one in self._ingests.values()})
+        self.log_time = LogTime(broker_ms, self._clock.now_ms())
+        ends = await self._source.end_offsets(list(self._ingests))
+        self._ends = broker_ms, ends
+        reached = ((self._ingests[one].position, end) for one, end in ends.items() if one in self._ingests)
+        self.unread = sum(max(0, end - position) for position, end in reached)
+        stored = {one.partition: one.stored_offset for one in self._ingests.values()}
+        # Nothing stored is nothing to witness: a group that has committed is taken for one that had state.
+        await self._source.commit({partition: offset for partition, offset in stored.items() if offset})
 
     async def _note_ends(self) -> None:
         """A partition read to an end asked for after the broker told its time is complete up to that time."""
@@ -327,6 +360,7 @@ class Feed:
             return
         before = ingest.stored_totals
         ingest.flushed(flush)
+        self._written.add(ingest.partition)
         after = ingest.stored_totals
         self._observer.counted(
             accepted=after.accepted - before.accepted,

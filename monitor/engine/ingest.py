@@ -21,20 +21,21 @@ from monitor.engine.codec import (
     META_FIELD,
     OFFSET_FIELD,
     Meta,
-    StateDamaged,
     cell_field,
     cell_key,
     decode_cell,
-    decode_meta,
     encode_cell,
     encode_meta,
+    read_meta,
 )
+from monitor.engine.inventory import NAME_BYTES, Inventory, minute_of_field
 from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS, Claim, DeadLetter, SourceRecord
 from monitor.engine.replay import Decode
+from monitor.engine.seal import StateDamaged
 
 META_VERSION: Final = 1
 # What a changed cell may weigh when packed: a guess on the safe side, so that folding stops in time.
-_CELL_BYTES: Final = 512
+_CELL_BYTES: Final = 576  # with its share of a manifest
 _SKETCH_BYTES: Final = 4_096
 _PART_BYTES: Final = 384  # parts are many and small: their bins are stored one by one where they are few
 _PART_SKETCH_BYTES: Final = 768
@@ -52,6 +53,7 @@ class Flush:
     fields: Mapping[str, bytes]
     cells: frozenset[CellKey]
     complete_ms: int | None
+    kept_from: int
     totals: Totals
 
 
@@ -91,45 +93,43 @@ class PartitionIngest:
             0,
             False,
         )  # how many cells were changed, at which offset, and whether that was enough
-        packed = claim.fields.get(META_FIELD)
-        if packed is None and claim.fields:
-            raise StateDamaged(
-                f"{self.partition}: there is state without its meta data; rebuild it from the log"
-            )
-        if packed is None:
+        self._inventory = Inventory()
+        self._stored_kept_from = 0
+        meta = self._found()
+        if meta is None:
             self.base = self.offset = self.read_from = start_offset
             self._marks = [(start_offset, None)]
         else:
-            self._restore(decode_meta(packed))
+            self._restore(meta)
         self.position = self.read_from
         self.stored_totals = replace(self.fold.totals)
-        self._stored: dict[int, set[str]] = {}
-        self._note_stored(claim.fields)
 
-    def _note_stored(self, fields: Iterable[str]) -> None:
-        for field in fields:
-            key = cell_key(field)
-            if key is not None:
-                self._stored.setdefault(key.minute, set()).add(field)
+    def _found(self) -> Meta | None:
+        """Return the meta data of the claimed state, all of it checked; None at the first start."""
+        fields = self.claim.fields
+        try:
+            meta = read_meta(fields.get(META_FIELD), fields.get(OFFSET_FIELD))
+            if meta is None and fields:
+                raise StateDamaged("there is state without its meta data and its offset")
+            self._inventory.found(fields, meta)
+        except StateDamaged as damage:
+            raise StateDamaged(f"{self.partition}: {damage}; rebuild it from the log") from damage
+        self._stored_kept_from = self._inventory.kept_from
+        return meta
 
     def old_fields(self, before_minute: int) -> list[str]:
-        """Return stored cells of the minutes before this one, at most one drop's worth, and forget them."""
-        old: list[str] = []
-        for minute in sorted(one for one in self._stored if one < before_minute):
-            if len(old) + len(self._stored[minute]) > MAX_FLUSH_FIELDS:
-                break
-            old += sorted(self._stored.pop(minute))
+        """Return what is stored of the minutes before this one, at most one drop's worth, and forget it.
+
+        Only what the stored meta data does not count any more: a crash in between must not look like a loss. So
+        the first call is heard with the next write, and its fields come with a later call.
+        """
+        old = self._inventory.old_fields(min(before_minute, self._stored_kept_from), MAX_FLUSH_FIELDS)
+        self._inventory.keep_from(before_minute)
         return old
 
     def _restore(self, meta: Meta) -> None:
-        fields = self.claim.fields
         self.base = meta.base
-        self.stored_offset = self.offset = self._stored_offset(fields.get(OFFSET_FIELD))
-        if meta.totals.records + meta.gaps != self.offset - meta.base:
-            raise StateDamaged(
-                f"{self.partition}: the totals speak of {meta.totals.records} records and {meta.gaps} gaps, "
-                f"the offsets of {self.offset - meta.base}; the partition has to be rebuilt from the log"
-            )
+        self.stored_offset = self.offset = int(self.claim.fields[OFFSET_FIELD])
         fold = self.fold
         fold.totals = meta.totals
         fold.clock_ms = meta.warm_clock_ms
@@ -146,19 +146,16 @@ class PartitionIngest:
             fold.clock_ms = meta.clock_ms
         self._restore_cells(meta)
 
-    def _stored_offset(self, packed: bytes | None) -> int:
-        if packed is None or not packed.isdigit():
-            raise StateDamaged(
-                f"{self.partition}: its offset is {packed!r}, no number; rebuild it from the log"
-            )
-        return int(packed)
-
     def _restore_cells(self, meta: Meta) -> None:
         horizon_ms = meta.horizon_ms
         if horizon_ms is None:
             return
+        delays_ms = self.fold.plan.label_delay_ms.values()
+        from_ms = horizon_ms - max(delays_ms, default=0)
         for field, packed in self.claim.fields.items():
-            key = cell_key(field)
+            minute = minute_of_field(field)
+            # Most cells are long closed: reading their names as well would take most of a take-over.
+            key = None if minute is None or (minute + 4) * BUCKET_MS < from_ms else cell_key(field)
             if key is None:
                 continue
             delay_ms = self.fold.plan.label_delay_ms.get(key.release, 0) if key.later else 0
@@ -223,12 +220,14 @@ class PartitionIngest:
     def is_full(self) -> bool:
         """Tell whether the next flush has no room for another record's cells."""
         changed = len(self.fold.changed)
-        if changed > MAX_FLUSH_FIELDS - 256 or len(self._letters) >= 1_000:
+        if changed > MAX_FLUSH_FIELDS // 2 - 256 or len(self._letters) >= 1_000:
             return True
         weighed, weighed_at, full = self._weighed
         # A record adds little to a cell that is to be written anyway: weighing all of them each time is dear.
         if weighed != changed or not 0 <= self.offset - weighed_at < _WEIGH_EVERY:
             weight = _META_BYTES + sum(_weight(self.fold.cells[key]) for key in self.fold.changed)
+            minutes = {key.minute for key in self.fold.changed}
+            weight += NAME_BYTES * (changed + sum(self._inventory.size_of(one) for one in minutes))
             full = weight > MAX_FLUSH_BYTES
             self._weighed = changed, self.offset, full
         return full
@@ -277,6 +276,9 @@ class PartitionIngest:
         self._mark()
         warm_offset, warm_clock_ms = self._marks[0]
         totals: Totals = fold.totals
+        changed = frozenset(fold.changed)
+        fields = self._sealed(changed)
+        tally = self._inventory.tally
         meta = Meta(
             version=META_VERSION,
             base=self.base,
@@ -293,10 +295,11 @@ class PartitionIngest:
             other_releases=totals.other_releases,
             late_by_release=fold.late_by_release,
             others=fold.others,
+            kept_from=self._inventory.kept_from,
+            fields=tally.fields,
+            seals=tally.seals,
         )
         self._batches += 1
-        changed = frozenset(fold.changed)
-        fields = {cell_field(key): encode_cell(fold.cells[key]) for key in changed}
         fields[META_FIELD] = encode_meta(meta)
         fields[OFFSET_FIELD] = str(self.offset).encode()
         return Flush(
@@ -306,8 +309,15 @@ class PartitionIngest:
             fields=fields,
             cells=changed,
             complete_ms=fold.complete_ms,
+            kept_from=self._inventory.kept_from,
             totals=replace(totals),
         )
+
+    def _sealed(self, changed: frozenset[CellKey]) -> dict[str, bytes]:
+        cells: dict[int, dict[str, bytes]] = {}
+        for key in changed:
+            cells.setdefault(key.minute, {})[cell_field(key)] = encode_cell(self.fold.cells[key])
+        return self._inventory.sealed(cells)
 
     def _mark(self) -> None:
         """Remember where the clock stands at this offset; keep the newest mark that is two minutes old."""
@@ -328,7 +338,7 @@ class PartitionIngest:
         self.stored_offset = flush.new_offset
         self._stored_complete_ms = flush.complete_ms
         self.stored_totals = flush.totals
-        self._note_stored(flush.fields)
+        self._stored_kept_from = flush.kept_from
         self.fold.stored(flush.cells)
         self.fold.forget_closed()
 

@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
 from monitor.core.decision import Decision
+from monitor.core.sight import Sight, SightState
 from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How well one partition is seen.
+
+    Attributes:
+        behind_ms: Real milliseconds from what is read to the log's own time; None where nothing is known.
+    """
+
+    state: SightState
+    behind_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one look found.
+
+    Attributes:
+        at_ms: The steady clock that the states' ages refer to.
+        overall: The worst of all; None before there is a partition.
+        releases: How many releases are `armed`, `locked`, `blind`, `rebuilding`.
+        unread: Records that this instance has still to read.
+        owned: Partitions that it reads.
+    """
+
+    at_ms: int
+    partitions: Mapping[Partition, Seen]
+    overall: SightState | None
+    releases: Mapping[str, int]
+    unread: int
+    owned: int
+
+    def as_data(self) -> dict[str, object]:
+        """Return it JSON-ready, ages in seconds: the whole, and every partition that is not live."""
+        rows = (
+            {"partition": f"{one.topic}/{one.number}", **_row(seen.state, self.at_ms)}
+            | {"behind_s": None if seen.behind_ms is None else seen.behind_ms / 1000}
+            for one, seen in sorted(self.partitions.items())
+            if seen.state.sight is not Sight.LIVE
+        )
+        whole = {} if self.overall is None else _row(self.overall, self.at_ms)
+        return {**whole, "not_live": list(rows)}
+
+
+def _row(state: SightState, at_ms: int) -> dict[str, object]:
+    cause = None if state.cause is None else state.cause.value
+    return {"sight": state.sight.value, "cause": cause, "sight_age_s": state.age_ms(at_ms) / 1000}
 
 
 class Observer(Protocol):
@@ -63,6 +113,12 @@ class Observer(Protocol):
 
     def forgotten(self, release: str) -> None:
         """The ledger has a release as armed and no budget in force names it, so that nobody watches it."""
+
+    def halted(self, release: str, defect: Exception) -> None:
+        """A defect of ours stopped the judgement of a release; the others go on."""
+
+    def sighted(self, sighting: Sighting) -> None:
+        """A look at what the monitor can see of every partition."""
 
 
 class Silent:
@@ -120,4 +176,10 @@ class Silent:
         """Tell nobody."""
 
     def capped(self, release: str, what: str) -> None:
+        """Tell nobody."""
+
+    def halted(self, release: str, defect: Exception) -> None:
+        """Tell nobody."""
+
+    def sighted(self, sighting: Sighting) -> None:
         """Tell nobody."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import NamedTuple, Protocol
 
+from monitor.core.budget import RollbackBy
 from monitor.core.decision import Decision
 from monitor.core.history import HistoryHour
 from monitor.core.partition import Incident
@@ -74,6 +75,15 @@ class StateStore(Protocol):
         """Forget the state that was found at the claim, where it does not add up; a fenced caller forgets nothing.
 
         It may take several writes, the stored `offset` going first: what is left by a crash has none.
+        """
+
+    async def condemn(self, partition: Partition, token: str) -> bool:
+        """Strike the stored offset out in one write: the state beside it is damaged, and must not be built on.
+
+        That fences its writer; whoever claims the partition next finds no offset and rebuilds it. Any instance may.
+
+        Args:
+            token: The writer's whose state was found damaged, as read together with it; else nothing is done.
         """
 
     async def close(self) -> None:
@@ -176,6 +186,7 @@ class RollbackOrder:
     candidate_variation: str
     scope: str | None = None
     cohort: Mapping[str, str] = field(default_factory=dict)
+    rollback_by: RollbackBy = RollbackBy.SERVE_VARIATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +217,26 @@ class Actuator(Protocol):
         """
 
 
+class About(StrEnum):
+    """What a notice is about."""
+
+    PAGE = "page"
+    ROLLED_BACK = "rolled_back"
+    NOT_APPLIED = "not_applied"
+    BLIND = "blind"
+
+
 @dataclass(frozen=True, slots=True)
 class PageNotice:
-    """What a person is told.
+    """What a person is told; `monitor.engine.page_words` puts it into words.
 
     Attributes:
         page_id: Stays the same while a page is open, reopened or resolved: the pager's dedup key.
         state: `opened`, `acknowledged`, `expired`, `resolved`, or `informed` (a rollback happened).
+        release: The candidate; `EVERY_RELEASE` where it is about the monitor as a whole.
         text: One sentence: what broke, for whom, since when, how sure, what happens next.
         event: The CloudEvent's data, for pagers that pass it on.
+        opened: The data of the page's newest opening, for a later change of it; empty where that is not known.
     """
 
     event_id: str
@@ -224,6 +246,8 @@ class PageNotice:
     text: str
     deadline_ms: int | None
     event: Mapping[str, object]
+    about: About = About.PAGE
+    opened: Mapping[str, object] = field(default_factory=dict)
 
 
 class Pager(Protocol):

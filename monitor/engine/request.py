@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.core.budget import Budget, Scope
+from monitor.core.budget import Budget, FlagTarget, RollbackBy, Scope
 from monitor.core.cohort import OVERALL, CohortKey, narrowed
 from monitor.core.decision import Action, Decision, Reason, Type
 from monitor.core.ids import decision_id
@@ -38,12 +38,19 @@ def rollback_requested(
     )
     scope = {"scope": "cohort", "cohort": dict(cohort)} if cohort else {"scope": "release"}
     switch = {
-        "flag": None if flag is None else {"actuator": flag.actuator, "key": flag.key, "scope": flag.scope},
+        "flag": None if flag is None else switch_of(flag),
         "baseline_variation": None if flag is None else flag.baseline_variation,
         "candidate_variation": None if flag is None else flag.candidate_variation,
     }
     event_id = decision_id(Type.ROLLBACK_REQUESTED.value, budget.release, arming.number, cohort=dict(cohort))
     return Decision(Type.ROLLBACK_REQUESTED, event_id, budget.release, at_ms, {**data, **scope, **switch})
+
+
+def switch_of(flag: FlagTarget) -> dict[str, object]:
+    """Return the flag as the event names it; `rollback_by` only where it is not the usual one."""
+    named: dict[str, object] = {"actuator": flag.actuator, "key": flag.key, "scope": flag.scope}
+    usual = flag.rollback_by is RollbackBy.SERVE_VARIATION
+    return named if usual else {**named, "rollback_by": flag.rollback_by.value}
 
 
 def _for(cohort: CohortKey) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,12 +19,13 @@ from monitor.core.partition import Incident
 from monitor.core.plan import Plan, plan_for
 from monitor.core.window import tick_ms
 from monitor.engine.book import Command
-from monitor.engine.codec import StateDamaged
 from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
 from monitor.engine.feed import Feed
+from monitor.engine.lookout import LOOK_S, Lookout
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock, Follower, LedgerEntry, Record
+from monitor.engine.seal import StateDamaged
 
 CONTROL_PAUSE_S = 0.2
 OUTAGE_PAUSE_S = 1.0
@@ -103,7 +104,9 @@ class Instance:
         fresh_commands: Callable[[], Follower],
         observer: Observer,
         clock: Clock,
+        lookout: Lookout | None = None,
     ) -> None:
+        self._lookout = lookout
         self._feed = feed
         self._control = control
         self._followers = followers
@@ -165,6 +168,8 @@ class Instance:
         async with asyncio.TaskGroup() as group:
             for task in tasks:
                 group.create_task(task)
+            if self._lookout is not None:
+                group.create_task(self._guarded("lookout", self._lookout_loop(self._lookout)))
 
     async def stop(self) -> None:
         """Flush what memory has ahead of the store, and end the tasks."""
@@ -181,6 +186,11 @@ class Instance:
     def is_ready(self) -> bool:
         """Tell whether the control topics are read and both planes make progress."""
         return self._is_started and time.monotonic() - min(self._progressed_s.values()) < STALE_S
+
+    def sight(self) -> Mapping[str, object]:
+        """Return how well the partitions are seen, for people and probes; empty before the first look."""
+        sighting = None if self._lookout is None else self._lookout.sighting
+        return {} if sighting is None else sighting.as_data()
 
     async def _guarded(self, name: str, task: Awaitable[None]) -> None:
         await task
@@ -215,6 +225,11 @@ class Instance:
         while not self._stopping.is_set():
             await self._round("look", self._feed.look_around)
             await self._pause(self._feed.interval_s)
+
+    async def _lookout_loop(self, lookout: Lookout) -> None:
+        while not self._stopping.is_set():
+            await self._round("lookout", lookout.look)
+            await self._pause(LOOK_S)
 
     async def _round(self, plane: str, step: Callable[[], Awaitable[None]]) -> bool:
         """Do one step; False where an outage kept it from its end, after a pause."""

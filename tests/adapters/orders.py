@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from monitor.core.budget import RollbackBy
 from monitor.engine.ports import RollbackOrder
 
 
@@ -14,6 +15,8 @@ def order(
     baseline: str = "v41",
     scope: str | None = None,
     cohort: Mapping[str, str] | None = None,
+    candidate: str = "v42",
+    rollback_by: RollbackBy = RollbackBy.SERVE_VARIATION,
 ) -> RollbackOrder:
     """Return the order "serve v41 instead of v42"."""
     return RollbackOrder(
@@ -24,7 +27,8 @@ def order(
         actuator="any",
         flag_key=flag_key,
         baseline_variation=baseline,
-        candidate_variation="v42",
+        candidate_variation=candidate,
         scope=scope,
         cohort=cohort or {},
+        rollback_by=rollback_by,
     )

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from standardwebhooks import WebhookVerificationError
 
 from monitor.adapters.egress import JudgedTransport, WebhookUnusable, refusal
-from monitor.adapters.http import Limits, SignedWebhook, WebhookFailed, retry_after_s, signers
+from monitor.adapters.http import (
+    HttpClient,
+    Limits,
+    SignedWebhook,
+    WebhookFailed,
+    endpoint,
+    retry_after_s,
+    signers,
+)
 from tests.adapters.receiver import LOCAL, SECRET, FakeTime, Sent, answer, receiver
 
 OTHER_SECRET = "whsec_" + "QUJD" * 8
@@ -73,6 +81,45 @@ async def test_retry_after_is_honoured_within_the_total_time() -> None:
         await hook.post("decision-1", "{}")
         await hook.close()
     assert time.waits == [17.0]
+
+
+async def test_a_receiver_that_asks_to_be_left_alone_is_left_alone_by_the_next_call_too() -> None:
+    time = FakeTime()
+    async with receiver() as server:
+        server.replies = [answer(429, retry_after="100"), answer(200)]
+        client = HttpClient(limits=LOCAL, timing=time.timing())
+        with pytest.raises(WebhookFailed, match="429"):
+            await client.call("POST", endpoint(server.url))
+        with pytest.raises(WebhookFailed, match="asks to be left alone for 100 s more") as failed:
+            await client.call("POST", endpoint(server.url))
+        assert (len(server.got), failed.value.retryable, time.waits) == (1, True, [])
+        time.seconds += 60
+        assert (await client.call("POST", endpoint(server.url))).status == 200
+        await client.close()
+    assert time.waits == [40.0]
+
+
+async def test_no_receiver_can_ask_for_silence_for_ever() -> None:
+    time = FakeTime()
+    async with receiver() as server:
+        server.replies = [answer(503, retry_after="999999999")]
+        client = HttpClient(limits=LOCAL, timing=time.timing())
+        with pytest.raises(WebhookFailed):
+            await client.call("POST", endpoint(server.url))
+        time.seconds += 300
+        assert (await client.call("POST", endpoint(server.url))).status == 200
+        await client.close()
+
+
+async def test_a_failure_keeps_what_the_receiver_said_about_it() -> None:
+    async with receiver() as server:
+        server.then = answer(400, {"errors": ["no such key"]}, x_reason="why")
+        client = HttpClient(limits=LOCAL)
+        with pytest.raises(WebhookFailed) as failed:
+            await client.call("POST", endpoint(server.url), once=True)
+        await client.close()
+    assert b"no such key" in failed.value.body
+    assert failed.value.headers["x-reason"] == "why"
 
 
 async def test_a_receiver_that_asks_for_more_time_than_there_is_ends_the_call_at_once() -> None:

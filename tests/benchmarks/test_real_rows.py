@@ -53,6 +53,13 @@ def test_refused_calls_are_failures_and_no_fast_answers() -> None:
     assert {act.subject[0] for act in found.played[0].pages} >= {SUCCESS, P50}
 
 
+def test_a_rollback_for_latency_names_the_stage_that_moved() -> None:
+    """Where requests wait for their first token, their end-to-end latency breaks first, and says why."""
+    found = run(CASES["queueing"], minutes=45, seeds=1)
+    assert found.broken() == []
+    assert all(one.rollback is not None and one.rollback.subject[0] == P95 for one in found.played)
+
+
 def test_a_broken_promise_is_said() -> None:
     case = replace(
         CASES["same-sessions"], rolls_back=SUCCESS, pages=(("cost.cost_per_request_delta_pct", ""),)

@@ -7,18 +7,23 @@ import itertools
 import json
 import random
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
 
-from monitor.cli import main, orders
+from monitor.cli import main, orders, sight
 from monitor.cli.orders import entries_of
 from monitor.cli.standing import Standing, standings
-from monitor.core.decision import Decision, Type
+from monitor.config.settings import Settings
+from monitor.core.decision import EVERY_RELEASE, Decision, Type
+from monitor.core.ids import decision_id
+from monitor.core.moment import rfc3339
 from monitor.core.record import release_data
 from monitor.engine.answer import answer
 from monitor.engine.book import Command
-from monitor.engine.ports import LedgerEntry
+from monitor.engine.errors import StoreUnreachable
+from monitor.engine.ports import LedgerEntry, Partition
 from tests.cli.ledger_world import MINUTE_MS, LedgerWorld, arming_of
 from tests.golden.cases import CASES
 from tests.golden.traffic import START_MS
@@ -87,6 +92,13 @@ def test_the_commander_s_clock_runs_from_the_delivery() -> None:
     assert (undelivered, page["deadline"]) == tuple(
         f"2026-11-02T09:{int(minute + wait)}:00.000Z" for wait in (15, 18)
     )
+
+
+def test_of_several_pagers_the_first_that_reached_somebody_starts_the_clock() -> None:
+    world = LedgerWorld(HOLD, until_min=45)
+    event_id = next(page.event_id for page in world.evaluator.commander.pages.values() if page.is_open)
+    asyncio.run(world.record([delivered(event_id, 46), delivered(event_id, 44), delivered(event_id, 45)]))
+    assert stands(world).pages[0]["delivered_at"] == "2026-11-02T09:44:00.000Z"
 
 
 def test_what_was_ordered_is_seen() -> None:
@@ -165,10 +177,23 @@ def _time(entry: LedgerEntry) -> int:
     return entry.decision.at_ms
 
 
+def horizons(behind_s: Mapping[int, float | None]) -> Callable[[Settings], Awaitable[sight.Horizons]]:
+    """Return a store whose partitions are so many seconds behind; None has no usable state."""
+
+    async def stored(_settings: Settings) -> sight.Horizons:
+        return {
+            Partition("llm.traces.v1", number): None if far_s is None else at(45) - round(far_s * 1000)
+            for number, far_s in behind_s.items()
+        }
+
+    return stored
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> LedgerWorld:
     made = LedgerWorld(HOLD, until_min=45)
     monkeypatch.setattr(orders, "kafka_log", lambda _settings: made)
+    monkeypatch.setattr(sight, "stored_horizons", horizons({0: 2, 1: 4}))
     monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
     monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(at(45)))
     monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
@@ -216,3 +241,89 @@ def test_an_empty_ledger_is_no_error(world: LedgerWorld, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "no release was armed yet: give a worker a budget, or publish one\n"
     assert main(["status", "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["releases"] == []
+
+
+def blind(subject: str, cause: str, minute: float, kind: Type = Type.MONITOR_BLIND) -> Decision:
+    """What a worker has on record of a blindness, or of its end."""
+    page_id = decision_id("monitor.blind", subject, 0, cause, {}, at(40))
+    is_over = kind is Type.MONITOR_RECOVERED
+    data = {
+        "release": None if subject == EVERY_RELEASE else subject,
+        "releases": ["assistant-8"],
+        "cause": cause,
+        "partitions": [],
+        "reason": "recovered" if is_over else "blind",
+        "since": rfc3339(at(40)),
+        "decided_at": rfc3339(at(minute)),
+        "page_id": page_id,
+        "summary": f"blind of {cause}",
+        **({"blind_seconds": 1.0} if is_over else {}),
+    }
+    return Decision(kind, decision_id(kind.value, subject, 0, cause, {}, at(40)), subject, at(minute), data)
+
+
+@pytest.mark.parametrize(
+    ("behind_s", "line", "others"),
+    [
+        ({0: 2, 1: 4}, "sight LIVE: read up to ", 0),
+        ({0: 2, 1: 15}, "sight LATE: read up to ", 1),
+        ({0: 2, 1: 90}, "sight BLIND (lag): read up to ", 1),
+        ({0: 2, 1: None}, "sight REBUILDING: read up to ", 1),
+        ({0: None, 1: None}, "sight REBUILDING", 2),
+    ],
+)
+def test_what_is_seen_is_said_by_the_progress_of_every_partition(
+    world: LedgerWorld,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    behind_s: Mapping[int, float | None],
+    line: str,
+    others: int,
+) -> None:
+    """No worker is asked: a dead one leaves its partitions behind."""
+    monkeypatch.setattr(sight, "stored_horizons", horizons(behind_s))
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert line in out
+    assert sum(row.startswith("  llm.traces.v1/") for row in out.splitlines()) == others
+    assert ("nothing is decided meanwhile" in out) == ("BLIND" in line or "REBUILDING" in line)
+
+
+def test_a_store_that_does_not_answer_is_blindness_and_no_error(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_settings: Settings) -> sight.Horizons:
+        raise StoreUnreachable("redis://here: no answer")
+
+    monkeypatch.setattr(sight, "stored_horizons", away)
+    asyncio.run(world.record([blind(EVERY_RELEASE, "redis", 41)]))
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert "sight BLIND (redis)\n  redis://here: no answer\n  blind of redis\n" in out
+    assert main(["status", "--output", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)["sight"]
+    assert (said["sight"], said["cause"], said["said"]["since"]) == ("blind", "redis", rfc3339(at(40)))
+
+
+def test_a_blindness_that_is_over_is_said_no_more(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began, ended = (blind(EVERY_RELEASE, "lag", 41 + one, kind) for one, kind in enumerate(_BOTH))
+    asyncio.run(world.record([began, ended]))
+    assert main(["status", "--output", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["sight"]["said"] is None
+    assert [one["release"] for one in said["releases"]] == ["assistant-8"]
+
+
+_BOTH = (Type.MONITOR_BLIND, Type.MONITOR_RECOVERED)
+
+
+def test_a_release_halted_by_a_defect_is_never_shown_as_watched(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(world.record([blind("assistant-8", "defect", 41)]))
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[1].split()[:2] == ["assistant-8", "halted"]
+    assert "halted: blind of defect" in out

@@ -77,6 +77,21 @@ def test_machines_get_json(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_the_declared_split_is_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    declared, silent = tmp_path / "declared.yaml", GOOD / "seed.yaml"
+    text = silent.read_text(encoding="utf-8").replace("model-v42", "model-v43")
+    declared.write_text(
+        f"{text}\ntraffic: {{candidate_share_pct: 20, tolerance_pct: 10}}\n", encoding="utf-8"
+    )
+    said = "the candidate must get 20 % of both arms' requests (18 to 22 %): "
+    assert main(["validate", str(declared)]) == 0
+    assert f"\n  - traffic: {said}" in capsys.readouterr().out
+    assert main(["validate", "--output", "json", str(declared), str(silent)]) == 0
+    meanings = [one["budget"]["meaning"] for one in json.loads(capsys.readouterr().out)["files"]]
+    assert meanings[0]["traffic"].startswith(said)
+    assert "traffic" not in meanings[1]
+
+
 def test_a_directory_and_a_pattern_are_accepted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text((GOOD / "seed.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     assert main(["validate", str(tmp_path), str(tmp_path / "*.yaml")]) == 0

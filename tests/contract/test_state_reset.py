@@ -1,4 +1,4 @@
-"""Forgetting a partition's state: the real store and its twin alike, and never for a fenced caller."""
+"""Forgetting and condemning a partition's state: the real store and its twin alike, and only for whom it is meant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from monitor.adapters.memory.store import MemoryStateStore
 from monitor.adapters.redis.store import RedisStateStore
-from monitor.engine.ports import FlushAnswer, Partition, StateStore
+from monitor.engine.ports import Claim, FlushAnswer, Partition, StateStore
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -51,3 +51,33 @@ async def test_a_fenced_caller_resets_nothing(store: StateStore, unique: str) ->
     await store.claim(partition, "owner")
     await store.reset(fenced)
     assert len((await store.claim(partition, "next")).fields) == 6_002
+
+
+async def test_a_condemned_partition_fences_its_writer_and_has_no_offset(
+    store: StateStore, unique: str
+) -> None:
+    partition = Partition(unique, 0)
+    owner = await store.claim(partition, "owner")
+    assert await flushed(store, owner, "b1", 0) is FlushAnswer.APPLIED
+    assert await store.condemn(partition, owner.token)
+    assert await flushed(store, owner, "b2", 7) is FlushAnswer.FENCED
+    offset = (await store.claim(partition, "owner")).fields["offset"]
+    assert not offset.isdigit()
+
+
+async def test_what_was_condemned_before_a_claim_is_not_what_comes_after_it(
+    store: StateStore, unique: str
+) -> None:
+    """Whoever read damaged state may be late: by then it is somebody else's, and made anew."""
+    partition = Partition(unique, 0)
+    old = await store.claim(partition, "old")
+    new = await store.claim(partition, "new")
+    assert await flushed(store, new, "b1", 0) is FlushAnswer.APPLIED
+    assert not await store.condemn(partition, old.token)
+    assert not await store.condemn(Partition(unique, 1), "")
+    assert await flushed(store, new, "b2", 7) is FlushAnswer.APPLIED
+    assert (await store.claim(Partition(unique, 1), "first")).fields == {}
+
+
+async def flushed(store: StateStore, claim: Claim, batch: str, expected: int) -> FlushAnswer:
+    return await store.flush(claim, batch=batch, expected_offset=expected, fields={"offset": b"7"})

@@ -13,6 +13,7 @@ from monitor.core.decision import Type
 from monitor.engine.act import Act
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.errors import ActuatorFailed
+from monitor.engine.tell import PagePast
 
 REQUEST_ID = "ab" * 32
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -60,6 +61,7 @@ class FakeLedger:
     records: dict[str, tuple[Type, str, Mapping[str, object]]] = field(default_factory=dict)
     appended: int = 0
     crash_at: int | None = None
+    pages: dict[str, PagePast] = field(default_factory=dict)
 
     async def known(self, decision_id: str) -> bool:
         return decision_id in self.records
@@ -69,6 +71,9 @@ class FakeLedger:
         if self.appended == self.crash_at:
             raise ConnectionResetError("the worker dies here")
         self.records[decision_id] = (kind, release, data)
+
+    async def page(self, release: str, page_id: str) -> PagePast:
+        return self.pages.get(page_id, PagePast())
 
     def of(self, kind: Type) -> list[Mapping[str, object]]:
         """Return the data of all records of that type."""
@@ -98,11 +103,11 @@ class World:
         actuators = {"memory": MemoryActuator({"chat-model": self.flag}, self.failures)}
         return Act(
             more.pop("actuators", actuators),
-            self.pager,
+            more.pop("pagers", {"memory": self.pager}),
             self.ledger,
             clock=more.pop("clock", self),
             steady=lambda: self.at_ms / 1000,
-            sleep=self.sleep,
+            sleep=more.pop("sleep", self.sleep),
             **more,
         )
 

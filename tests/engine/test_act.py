@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from monitor.adapters.memory.actuator import MemoryActuator
 from monitor.adapters.memory.pager import MemoryPager
 from monitor.core.decision import Type
-from monitor.engine.act import Act, Outcome, Patience
+from monitor.engine.act import Act, Outcome
 from monitor.engine.act_events import order_of
 from monitor.engine.errors import ActuatorFailed, ApprovalRequired, PagerFailed
+from monitor.engine.patience import Patience
 from monitor.engine.ports import Effect, RollbackOrder
 from tests.engine.acting import APPLIED, FAILED, REQUEST_ID, SCHEMAS, World, request
 

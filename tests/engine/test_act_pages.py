@@ -19,7 +19,7 @@ async def test_an_opened_page_is_delivered_once_and_its_delivery_recorded() -> N
     (data,) = world.ledger.of(Type.PAGE_DELIVERED)
     assert data == {
         "page_id": "p1", "event_id": "e-page.opened", "state": "opened", "release": "model-v42",
-        "delivered_at": "2026-11-18T11:06:40.000Z",
+        "pager": "memory", "delivered_at": "2026-11-18T11:06:40.000Z",
     }  # fmt: skip
     (notice,) = world.pager.delivered.values()
     assert (notice.page_id, notice.deadline_ms, notice.text) == ("p1", 1_795_316_400_000, "latency is up")

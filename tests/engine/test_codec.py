@@ -22,7 +22,6 @@ from monitor.engine.codec import (
     META_FIELD,
     OFFSET_FIELD,
     Meta,
-    StateDamaged,
     cell_field,
     cell_key,
     decode_cell,
@@ -31,6 +30,7 @@ from monitor.engine.codec import (
     encode_meta,
 )
 from monitor.engine.ports import MAX_FLUSH_BYTES
+from monitor.engine.seal import StateDamaged
 from tests.engine.worlds import ACME, LAWS, START_MS, T0
 
 TENANTS = by_every(OVERALL, ("tenant",))

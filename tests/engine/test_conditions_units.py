@@ -17,8 +17,9 @@ from monitor.core.partition import CellKey
 from monitor.core.plan import plan_for
 from monitor.core.units import UnitSample, unit_hash
 from monitor.core.window import tick_ms
-from monitor.engine.codec import StateDamaged, decode_cell, encode_cell
+from monitor.engine.codec import decode_cell, encode_cell
 from monitor.engine.evaluate import Stage
+from monitor.engine.seal import StateDamaged
 from tests.engine.worlds import (
     BASELINE,
     CANDIDATE,

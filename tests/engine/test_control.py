@@ -9,7 +9,6 @@ import pytest
 from monitor.core.decision import Decision, Type
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.book import Command
-from monitor.engine.codec import META_FIELD, StateDamaged, cell_key
 from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.evaluate import Stage
@@ -325,27 +324,6 @@ async def test_two_owners_at_once_decide_the_same_under_the_same_ids() -> None:
     await step(blind)
     assert set(ids(made)) == set(first)
     assert set(ids(made).values()) == {2}
-
-
-@pytest.mark.parametrize("field", ["meta", "cell"])
-async def test_damaged_state_holds_decisions_and_says_so(field: str) -> None:
-    """Never decided on, never a crash of everything else: the owner rebuilds, until then nothing is decided."""
-    made = await plant(success=8)
-    stored = made.store._hashes[Partition(TOPIC, 1)]
-    name = META_FIELD if field == "meta" else next(one for one in sorted(stored) if cell_key(one) is not None)
-    whole, stored[name] = stored[name], b"\xc1"
-    control = made.control()
-    if field == "cell":
-        with pytest.raises(StateDamaged):
-            await control.step()
-    else:
-        await control.step()
-        assert control.watermark is None
-    assert made.told.damaged == [Partition(TOPIC, 1)]
-    assert made.topics.said == []
-    stored[name] = whole
-    await step(control, 2)
-    assert made.topics.of(Type.ROLLBACK_REQUESTED)
 
 
 async def test_while_a_store_is_rebuilt_what_happened_between_ticks_waits_for_its_tick() -> None:

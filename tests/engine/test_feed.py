@@ -253,7 +253,7 @@ async def test_an_idle_partition_follows_the_brokers_time() -> None:
 
 async def horizons(made: Plant) -> list[int | None]:
     control = made.control()
-    view = await control._look()
+    view = await control.state.look()
     return [None if meta is None else meta.horizon_ms for meta in view.metas]
 
 

@@ -207,7 +207,7 @@ class _Trier:
         try:
             return await call(event)
         except PagerFailed as error:
-            _log.error("nobody could be told about %s: %s; next try in %g s", key, error, RETRY_S)
+            _log.error("not everybody is told about %s: %s; next try in %g s", key, error, RETRY_S)
         except LogUnreachable as error:
             _log.error("the effect of %s is not on record: %s; next try in %g s", key, error, RETRY_S)
         finally:

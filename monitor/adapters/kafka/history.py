@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from monitor.adapters.kafka.topics import HISTORY
 from monitor.core.history import HistoryHour
-from monitor.engine.codec import StateDamaged, decode_cell, encode_cell
+from monitor.engine.codec import decode_cell, encode_cell
 from monitor.engine.ports import Log, Record
+from monitor.engine.seal import StateDamaged
 from monitor.wire.history import HistoryLine, NoHistoryRecord, from_history, to_history
 
 

@@ -36,10 +36,15 @@ class KafkaSource:
         return self._consumer.generation
 
     async def start_offset(self, partition: Partition) -> int:
-        """Return where a partition begins that has no state yet."""
-        if self._start_from == "latest":
+        """Return where a partition begins that has no state yet.
+
+        A group that has committed was here before: its state was lost, and a window of it is read again, also by who
+        began at the end.
+        """
+        begins_at_end = self._start_from == "latest"
+        if begins_at_end and await self._consumer.committed(partition) is None:
             return await self._consumer.end_offset(partition)
-        if self._start_from == "window":
+        if begins_at_end or self._start_from == "window":
             at = await self._consumer.offset_for_time(partition, self._wall.now_ms() - START_WINDOW_MS)
             return await self._consumer.end_offset(partition) if at is None else at
         return await self._consumer.beginning_offset(partition)

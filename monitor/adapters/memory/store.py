@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from monitor.adapters.flush_limits import BATCH, OFFSET, TOKEN, check_drop, check_flush
+from monitor.adapters.flush_limits import BATCH, CONDEMNED, OFFSET, TOKEN, check_drop, check_flush
 from monitor.engine.ports import Claim, FlushAnswer, Partition
 
 
@@ -59,6 +59,14 @@ class MemoryStateStore:
         stored = self._hashes.get(claim.partition, {})
         if stored.get(TOKEN) == claim.token.encode():
             self._hashes[claim.partition] = {TOKEN: claim.token.encode()}
+
+    async def condemn(self, partition: Partition, token: str) -> bool:
+        """Strike the stored offset out while the token stands."""
+        stored = self._hashes.get(partition, {})
+        if stored.get(TOKEN) != token.encode():
+            return False
+        stored[OFFSET] = CONDEMNED.encode()
+        return True
 
     async def close(self) -> None:
         """Nothing to give back; what is stored stays, as it would on a server."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
-from monitor.adapters.flush_limits import BATCH, OFFSET, TOKEN, check_drop, check_flush
+from monitor.adapters.flush_limits import BATCH, CONDEMNED, OFFSET, TOKEN, check_drop, check_flush
 from monitor.adapters.redis.connection import (
     DEADLINE_S,
     SOCKET_TIMEOUT_S,
@@ -66,6 +66,7 @@ class RedisStateStore:
         self._claim = self._redis.register_script(script_text("claim"))
         self._flush = self._redis.register_script(script_text("flush"))
         self._drop = self._redis.register_script(script_text("drop"))
+        self._condemn = self._redis.register_script(script_text("condemn"))
 
     async def check(self) -> None:
         """Refuse a server that may evict keys; log its version and what is weaker than it could be.
@@ -150,6 +151,12 @@ class RedisStateStore:
         """Forget the fields found at the claim, the offset and the batch among the first."""
         first = [name for name in (OFFSET, BATCH) if name in claim.fields]
         await self._delete(claim, [*first, *(name for name in claim.fields if name not in first)])
+
+    async def condemn(self, partition: Partition, token: str) -> bool:
+        """Strike the stored offset out in one HSET while the token stands; doing it twice is harmless."""
+        async with answers(self._address, self._deadline_s):
+            answer: bytes = await self._condemn(keys=[partition_key(partition)], args=[token, CONDEMNED])
+        return answer == b"applied"
 
     async def _delete(self, claim: Claim, fields: Sequence[str]) -> None:
         for start in range(0, len(fields), MAX_FLUSH_FIELDS):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from monitor.core.decision import Type
+from monitor.core.sight import Cause, Sight
 from monitor.wire.rejection import Fault
 
 SCOPE = "rollback_budget"
@@ -54,6 +55,7 @@ class Instrument:
 OTHER = "other"  # what a value outside a label's set is counted as, where the value comes from outside
 
 REJECTIONS = (*(fault.value for fault in Fault), OTHER)
+SIGHTS = tuple(sight.value for sight in Sight)
 DECISIONS = (*(kind.value for kind in Type), OTHER)
 _FAST = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SLOW = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -110,7 +112,15 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     ),
     Instrument(
         "blind", Kind.GAUGE, "{cause}", "1 while the monitor cannot see, by cause.",
-        {"cause": ("kafka", "redis", "lag", "stuck", "rebuilding")},
+        {"cause": tuple(cause.value for cause in Cause)},
+    ),
+    Instrument(
+        "partitions", Kind.GAUGE, "{partition}", "Partitions of the traces topic, by how well they are seen.",
+        {"sight": SIGHTS},
+    ),
+    Instrument(
+        "sight_age", Kind.GAUGE, "s", "For how long something has been seen so, the longest; 0 where nothing is.",
+        {"sight": SIGHTS},
     ),
     Instrument("open_pages", Kind.GAUGE, "{page}", "Pages a person has not resolved.", {}),
     Instrument(

@@ -8,9 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 
 import structlog
 
+from monitor.adapters.telemetry.catalog import BY_NAME
 from monitor.adapters.telemetry.metrics import Metrics
 from monitor.adapters.telemetry.spans import Spans
 from monitor.core.decision import Decision
+from monitor.core.sight import Cause, Sight, SightState
+from monitor.engine.observer import Sighting
 from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
 
 _QUIET_S = 30.0  # between two lines about the same outage
@@ -24,6 +27,7 @@ class TelemetryObserver:
         self._spans = spans
         self._log = structlog.get_logger("monitor")
         self._said: dict[str, float] = {}
+        self._seen: tuple[Sight, Cause | None] | None = None
 
     @contextmanager
     def batch(self, partition: Partition, records: int) -> Iterator[None]:
@@ -124,6 +128,40 @@ class TelemetryObserver:
         self._log.error(
             "armed, and watched by nobody: load its budget again, or remove it for good", release=release
         )
+
+    def halted(self, release: str, defect: Exception) -> None:
+        """A defect of ours stopped the judgement of a release; the others go on."""
+        self._log.error(
+            "a defect of the monitor: nothing more is decided about this release; please report it",
+            release=release,
+            exc_info=defect,
+        )
+
+    def sighted(self, sighting: Sighting) -> None:
+        """A look at what the monitor can see of every partition."""
+        states = [seen.state for seen in sighting.partitions.values()]
+        everything = states if sighting.overall is None else [*states, sighting.overall]
+        causes = {one.cause for one in everything if one.is_blind(sighting.at_ms)}
+        for cause in Cause:
+            self._metrics.set("blind", cause in causes, cause=cause.value)
+        for sight in Sight:
+            self._metrics.set("partitions", sum(one.sight is sight for one in states), sight=sight.value)
+            ages_ms = (one.age_ms(sighting.at_ms) for one in everything if one.sight is sight)
+            self._metrics.set("sight_age", max(ages_ms, default=0) / 1000, sight=sight.value)
+        for state in BY_NAME["armed_releases"].labels["state"]:
+            self._metrics.set("armed_releases", sighting.releases.get(state, 0), state=state)
+        self._metrics.set("consumer_lag", sighting.unread)
+        self._metrics.set("partitions_owned", sighting.owned)
+        self._say(sighting.overall)
+
+    def _say(self, overall: SightState | None) -> None:
+        """Write a line where what is seen of everything has changed."""
+        if overall is None or (overall.sight, overall.cause) == self._seen:
+            return
+        self._seen = overall.sight, overall.cause
+        is_well = overall.sight in (Sight.LIVE, Sight.LATE)
+        cause = None if overall.cause is None else overall.cause.value
+        (self._log.info if is_well else self._log.warning)("sight", now=overall.sight.value, cause=cause)
 
     def _once(self, event: str, why: str) -> None:
         now = time.monotonic()

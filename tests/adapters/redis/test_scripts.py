@@ -30,7 +30,7 @@ def code(name: str) -> str:
 
 
 def test_the_scripts_are_these() -> None:
-    assert SCRIPTS == ["claim", "drop", "flush", "lease_acquire", "lease_release"]
+    assert SCRIPTS == ["claim", "condemn", "drop", "flush", "lease_acquire", "lease_release"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -1,0 +1,177 @@
+"""Telling that the monitor cannot see, and that it sees again: once each, on record before it is published.
+
+Where the state store answers, whoever holds the lease tells. Where it does not, everybody would: all give the event
+the same id, and whoever finds it on record is silent. What could not be told while the log was away is told when it is
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.core.decision import EVERY_RELEASE, Decision, Reason, Type
+from monitor.core.ids import decision_id
+from monitor.core.moment import moment_ms, rfc3339
+from monitor.core.sight import Cause
+from monitor.core.window import BUCKET_MS
+from monitor.engine.book import LedgerBook
+from monitor.engine.errors import StoreUnreachable
+from monitor.engine.observer import Observer
+from monitor.engine.ports import Ledger, LedgerEntry, Outputs
+from monitor.engine.tenure import Tenure
+
+PARTITIONS_NAMED: Final = 100  # in one event; more are as many as all
+_WORDS: Final = {
+    Cause.KAFKA: "Kafka does not answer",
+    Cause.REDIS: "the state store does not answer",
+    Cause.STUCK: "reading does not move",
+    Cause.REBUILDING: "the state is being rebuilt from the log",
+    Cause.LAG: "reading is too far behind",
+    Cause.DEFECT: "judging it met a defect of the monitor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Blindness:
+    """What is not seen now.
+
+    Attributes:
+        since_ms: Event time up to which everything was seen.
+        releases: Whom it concerns.
+        detail: What more is known of the cause.
+    """
+
+    cause: Cause
+    since_ms: int
+    releases: Sequence[str]
+    partitions: Sequence[str] = ()
+    detail: str = ""
+
+
+class Herald:
+    """Puts `monitor.blind` and `monitor.recovered` on record and on their topic.
+
+    Args:
+        speed: How much faster event time runs than real time.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        outputs: Outputs,
+        book: LedgerBook,
+        tenure: Tenure,
+        observer: Observer,
+        speed: float = 1.0,
+    ) -> None:
+        self._ledger = ledger
+        self._outputs = outputs
+        self._book = book
+        self._tenure = tenure
+        self._observer = observer
+        self._speed = speed
+        self._untold: dict[str, Decision] = {}
+
+    async def tell(self, subject: str, blindness: Blindness | None, now_ms: int, *, is_seen: bool) -> None:
+        """Bring what is on record up to date with what is so.
+
+        Args:
+            subject: A release, or `EVERY_RELEASE`.
+            now_ms: The log's time, in event time.
+            is_seen: All of it is seen: only then a blindness is over. Between the two nothing is said.
+
+        Raises:
+            LogUnreachable: Nothing is lost: it is told at a later call.
+        """
+        told = self.open(subject)
+        if blindness is not None and told is None and blindness.releases:
+            self._untold.setdefault(subject, self._blind(subject, blindness, now_ms))
+        untold = self._untold.get(subject)
+        if untold is None and not self._unpublished(subject) and (told is None or not is_seen):
+            return
+        if not await self._is_ours(subject):
+            self._untold.pop(subject, None)  # whoever's it is looks at the same
+            return
+        for entry in self._unpublished(subject):
+            await self._publish(entry)
+        if untold is not None:
+            if self._book.get(untold.decision_id) is None:
+                await self._record(untold)
+            del self._untold[subject]
+        told = self.open(subject)
+        if is_seen and told is not None:
+            await self._record(self._recovered(told, now_ms))
+
+    def open(self, subject: str) -> Decision | None:
+        """Return the blindness on record that nobody has said to be over."""
+        entries = [one.decision for one in self._book.of(subject)]
+        over = {one.data.get("page_id") for one in entries if one.type is Type.MONITOR_RECOVERED}
+        blind = (one for one in entries if one.type is Type.MONITOR_BLIND and one.decision_id not in over)
+        return max(blind, key=lambda one: one.at_ms, default=None)
+
+    def _unpublished(self, subject: str) -> list[LedgerEntry]:
+        # A release's own outbox is its evaluator's.
+        return self._book.unpublished(subject) if subject == EVERY_RELEASE else []
+
+    async def _is_ours(self, subject: str) -> bool:
+        if subject != EVERY_RELEASE:
+            return True  # whoever judges a release holds its lease
+        try:
+            return await self._tenure.holds(EVERY_RELEASE)
+        except StoreUnreachable:
+            return True
+
+    async def _record(self, decision: Decision) -> None:
+        entry = LedgerEntry(decision, None)
+        await self._ledger.append(entry)
+        self._book.note(entry)
+        await self._publish(entry)
+
+    async def _publish(self, entry: LedgerEntry) -> None:
+        await self._outputs.publish(entry.decision)
+        done = LedgerEntry(entry.decision, None, True)
+        await self._ledger.append(done)
+        self._book.note(done)
+        self._observer.decided(entry.decision)
+
+    def _blind(self, subject: str, blindness: Blindness, now_ms: int) -> Decision:
+        # Instances agree on the minute, not on the millisecond; a second episode of a minute gets a number.
+        since_ms = blindness.since_ms // BUCKET_MS * BUCKET_MS
+        earlier = sum(
+            one.decision.type is Type.MONITOR_BLIND and one.decision.data.get("since") == rfc3339(since_ms)
+            for one in self._book.of(subject)
+        )
+        kind = Type.MONITOR_BLIND
+        event_id = decision_id(kind.value, subject, earlier, None, {}, since_ms)
+        names = ", ".join(blindness.releases)
+        detail = f" ({blindness.detail})" if blindness.detail else ""
+        data: Mapping[str, object] = {
+            "release": None if subject == EVERY_RELEASE else subject,
+            "releases": list(blindness.releases),
+            "cause": blindness.cause.value,
+            "partitions": list(blindness.partitions[:PARTITIONS_NAMED]),
+            "reason": Reason.BLIND.value,
+            "since": rfc3339(since_ms),
+            "decided_at": rfc3339(now_ms),
+            "page_id": event_id,
+            "summary": f"blind since {rfc3339(since_ms)}: {_WORDS[blindness.cause]}{detail}. Nothing is decided about "
+            f"{names} meanwhile, and deadlines wait",
+        }
+        return Decision(kind, event_id, subject, now_ms, data)
+
+    def _recovered(self, blind: Decision, now_ms: int) -> Decision:
+        kind = Type.MONITOR_RECOVERED
+        since_ms = moment_ms(str(blind.data["since"]))
+        seconds = max(0.0, (now_ms - since_ms) / 1000 / self._speed)
+        data = {
+            **blind.data,
+            "reason": Reason.RECOVERED.value,
+            "decided_at": rfc3339(now_ms),
+            "blind_seconds": round(seconds, 3),
+            "summary": f"sees again after {seconds:.0f} s: what was missed has been read",
+        }
+        event_id = decision_id(kind.value, blind.release, 0, blind.decision_id, {}, None)
+        return Decision(kind, event_id, blind.release, now_ms, data)

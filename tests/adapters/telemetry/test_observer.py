@@ -1,0 +1,103 @@
+"""What an operator sees of the monitor's own sight: gauges, and one line where it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from monitor.adapters.telemetry.observer import TelemetryObserver
+from monitor.adapters.telemetry.setup import Telemetry, configure
+from monitor.core.sight import BLIND_MS, Cause, Sight, SightState, worst
+from monitor.engine.observer import Seen, Sighting
+from monitor.engine.ports import Partition
+from tests.adapters.telemetry.test_metrics import exposed
+
+NOW_MS = 100_000
+LIVE = SightState(Sight.LIVE, 40_000)
+BLIND = SightState(Sight.BLIND, 88_000, Cause.REDIS)
+NEW_REBUILD = SightState(Sight.REBUILDING, NOW_MS - BLIND_MS + 1, Cause.REBUILDING)
+OLD_REBUILD = SightState(Sight.REBUILDING, NOW_MS - BLIND_MS, Cause.REBUILDING)
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    made = configure(service_version="1.2.3")
+    yield made
+    made.shutdown()
+
+
+def sighting(*states: SightState, overall: SightState | None = None) -> Sighting:
+    seen = {Partition("t", number): Seen(state, 5_000) for number, state in enumerate(states)}
+    return Sighting(NOW_MS, seen, overall or worst(states), {"armed": 3, "blind": 1}, unread=7, owned=2)
+
+
+def gauges(telemetry: Telemetry, name: str) -> dict[str, float]:
+    """Return a gauge's values that are not 0, by their label's value."""
+    return {
+        "".join(value for _, value in labels): amount
+        for (found, labels), amount in exposed(telemetry).items()
+        if found == f"rollback_budget_{name}" and amount
+    }
+
+
+@pytest.mark.parametrize(
+    ("seen", "causes", "partitions", "ages"),
+    [
+        (sighting(LIVE, LIVE), {}, {"live": 2}, {"live": 60.0}),
+        (sighting(LIVE, BLIND), {"redis": 1}, {"live": 1, "blind": 1}, {"live": 60.0, "blind": 12.0}),
+        (sighting(NEW_REBUILD), {}, {"rebuilding": 1}, {"rebuilding": 29.999}),
+        (sighting(OLD_REBUILD), {"rebuilding": 1}, {"rebuilding": 1}, {"rebuilding": 30.0}),
+        (
+            sighting(LIVE, overall=SightState(Sight.HALTED, 99_000, Cause.DEFECT)),
+            {"defect": 1},
+            {"live": 1},
+            {"live": 60.0, "halted": 1.0},
+        ),
+    ],
+)
+def test_every_cause_and_every_age_is_a_gauge(
+    telemetry: Telemetry,
+    seen: Sighting,
+    causes: dict[str, float],
+    partitions: dict[str, float],
+    ages: dict[str, float],
+) -> None:
+    TelemetryObserver(telemetry.metrics, telemetry.spans).sighted(seen)
+    assert gauges(telemetry, "blind") == causes
+    assert gauges(telemetry, "partitions") == partitions
+    assert gauges(telemetry, "sight_age_seconds") == ages
+    assert gauges(telemetry, "armed_releases") == {"armed": 3, "blind": 1}
+    assert gauges(telemetry, "consumer_lag") == {"": 7}
+    assert gauges(telemetry, "partitions_owned") == {"": 2}
+
+
+def test_what_is_over_is_0_again(telemetry: Telemetry) -> None:
+    observer = TelemetryObserver(telemetry.metrics, telemetry.spans)
+    observer.sighted(sighting(BLIND))
+    observer.sighted(sighting(LIVE))
+    assert gauges(telemetry, "blind") == {}
+    assert gauges(telemetry, "partitions") == {"live": 1}
+
+
+def test_a_change_is_one_line_in_the_log(telemetry: Telemetry) -> None:
+    observer = TelemetryObserver(telemetry.metrics, telemetry.spans)
+    with capture_logs() as lines:
+        for seen in (sighting(LIVE), sighting(LIVE), sighting(BLIND), sighting(BLIND), sighting(LIVE)):
+            observer.sighted(seen)
+        observer.sighted(sighting())
+    assert [(one["log_level"], one["now"], one["cause"]) for one in lines] == [
+        ("info", "live", None),
+        ("warning", "blind", "redis"),
+        ("info", "live", None),
+    ]
+
+
+def test_a_defect_is_logged_with_its_traceback(telemetry: Telemetry) -> None:
+    with capture_logs() as lines:
+        TelemetryObserver(telemetry.metrics, telemetry.spans).halted("v42", ZeroDivisionError("a defect"))
+    (line,) = lines
+    assert line["log_level"] == "error"
+    assert line["release"] == "v42"
+    assert isinstance(line["exc_info"], ZeroDivisionError)

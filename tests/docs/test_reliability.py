@@ -1,0 +1,33 @@
+"""What the docs say of the monitor's own sight is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from monitor.adapters.telemetry.catalog import INSTRUMENTS
+from monitor.core.sight import BLIND_MS, LATE_MS, STUCK_MS, Cause, Sight, Sign, diagram
+
+TEXT = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+
+
+def test_the_docs_show_the_table() -> None:
+    (shown,) = re.findall(r"```mermaid\n(.*?)\n```", TEXT, re.DOTALL)
+    assert shown == diagram()
+
+
+def test_every_state_sign_and_cause_is_explained() -> None:
+    assert re.findall(r"^\| `([A-Z]+)` \|", TEXT, re.MULTILINE) == [sight.name for sight in Sight]
+    assert re.findall(r"^- `(\w+)`:", TEXT, re.MULTILINE) == [sign.name for sign in Sign]
+    causes = re.findall(r"^\| `([a-z]+)` \|", TEXT, re.MULTILINE)
+    assert sorted(causes) == sorted(cause.value for cause in Cause)
+
+
+def test_the_named_metrics_exist() -> None:
+    named = {name.partition("{")[0] for name in re.findall(r"`(rollback_budget_[a-z_]+(?:\{\w+\})?)`", TEXT)}
+    assert named <= {instrument.exposed for instrument in INSTRUMENTS}
+    assert "rollback_budget_blind" in named
+
+
+def test_the_thresholds_are_the_ones_told() -> None:
+    assert (LATE_MS, STUCK_MS, BLIND_MS) == (10_000, 20_000, 30_000)
