@@ -36,8 +36,13 @@ def test_a_file_holds_a_past(tmp_path: Path, packed: bool) -> None:
     [
         (b'{"release": "v41"}\n', "past.jsonl: line 1: history: hour: Field required"),
         (lines(past(days=1)) + b"x\n", "past.jsonl: line 26: history: record"),
-        (gzip.compress(lines(past(days=1)))[:-200], "past.jsonl: cannot be read: "),
+        (gzip.compress(lines(past(days=1)), mtime=0)[:-200], "past.jsonl: cannot be read: "),
     ],
+    ids=[
+        "no hour",
+        "a broken line",
+        "a torn archive",
+    ],  # the packed bytes name the moment, and processes must agree
 )
 def test_what_is_no_past_is_refused_with_its_place(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "past.jsonl"
