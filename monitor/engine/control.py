@@ -44,8 +44,13 @@ class Live:
     evaluator: Evaluator
     recalled: deque[LedgerEntry]
     next_tick: int | None = None
+    term: int = 0
     unsent: deque[LedgerEntry] = field(default_factory=deque)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick and an incident never at the same time
+
+    def is_sending(self, decision_id: str) -> bool:
+        """Tell whether a decision of this evaluation is being put on record."""
+        return any(one.decision.decision_id == decision_id for one in self.unsent)
 
 
 class Control:
@@ -101,6 +106,7 @@ class Control:
         releases = self._releases(budgets)
         for release in releases:
             if await self._tenure.holds(release):
+                self._drop_outlived(release)
                 ticks += await self._guarded(release, budgets.get(release), view)
             else:
                 self.live.pop(release, None)
@@ -111,6 +117,12 @@ class Control:
         await refuse_unwatched(releases, *args, now_ms=self._clock.now_ms())
         await self.history.flush()
         return ticks
+
+    def _drop_outlived(self, release: str) -> None:
+        """Forget an evaluation that a lapse of the lease outlived: orders may have been answered elsewhere since."""
+        live = self.live.get(release)
+        if live is not None and live.term != self._tenure.term(release):
+            del self.live[release]
 
     async def _hear_orders(self, open_from: int | None) -> None:
         """Before new ticks, read the commands to their end: what was ordered before a tick holds at it.
@@ -180,7 +192,8 @@ class Control:
             key=lambda one: (one.after_tick or 0, one.decision.at_ms),
         )
         first = entry.decision.data.get("from_minute")
-        live = Live(evaluator, deque(inputs), next_tick=first if isinstance(first, int) else None)
+        start = first if isinstance(first, int) else None
+        live = Live(evaluator, deque(inputs), start, self._tenure.term(release))
         self.live[release] = live
         return live
 
@@ -230,7 +243,9 @@ class Control:
                     return ticks
                 await self._tick(live, cells, view)
                 ticks += 1
-        self._recall(live, None)
+        self._recall(
+            live, live.next_tick - 1
+        )  # what came after later ticks waits for them: a rebuild comes to it
         return ticks
 
     async def _tick(self, live: Live, cells: Mapping[CellKey, Aggregate], view: View) -> None:
@@ -252,7 +267,8 @@ class Control:
     async def _emit(self, live: Live, decisions: list[Decision], command_id: str | None = None) -> None:
         after = live.evaluator.progress.tick
         for decision in decisions:
-            if self.book.get(decision.decision_id) is None or command_id is not None:
+            known = self.book.get(decision.decision_id)
+            if known is None or not known.is_published or command_id is not None:  # on record is not yet out
                 live.unsent.append(LedgerEntry(decision, after, command_id=command_id))
         await self._send(live)
 
@@ -363,8 +379,13 @@ class Control:
         is_new = self.book.get(entry.decision.decision_id) is None
         self.book.note(entry)
         live = self.live.get(entry.decision.release)
-        if is_new and live is not None and entry.decision.type is Type.PAGE_DELIVERED:
+        if not is_new or live is None:
+            return
+        if entry.decision.type is Type.PAGE_DELIVERED:
             recall(live.evaluator, entry, self._decode_budget)
+        elif entry.command_id is not None and not live.is_sending(entry.decision.decision_id):
+            # Answered elsewhere: the next step begins again, with the answer.
+            del self.live[entry.decision.release]
 
 
 async def _nothing_to_do() -> None:

@@ -27,6 +27,11 @@ class Tenure:
         self._ttl_ms = ttl_ms
         self._steady = steady
         self._renewed_s: dict[str, float] = {}
+        self._terms: dict[str, int] = {}
+
+    def term(self, release: str) -> int:
+        """Return a number that is another one where somebody else may have held the lease in between."""
+        return self._terms.get(release, 0)
 
     async def holds(self, release: str) -> bool:
         """Tell whether the release is ours to evaluate now; raises `StoreUnreachable` where that is not known."""
@@ -35,6 +40,8 @@ class Tenure:
         if renewed_s is not None and (now_s - renewed_s) * 3_000 < self._ttl_ms:
             return True
         if await self._lease.acquire(f"release:{release}", self._owner, self._ttl_ms):
+            if renewed_s is None or (now_s - renewed_s) * 1_000 >= self._ttl_ms:
+                self._terms[release] = self.term(release) + 1
             self._renewed_s[release] = now_s
             return True
         self._renewed_s.pop(release, None)
