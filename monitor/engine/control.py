@@ -16,7 +16,7 @@ from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import Decision, Reason, Type
 from monitor.core.partition import CellKey, Incident
 from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer
@@ -34,6 +34,7 @@ from monitor.engine.tenure import Tenure
 from monitor.engine.unwatched import refuse_unwatched
 from monitor.engine.view import View
 
+_HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
 TICKS_PER_READ = 60  # minutes read from the store at once while catching up
 
 
@@ -316,6 +317,8 @@ class Control:
         release = command.release
         budget = next((one for one in self.budgets.active() if one.release == release), None)
         if budget is not None:
+            settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
+            await self._emit(live, settled)
             entry = await self._arm(budget, await self.state.look(), number=live.evaluator.arming.number + 1)
             answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
             await self._ledger.append(answered)
@@ -359,11 +362,11 @@ class Control:
                 await self._emit(live, live.evaluator.incident(incident))
 
     def note(self, entry: LedgerEntry) -> None:
-        """Take in a ledger entry, whoever wrote it; a delivery starts the commander's clock."""
+        """Take in anybody's ledger entry: a delivery starts the commander's clock, a turned flag its proof."""
         is_new = self.book.get(entry.decision.decision_id) is None
         self.book.note(entry)
         live = self.live.get(entry.decision.release)
-        if is_new and live is not None and entry.decision.type is Type.PAGE_DELIVERED:
+        if is_new and live is not None and entry.decision.type in _HEARD:
             recall(live.evaluator, entry, self._decode_budget)
 
 
