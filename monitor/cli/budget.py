@@ -96,10 +96,12 @@ def _summary(budget: Budget) -> str:
 
 
 def _meanings(budget: Budget) -> Iterator[tuple[str, str]]:
-    """Yield what each objective means, by its id, and the declared split, as `traffic`."""
-    from monitor.config.words import meaning, split_in_words
+    """Yield what each objective means, by its id, the declared split, as `traffic`, and the proof, as `verify`."""
+    from monitor.config.words import meaning, proof_in_words, split_in_words
 
     for one in budget.objectives:
         yield one.objective_id, meaning(one, budget)
     if budget.traffic is not None:
         yield "traffic", split_in_words(budget.traffic)
+    if budget.flag is not None:
+        yield "verify", proof_in_words(budget.verify)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from monitor.cli.backtest_report import REFUSALS
 from monitor.core.budget import Objective, Tier, Unit
 from monitor.core.cohort import cohort_key
+from monitor.core.decision import ABOUT_PROOF
 from monitor.core.derivation import Derivation
 from monitor.core.indicator import Direction, indicator
 from monitor.core.record import StageMove, moved_most
@@ -255,6 +256,12 @@ def next_steps(event: CloudEvent) -> Iterator[str]:
             f"flag {flag['key']} goes to {data.get('baseline_variation')}" if flag else "consumers of it act"
         )
         yield f"{turn}; the release stays locked until `rollback-budget arm {release}`"
+    elif event.name == "rollback.applied":
+        yield "the traffic has to show it now: `rollback.verified` follows, or a page"
+    elif event.name == "rollback.verified":
+        yield f"nothing; the release stays locked until `rollback-budget arm {release}`"
+    elif event.name == "rollback.failed":
+        yield "see what still serves it, and turn it by hand where the monitor cannot"
     elif event.name == "page.opened":
         yield from _page_steps(data, release)
     elif event.name == "evaldebt.created":
@@ -262,6 +269,9 @@ def next_steps(event: CloudEvent) -> Iterator[str]:
 
 
 def _page_steps(data: Mapping[str, Any], release: str) -> Iterator[str]:
+    if data.get("reason") in ABOUT_PROOF:
+        yield "the rollback is decided; this page is resolved when the traffic shows that the candidate is gone"
+        return
     page = data.get("page_id")
     if data.get("deadline") is None:
         yield "no deadline: this page never acts by itself"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.cli.sight import blindness
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import ABOUT_PROOF, Decision, Type
 from monitor.core.moment import rfc3339
 from monitor.engine.ports import LedgerEntry
 from monitor.wire.rfc3339 import parse_strictly
@@ -129,7 +129,14 @@ def _rollback(decisions: Sequence[Decision]) -> dict[str, object] | None:
         for kind in _FOLLOW_UPS
     }
     failed = _last(decisions, Type.ROLLBACK_FAILED)
-    return {**what, **told, **after, "message": None if failed is None else failed.data.get("message")}
+    proven = _last(decisions, Type.ROLLBACK_VERIFIED)
+    return {
+        **what,
+        **told,
+        **after,
+        "message": None if failed is None else failed.data.get("message"),
+        "proof": None if proven is None else proven.data.get("summary"),
+    }
 
 
 def _breaches(decisions: Sequence[Decision]) -> list[dict[str, object]]:
@@ -188,6 +195,9 @@ def _page(
     seen, expired = _last(since, Type.PAGE_ACKNOWLEDGED), _last(since, Type.PAGE_EXPIRED)
     data = opened.data
     asked = f"rollback-budget decide {shlex.quote(opened.release)}"
+    commands = [f"{asked} {word} --page {page_id} --reason '...'" for word in ("rollback", "continue")]
+    if data.get("reason") in ABOUT_PROOF:  # the rollback is decided: there is nothing to decide
+        commands = [f"rollback-budget explain {opened.decision_id[:12]}"]
     return {
         "page_id": page_id,
         "objective": data.get("objective"),
@@ -200,7 +210,7 @@ def _page(
         "acknowledged_by": None if seen is None else seen.data.get("author"),
         "expired_at": None if expired is None else rfc3339(expired.at_ms),
         "summary": data.get("summary"),
-        "commands": [f"{asked} {word} --page {page_id} --reason '...'" for word in ("rollback", "continue")],
+        "commands": commands,
     }
 
 

@@ -154,8 +154,12 @@ def _rollback_lines(rollback: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     for word in ("applied", "verified", "failed"):
         if rollback[word] is not None:
-            why = f": {rollback['message']}" if word == "failed" else ""
+            why = {"failed": f": {rollback['message']}", "verified": f": {rollback['proof']}"}.get(word, "")
             lines.append((f"rollback {word} {rollback[word]}{why}", "red" if word == "failed" else "green"))
+    if rollback["applied"] is not None and rollback["verified"] is None:
+        lines.append(
+            ("rollback not verified: the traffic has not shown yet that the candidate is gone", "yellow")
+        )
     return lines
 
 

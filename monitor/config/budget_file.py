@@ -17,9 +17,10 @@ from monitor.config.budget_model import (
     FlagSpec,
     GroupSpec,
     TrafficSpec,
+    VerifySpec,
 )
 from monitor.config.canonical import with_digest
-from monitor.config.flag_check import check_flag
+from monitor.config.flag_check import check_flag, check_verify
 from monitor.config.group import Group, objectives_of
 from monitor.config.limits import LimitName, limit_name
 from monitor.config.problem import BudgetInvalid, Problem, errors_of, in_order, shown
@@ -34,6 +35,7 @@ from monitor.core.budget import (
     RollbackBy,
     TierAction,
     TrafficSplit,
+    Verification,
 )
 
 __all__ = ["BudgetFile", "BudgetInvalid", "BudgetReport", "Problem", "check_budget", "load_budget"]
@@ -43,6 +45,7 @@ _NESTED: Final[Mapping[str, type[BaseModel]]] = {
     "decision": DecisionSpec,
     "flag": FlagSpec,
     "traffic": TrafficSpec,
+    "verify": VerifySpec,
 }
 
 
@@ -86,6 +89,7 @@ def _budget(source: Source, *, require_owner: bool) -> Budget | None:
     check_flag(kept, source)
     objectives = _objectives(kept, refused, source)
     _check_page(kept, objectives, source)
+    check_verify(kept, source)
     _check_owners(source, require_owner=require_owner)
     if file is None or errors_of(source.problems):
         return None
@@ -263,6 +267,7 @@ def _assembled(file: BudgetFile, objectives: tuple[Objective, ...]) -> Budget:
         exemplars=file.exemplars,
         follow_ups=tuple(file.follow_ups),
         traffic=TrafficSplit(**file.traffic.model_dump()) if file.traffic else None,
+        verify=Verification(file.verify.share_pct, file.verify.within),
     )
 
 

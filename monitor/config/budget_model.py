@@ -152,6 +152,19 @@ class TrafficSpec(_Spec):
     )
 
 
+class VerifySpec(_Spec):
+    """When the traffic proves that a rollback took effect."""
+
+    share_pct: kinds.RestPct = Field(
+        0.1, description="What the candidate may keep of both arms' requests, in percent."
+    )
+    within: kinds.VerifyWithin = Field(
+        5,
+        description="How long that may take once the flag was turned.",
+        json_schema_extra={"default": "5m"},
+    )
+
+
 class BudgetFile(_Spec):
     """A rollback budget: one release against its baseline, in one file."""
 
@@ -186,4 +199,9 @@ class BudgetFile(_Spec):
     )
     traffic: TrafficSpec | None = Field(
         None, description="The declared split; where it is wrong, no comparison rolls back by itself."
+    )
+    verify: VerifySpec = Field(
+        VerifySpec(),
+        description="When the traffic proves that a rollback took effect.",
+        json_schema_extra={"default": {"share_pct": 0.1, "within": "5m"}},
     )

@@ -26,6 +26,7 @@ from monitor.core.budget import (
     TierAction,
     TrafficSplit,
     Unit,
+    Verification,
 )
 from monitor.core.cohort import CohortKey, cohort_key
 from monitor.core.errors import MonitorError
@@ -59,6 +60,7 @@ def canonical(budget: Budget) -> dict[str, Any]:
         "follow_ups": list(budget.follow_ups),
         # Left out where it is not declared: budgets of before it keep their digests.
         **({} if budget.traffic is None else {"traffic": _traffic(budget.traffic)}),
+        **({} if budget.verify == Verification() else {"verify": _verify(budget.verify)}),
     }
 
 
@@ -132,6 +134,16 @@ def _traffic(declared: TrafficSplit) -> dict[str, Any]:
     return {name: _number(value) for name, value in asdict(declared).items()}
 
 
+def _verify(asked: Verification) -> dict[str, Any]:
+    return {"share_pct": _number(asked.share_pct), "within_min": asked.within_min}
+
+
+def _read_verify(stored: Mapping[str, Any] | None) -> Verification:
+    if stored is None:
+        return Verification()
+    return Verification(share_pct=float(stored["share_pct"]), within_min=stored["within_min"])
+
+
 def _number(value: float) -> int | float:
     """Return 15 for 15.0: one number, one text, in every language that writes canonical JSON (RFC 8785)."""
     return int(value) if float(value).is_integer() else value
@@ -159,6 +171,7 @@ def _budget(stored: Mapping[str, Any]) -> Budget:
         exemplars=stored["exemplars"],
         follow_ups=tuple(stored["follow_ups"]),
         traffic=_read_traffic(stored.get("traffic")),
+        verify=_read_verify(stored.get("verify")),
     )
 
 

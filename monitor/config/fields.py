@@ -31,6 +31,9 @@ MAX_EXEMPLARS: Final = 50
 MAX_CLOCK_MIN: Final = 1_440  # a commander who has a day is no commander
 MIN_SHARE_PCT: Final = 0.01  # a smaller arm has hardly a request an hour
 MAX_TOLERANCE_PCT: Final = 50  # beyond half of it the share is not declared at all
+MAX_REST_PCT: Final = 10  # who still serves every tenth request has not rolled back
+MIN_VERIFY_MIN: Final = 2  # the first whole minute after the flag was turned may end almost two minutes later
+MAX_VERIFY_MIN: Final = 1_440
 CLOCK_PREFIX: Final = "incident_commander_decision_within_"
 _CLOCK: Final = re.compile(CLOCK_PREFIX + r"(0|[1-9][0-9]{0,5})m")
 
@@ -95,6 +98,14 @@ def as_tolerance_pct(value: object) -> float:
     number = as_number(value)
     if not 0 <= number <= MAX_TOLERANCE_PCT:
         refuse(f"{shown(value)} is out of range; allowed are 0 to {MAX_TOLERANCE_PCT}")
+    return number
+
+
+def as_rest_pct(value: object) -> float:
+    """Return the share in percent that may be left of what was rolled back."""
+    number = as_number(value)
+    if not 0 <= number <= MAX_REST_PCT:
+        refuse(f"{shown(value)} is out of range; allowed are 0 to {MAX_REST_PCT}")
     return number
 
 
@@ -226,6 +237,16 @@ TolerancePct = Annotated[
     float,
     BeforeValidator(as_tolerance_pct),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_TOLERANCE_PCT}),
+]
+RestPct = Annotated[
+    float,
+    BeforeValidator(as_rest_pct),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_REST_PCT}),
+]
+VerifyWithin = Annotated[
+    int,
+    BeforeValidator(partial(as_minutes, least=MIN_VERIFY_MIN, most=MAX_VERIFY_MIN)),
+    WithJsonSchema(_DURATION_SCHEMA),
 ]
 Clock = Annotated[
     int,

@@ -41,6 +41,13 @@ def check_flag(kept: Mapping[str, Any], source: Source) -> None:
         _check_cohorts(kept, actuator, system, way, source)
 
 
+def check_verify(kept: Mapping[str, Any], source: Source) -> None:
+    """Say it when a proof is described and no flag is: what others turn back, nobody here knows when."""
+    if "verify" in kept and ("flag",) not in source.keys:
+        message = "without a flag it holds for nothing: whoever carries the request out proves it"
+        source.warning(("verify",), message)
+
+
 def _check_way(
     flag: Mapping[str, Any], actuator: str, system: FlagSystem, source: Source
 ) -> RollbackBy | None:

@@ -12,6 +12,7 @@ from monitor.core.budget import (
     TierAction,
     TrafficSplit,
     Unit,
+    Verification,
 )
 from monitor.core.cohort import CohortKey
 from monitor.core.indicator import Direction, Indicator, IndicatorKind
@@ -41,6 +42,15 @@ def split_in_words(declared: TrafficSplit) -> str:
     return (
         f"the candidate must get {declared.candidate_share_pct:g} % of both arms' requests ({right}): "
         "while it does not, no comparison rolls back by itself, it pages instead"
+    )
+
+
+def proof_in_words(asked: Verification) -> str:
+    """Return "a rollback is proven when at most 0.1 % of the requests are the candidate's, within 5 minutes ..."."""
+    unit = "minute" if asked.within_min == 1 else "minutes"
+    return (
+        f"a rollback is proven when at most {asked.share_pct:g} % of the requests are still the candidate's, "
+        f"within {asked.within_min} {unit} of turning the flag: else it is turned again and a page says so"
     )
 
 

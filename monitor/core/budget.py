@@ -165,6 +165,24 @@ class TrafficSplit:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """When the traffic proves that a rollback took effect.
+
+    Attributes:
+        share_pct: What the candidate may keep of the requests of both arms, in percent.
+        within_min: How long that may take once the flag was read back.
+    """
+
+    share_pct: float = 0.1
+    within_min: int = 5
+
+    @property
+    def max_ratio(self) -> float:
+        """The share it may keep, 0 to 1."""
+        return self.share_pct / 100.0
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The objectives of one release against its baseline, and who decides.
 
@@ -190,6 +208,7 @@ class Budget:
     exemplars: int = 5
     follow_ups: tuple[str, ...] = ()
     traffic: TrafficSplit | None = None
+    verify: Verification = Verification()
 
     @property
     def title(self) -> str:

@@ -42,6 +42,13 @@ class Reason(StrEnum):
     DISARMED = "disarmed"
     WINDOW_ENDED = "window_ended"
     INPUT_ENDED = "input_ended"
+    ROLLBACK_FAILED = "rollback_failed"
+    ROLLBACK_UNPROVEN = "rollback_unproven"
+    ROLLBACK_UNDONE = "rollback_undone"
+
+
+ABOUT_PROOF: Final = frozenset({Reason.ROLLBACK_FAILED, Reason.ROLLBACK_UNPROVEN, Reason.ROLLBACK_UNDONE})
+"""Why a page says that the traffic does not prove a rollback."""
 
 
 class Type(StrEnum):

@@ -2,7 +2,8 @@
 
 Record, then act: what arrives here is in the ledger already. Every effect is a desired state with the decision's id,
 so repeating it after a crash, a rebalance or a timeout is harmless, and calling `Act` again is how a failed rollback
-is tried again. Order of steps: turn the flag, record it, tell people; a broken pager never delays a rollback.
+is tried again. Where the traffic shows that a turned flag did not help, the page that says so turns it once more.
+Order of steps: turn the flag, record it, tell people; a broken pager never delays a rollback.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from monitor.core.decision import EVERY_RELEASE, Type
+from monitor.core.decision import EVERY_RELEASE, Reason, Type
 from monitor.engine.act_events import (
     applied_after_all,
     applied_data,
@@ -81,12 +82,11 @@ class Act:
         named = pagers if isinstance(pagers, Mapping) else {"pager": pagers}
         self._teller = Teller(named, ledger, clock, self._trying)
 
-    async def on_request(self, event: Mapping[str, Any], *, again: bool = False) -> Outcome:
+    async def on_request(self, event: Mapping[str, Any]) -> Outcome:
         """Carry out one `rollback.requested`, record how it went, and tell people.
 
         Args:
             event: A CloudEvent as a dict: `type`, `id`, `data`; the flag is `data["flag"]`, absent where there is none.
-            again: Turn the flag even if it is recorded as turned: the traffic shows that it did not help.
 
         Raises:
             PagerFailed: The effect is done and recorded, but nobody could be told; calling again only tells.
@@ -100,21 +100,13 @@ class Act:
             )
             return Outcome.NO_FLAG
         applied_id = follow_up_id(Type.ROLLBACK_APPLIED, request_id)
-        if not again and await self._ledger.known(applied_id):
+        if await self._ledger.known(applied_id):
             await self._tell_applied(event)
             return Outcome.ALREADY_DONE
-        started_ms = self._clock.now_ms()
         try:
-            order = order_of(event)
-            effect = await self._trying.until_done(
-                order.decision_id, lambda: self._actuator(order).serve_baseline(order), ActuatorFailed
-            )
+            await self._turn(event, applied_id)
         except ActuatorFailed as failure:
             return await self._failed(event, failure)
-        seconds = max(0, self._clock.now_ms() - started_ms) / 1000
-        await self._ledger.record(
-            Type.ROLLBACK_APPLIED, applied_id, order.release, applied_data(event, order, effect, seconds)
-        )
         await self._tell_applied(event)
         return Outcome.DONE
 
@@ -128,11 +120,44 @@ class Act:
         if state is None:
             return Outcome.IGNORED
         if state == "opened":
+            await self._turn_again(event)
             return await self._tell(notice_of(event, state))
         data = data_of(event)
         past = await self._ledger.page(str(data.get("release") or EVERY_RELEASE), str(data.get("page_id")))
         # No record: the engine counts deliveries of a page, and the pager drops repeats by the event's id.
         return await self._tell(notice_of(event, state, past.opening), on_record=False)
+
+    async def _turn(self, request: Mapping[str, Any], applied_id: str) -> None:
+        """Turn the flag as a request asks for it, and record that.
+
+        Raises:
+            ActuatorFailed: It could not be turned, or not be read back.
+        """
+        started_ms = self._clock.now_ms()
+        order = order_of(request)
+        effect = await self._trying.until_done(
+            order.decision_id, lambda: self._actuator(order).serve_baseline(order), ActuatorFailed
+        )
+        seconds = max(0, self._clock.now_ms() - started_ms) / 1000
+        data = applied_data(request, order, effect, seconds)
+        await self._ledger.record(Type.ROLLBACK_APPLIED, applied_id, order.release, data)
+
+    async def _turn_again(self, page: Mapping[str, Any]) -> None:
+        """Turn the flag once more where the page says that the turned flag did not help; a failure is recorded.
+
+        A page that is told again, after a crash or to another pager, turns nothing: the second time is on record.
+        """
+        data, cause_id = data_of(page), str(page["id"])
+        if data.get("reason") != Reason.ROLLBACK_FAILED:
+            return
+        again_id = follow_up_id(Type.ROLLBACK_APPLIED, cause_id)
+        request = await self._ledger.event(str(data.get("request_id")))
+        if request is None or not data_of(request).get("flag") or await self._ledger.known(again_id):
+            return
+        try:
+            await self._turn(request, again_id)
+        except ActuatorFailed as failure:
+            await self._note_failed(request, failure, follow_up_id(Type.ROLLBACK_FAILED, cause_id))
 
     def _actuator(self, order: RollbackOrder) -> Actuator:
         try:
@@ -144,23 +169,27 @@ class Act:
 
     async def _failed(self, event: Mapping[str, Any], failure: ActuatorFailed) -> Outcome:
         """Record that the rollback is not applied, once, and page about it; later calls only try again."""
-        data, request_id = data_of(event), str(event["id"])
-        failed_id = follow_up_id(Type.ROLLBACK_FAILED, request_id)
-        if not await self._ledger.known(failed_id):
-            await self._ledger.record(
-                Type.ROLLBACK_FAILED,
-                failed_id,
-                str(data.get("release", "")),
-                {
-                    **identity(data),
-                    "request_id": request_id,
-                    "retryable": failure.retryable,
-                    "message": str(failure),
-                    "reason": "approval_required" if isinstance(failure, ApprovalRequired) else "actuator",
-                },
-            )
+        failed_id = follow_up_id(Type.ROLLBACK_FAILED, str(event["id"]))
+        await self._note_failed(event, failure, failed_id)
         await self._tell(not_applied(event, failed_id, str(failure)))
         return Outcome.TRY_LATER if failure.retryable else Outcome.REFUSED
+
+    async def _note_failed(self, request: Mapping[str, Any], failure: ActuatorFailed, failed_id: str) -> None:
+        if await self._ledger.known(failed_id):
+            return
+        data = data_of(request)
+        await self._ledger.record(
+            Type.ROLLBACK_FAILED,
+            failed_id,
+            str(data.get("release", "")),
+            {
+                **identity(data),
+                "request_id": str(request["id"]),
+                "retryable": failure.retryable,
+                "message": str(failure),
+                "reason": "approval_required" if isinstance(failure, ApprovalRequired) else "actuator",
+            },
+        )
 
     async def _tell_applied(self, event: Mapping[str, Any]) -> None:
         """Tell that the flag serves the baseline; close the page that said it does not, where there was one."""

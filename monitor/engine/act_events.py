@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from monitor.core.budget import RollbackBy
-from monitor.core.decision import EVERY_RELEASE, Type
+from monitor.core.decision import ABOUT_PROOF, EVERY_RELEASE, Type
 from monitor.core.ids import TYPE_PREFIX, TYPE_VERSION, canonical_json, event_type
 from monitor.engine.errors import ActuatorFailed
 from monitor.engine.ports import About, Effect, PageNotice, RollbackOrder
@@ -89,9 +89,15 @@ def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | 
         if isinstance(deadline, str)
         else None,
         event=data,
-        about=About.BLIND if kind.startswith("monitor.") else About.PAGE,
+        about=_about(kind, opened or data),
         opened=opened or {},
     )
+
+
+def _about(kind: str, opening: Mapping[str, Any]) -> About:
+    if kind.startswith("monitor."):
+        return About.BLIND
+    return About.NOT_PROVEN if opening.get("reason") in ABOUT_PROOF else About.PAGE
 
 
 def kind_of(event: Mapping[str, Any]) -> str:

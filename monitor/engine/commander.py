@@ -11,7 +11,7 @@ from typing import Final
 
 from monitor.core.budget import Accounting, Budget, Objective, OnSilence, Tier
 from monitor.core.cohort import OVERALL, CohortKey
-from monitor.core.decision import Action, Decision, Reason, Type
+from monitor.core.decision import ABOUT_PROOF, Action, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.override import Override
@@ -94,13 +94,26 @@ class Commander:
         data |= {"page_id": page.page_id, "on_silence": on_silence}
         return [Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)]
 
-    def open_release_page(self, reason: Reason, at_ms: int, text: str) -> list[Decision]:
-        """Open a page about the release as a whole, or reopen it; it asks nothing and never runs out."""
-        page = self._opened((None, OVERALL, reason), reason, at_ms, at_ms, None)
+    def open_release_page(
+        self,
+        reason: Reason,
+        at_ms: int,
+        text: str,
+        *,
+        cohort: CohortKey = OVERALL,
+        more: Mapping[str, object] | None = None,
+    ) -> list[Decision]:
+        """Open a page about the release as a whole, or reopen it; it asks nothing and never runs out.
+
+        Args:
+            cohort: The part of the release that it is about.
+            more: What its event says besides.
+        """
+        page = self._opened((None, cohort, reason), reason, at_ms, at_ms, None)
         if page is None:
             return []
         data = whole_data(self.budget, self._arming, Action.PAGE, reason, at_ms, text)
-        data |= {"page_id": page.page_id, "on_silence": None}
+        data |= {"cohort": dict(cohort), "page_id": page.page_id, "on_silence": None, **(more or {})}
         return [Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)]
 
     def _opened(
@@ -200,13 +213,17 @@ class Commander:
         return self._resolve_if(is_answered, at_ms, Reason.COMMANDER, text)
 
     def close(self, at_ms: int, reason: Reason, text: str) -> list[Decision]:
-        """Resolve every open page and end every override: there is nothing left to decide."""
+        """Resolve every open page and end every override: there is nothing left to decide.
+
+        A rollback that did not take effect outlasts the window.
+        """
         ended = [
             self._end(index, at_ms, reason, text)
             for index, one in enumerate(self.overrides)
             if one.ended_ms is None
         ]
-        return [*self._resolve_if(lambda _key, _page: True, at_ms, reason, text), *ended]
+        stays = ABOUT_PROOF if reason is Reason.WINDOW_ENDED else frozenset()
+        return [*self._resolve_if(lambda key, _: key[2] not in stays, at_ms, reason, text), *ended]
 
     def _resolve_if(
         self, is_meant: Callable[[PageKey, Page], bool], at_ms: int, reason: Reason, text: str

@@ -16,7 +16,7 @@ from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import Decision, Reason, Type
 from monitor.core.partition import CellKey, Incident
 from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer
@@ -34,6 +34,7 @@ from monitor.engine.tenure import Tenure
 from monitor.engine.unwatched import refuse_unwatched
 from monitor.engine.view import View
 
+_HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
 TICKS_PER_READ = 60  # minutes read from the store at once while catching up
 
 
@@ -187,10 +188,8 @@ class Control:
         evaluator = Evaluator(self._decode_budget(spec_of(entry)), arming, delivered_when_opened=False)
         adopt(evaluator, reference_of(entry.decision.data.get("reference")))
         self.history.forget(release)  # its hours are added up anew, from the arming on
-        inputs = sorted(
-            (one for one in self.book.of_arming(release, arming.number)),
-            key=lambda one: (one.after_tick or 0, one.decision.at_ms),
-        )
+        known = self.book.of_arming(release, arming.number)
+        inputs = sorted(known, key=lambda one: (one.after_tick or 0, one.decision.at_ms))
         first = entry.decision.data.get("from_minute")
         start = first if isinstance(first, int) else None
         live = Live(evaluator, deque(inputs), start, self._tenure.term(release))
@@ -243,9 +242,7 @@ class Control:
                     return ticks
                 await self._tick(live, cells, view)
                 ticks += 1
-        self._recall(
-            live, live.next_tick - 1
-        )  # what came after later ticks waits for them: a rebuild comes to it
+        self._recall(live, live.next_tick - 1)  # the entries of later ticks wait: a rebuild comes to them
         return ticks
 
     async def _tick(self, live: Live, cells: Mapping[CellKey, Aggregate], view: View) -> None:
@@ -332,6 +329,8 @@ class Control:
         release = command.release
         budget = next((one for one in self.budgets.active() if one.release == release), None)
         if budget is not None:
+            settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
+            await self._emit(live, settled)
             entry = await self._arm(budget, await self.state.look(), number=live.evaluator.arming.number + 1)
             answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
             await self._ledger.append(answered)
@@ -375,13 +374,13 @@ class Control:
                 await self._emit(live, live.evaluator.incident(incident))
 
     def note(self, entry: LedgerEntry) -> None:
-        """Take in a ledger entry, whoever wrote it; a delivery starts the commander's clock."""
+        """Take in anybody's ledger entry: a delivery starts the commander's clock, a turned flag its proof."""
         is_new = self.book.get(entry.decision.decision_id) is None
         self.book.note(entry)
         live = self.live.get(entry.decision.release)
         if not is_new or live is None:
             return
-        if entry.decision.type is Type.PAGE_DELIVERED:
+        if entry.decision.type in _HEARD:
             recall(live.evaluator, entry, self._decode_budget)
         elif entry.command_id is not None and not live.is_sending(entry.decision.decision_id):
             # Answered elsewhere: the next step begins again, with the answer.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from monitor.core.decision import EVERY_RELEASE, Decision, Type
+from monitor.core.ids import event_type
 from monitor.engine.control import Control
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs
 from monitor.engine.tell import PagePast
@@ -38,6 +39,15 @@ class EffectLedger:
         entry = LedgerEntry(decision, None, True)
         await self._ledger.append(entry)
         self._control.note(entry)
+
+    async def event(self, decision_id: str) -> Mapping[str, Any] | None:
+        """Return a recorded decision as an event: `type`, `id`, `data`; None where there is none."""
+        entry = self._control.book.get(decision_id)
+        if entry is None:
+            return None
+        decision = entry.decision
+        kind = event_type(decision.type.value)
+        return {"type": kind, "id": decision.decision_id, "data": decision.data}
 
     async def page(self, release: str, page_id: str) -> PagePast:
         """Return what the ledger knows of a page."""

@@ -35,6 +35,7 @@ from monitor.engine.finding import finding_of
 from monitor.engine.reading import Reading, feed, reads_of
 from monitor.engine.request import rollback_requested, taken_back
 from monitor.engine.silence import commander_silent, no_traffic
+from monitor.engine.verify import Proofs
 
 
 class Stage(Enum):
@@ -77,6 +78,7 @@ class Evaluator:
         self.cohorts = Cohorts()
         self.conditions = Conditions()
         self.reference = BaselineChoice()
+        self.proofs = Proofs()
         self.safety = [one for objective in budget.objectives for one in watches_of(objective)]
         self._reads = reads_of(budget)
         self._owed: set[str] = set()
@@ -95,10 +97,10 @@ class Evaluator:
         """
         progress = self.progress
         progress.tick = now
-        if progress.stage is Stage.ENDED:
-            return []
-        decisions = self._end_overrides(tick_ms(now))
         reading = Reading(self.budget, cells)
+        if progress.stage is Stage.ENDED:
+            return self.proofs.tick(self, now, reading)
+        decisions = self._end_overrides(tick_ms(now))
         self._start(now, reading)
         self._append(now, reading)
         if progress.stage is Stage.WATCHING:
@@ -108,6 +110,7 @@ class Evaluator:
             decisions += judge_incidents(self, self.safety, tick_ms(now))
             decisions += commander_silent(self, now)
             decisions += no_traffic(self, now)
+        decisions += self.proofs.tick(self, now, reading)
         first = progress.first_minute
         if first is not None and now - first >= self.budget.window_min:
             decisions += self.finish(now, late_count, complete=True)
@@ -281,6 +284,7 @@ class Evaluator:
             return []
         requested = rollback_requested(self.budget, self.arming, finding, cohort, reason, at_ms, text)
         self.lock(at_ms, cohort)
+        self.proofs.requested(requested)
         release = self.budget.release
         if cohort:
             words = f"{', '.join(f'{name}={value}' for name, value in cohort)} of {release} is rolled back"
@@ -337,6 +341,7 @@ class Evaluator:
         if self.progress.stage is Stage.ENDED:
             return []
         self.progress.stage = Stage.ENDED
+        self.proofs.stop()
         data = {
             **release_data(self.budget, self.arming),
             "reason": Reason.DISARMED.value,

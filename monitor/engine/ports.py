@@ -223,6 +223,7 @@ class About(StrEnum):
     PAGE = "page"
     ROLLED_BACK = "rolled_back"
     NOT_APPLIED = "not_applied"
+    NOT_PROVEN = "not_proven"
     BLIND = "blind"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Budget, Objective
+from monitor.core.budget import Budget, Objective, Scope
 from monitor.core.cohort import EVERY, OTHER, OVERALL, CohortKey, by_every
 from monitor.core.partition import CellKey
 from monitor.core.plan import SHARDS, folded_views
@@ -45,6 +45,9 @@ def reads_of(budget: Budget) -> tuple[Read, ...]:
                 reads.update(dict.fromkeys(_cells(delay_min, release, view, later=False)))
                 if delay_min:
                     reads.update(dict.fromkeys(_cells(delay_min, release, view, later=True)))
+            if objective.scope is Scope.COHORT:  # whether it is gone is not asked later, when labels come
+                for view in objective.views()[1:]:
+                    reads.update(dict.fromkeys(_cells(0, release, view, later=False)))
     return tuple(reads)
 
 

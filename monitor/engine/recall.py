@@ -39,8 +39,12 @@ def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget
         case Type.ROLLBACK_REQUESTED:
             is_cohort = data.get("scope") == Scope.COHORT.value
             evaluator.lock(decision.at_ms, cohort_key(_strings(data["cohort"])) if is_cohort else OVERALL)
+            evaluator.proofs.requested(decision)
+        case Type.ROLLBACK_APPLIED:
+            evaluator.proofs.applied(str(data["request_id"]), decision.at_ms)
         case Type.ARMING_ENDED:
             evaluator.progress.stage = Stage.ENDED
+            evaluator.proofs.stop()
         case Type.BUDGET_CHANGED:
             spec = data["spec"]
             if isinstance(spec, Mapping):

@@ -40,6 +40,9 @@ class Ledger(Protocol):
     async def page(self, release: str, page_id: str) -> PagePast:
         """Return what is known of a page."""
 
+    async def event(self, decision_id: str) -> Mapping[str, Any] | None:
+        """Return a recorded decision as an event: `type`, `id`, `data`; None where there is none."""
+
 
 class _Few(dict[tuple[str, str], None]):
     """The newest `REMEMBERED_MAX` of what was put in."""

@@ -7,7 +7,7 @@ from pydantic import Field
 from monitor.core.budget import OnSilence, Tier
 from monitor.core.decision import Action, Reason
 from monitor.wire.decision import DecisionData
-from monitor.wire.shared import Cohort, Moment, Name, ReleaseData, Text
+from monitor.wire.shared import Cohort, Moment, Name, ReleaseData, Sha256, Text
 
 
 class PageOpened(DecisionData):
@@ -16,6 +16,9 @@ class PageOpened(DecisionData):
     page_id: Name = Field(description="Stays the same while the page is open, reopened and resolved.")
     on_silence: OnSilence | None = Field(
         None, description="What becomes of the release at the deadline; null: this page never runs out."
+    )
+    request_id: Sha256 | None = Field(
+        None, description="The request that the traffic does not prove; of `rollback_*` reasons only."
     )
 
 

@@ -91,6 +91,9 @@ class RollbackFailed(RollbackFollowUp):
     message: Text
     retryable: bool = Field(description="True: the monitor tries again.")
     share_after: Ratio | None = Field(None, description="Candidate's share of live requests afterwards.")
+    still_served: Cohort | None = Field(
+        None, description="The slice with the candidate's largest share; empty: none stands out."
+    )
 
 
 class RollbackRehearsed(Message):

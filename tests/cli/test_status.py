@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from monitor.cli import main, orders, sight
+from monitor.cli import main, orders, sight, status
 from monitor.cli.orders import entries_of
 from monitor.cli.standing import Standing, standings
 from monitor.config.settings import Settings
-from monitor.core.decision import EVERY_RELEASE, Decision, Type
+from monitor.core.decision import EVERY_RELEASE, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.record import release_data
@@ -121,6 +121,43 @@ def test_what_was_ordered_is_seen() -> None:
     assert (found.stage, found.breaches, found.overrides) == ("locked", [], [])
     assert found.rollback is not None
     assert (found.rollback["reason"], found.rollback["applied"]) == ("commander", None)
+
+
+def test_a_rollback_is_shown_as_not_verified_until_the_traffic_proves_it() -> None:
+    world = LedgerWorld(HOLD, until_min=45)
+    (request, *_) = order(world, 44.1, "decide", decision="rollback")
+    told = {**release_data(world.budget, world.evaluator.arming), "request_id": request.decision_id}
+    turned = {"actuator": "flagd", "flag": "chat", "changed": True, "before": {}, "after": {}, "seconds": 0.1}
+    proof = {
+        "share_before": 0.5,
+        "share_after": 0.0,
+        "seconds": 60.0,
+        "summary": "it serves 0 of 90 requests",
+    }
+
+    def said() -> list[str]:
+        found = stands(world)
+        assert found.rollback is not None
+        return [line for line, _ in status._rollback_lines(found.rollback)][1:]
+
+    assert said() == []
+    applied = Decision(Type.ROLLBACK_APPLIED, "a" * 64, "assistant-8", at(44.2), {**told, **turned})
+    asyncio.run(world.record([applied]))
+    not_yet = "rollback not verified: the traffic has not shown yet that the candidate is gone"
+    assert said() == [f"rollback applied {rfc3339(at(44.2))}", not_yet]
+    verified = Decision(Type.ROLLBACK_VERIFIED, "b" * 64, "assistant-8", at(45), {**told, **proof})
+    asyncio.run(world.record([verified]))
+    assert said()[1:] == [f"rollback verified {rfc3339(at(45))}: it serves 0 of 90 requests"]
+
+
+def test_a_page_about_an_unproven_rollback_asks_for_no_decision() -> None:
+    world = LedgerWorld(HOLD, until_min=45)
+    order(world, 44.1, "decide", decision="rollback")
+    text = "v8 is still served"
+    opened = world.evaluator.commander.open_release_page(Reason.ROLLBACK_FAILED, at(44.5), text)
+    asyncio.run(world.record(opened))
+    (page,) = stands(world).pages
+    assert page["commands"] == [f"rollback-budget explain {opened[0].decision_id[:12]}"]
 
 
 def test_a_page_that_ran_out_stays_until_somebody_decides() -> None:

@@ -92,6 +92,23 @@ def test_the_declared_split_is_explained(capsys: pytest.CaptureFixture[str], tmp
     assert "traffic" not in meanings[1]
 
 
+def test_the_proof_is_explained_where_there_is_a_flag_and_doubted_where_there_is_none(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["validate", str(GOOD / "extended.yaml")]) == 0
+    said = (
+        "a rollback is proven when at most 0.5 % of the requests are still the candidate's, within 10 minutes"
+    )
+    assert f"\n  - verify: {said}" in capsys.readouterr().out.replace("\n    ", " ")
+    alone = tmp_path / "alone.yaml"
+    text = (GOOD / "seed.yaml").read_text(encoding="utf-8")
+    alone.write_text(f"{text}\nverify: {{within: 10m}}\n", encoding="utf-8")
+    assert main(["validate", str(alone)]) == 0
+    out, err = capsys.readouterr()
+    assert "verify: without a flag it holds for nothing" in err.replace("\n", " ")
+    assert "- verify:" not in out
+
+
 def test_a_directory_and_a_pattern_are_accepted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text((GOOD / "seed.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     assert main(["validate", str(tmp_path), str(tmp_path / "*.yaml")]) == 0

@@ -19,6 +19,7 @@ from monitor.core.budget import (
     TierAction,
     TrafficSplit,
     Unit,
+    Verification,
 )
 from monitor.core.indicator import Direction
 
@@ -100,6 +101,7 @@ def test_every_key_reaches_the_core() -> None:
     assert budget.flag is not None
     assert (budget.flag.actuator, budget.flag.scope) == ("flagd", "production")
     assert budget.traffic == TrafficSplit(2.5, tolerance_pct=10.0)
+    assert budget.verify == Verification(share_pct=0.5, within_min=10)
     of = {one.objective_id: one for one in budget.objectives}
     assert list(of) == sorted(of)
     quality = of["quality.task_success_delta_pct"]
@@ -154,6 +156,8 @@ def test_the_schema_agrees_with_the_loader_on_good_files() -> None:
         (("traffic",), {}),
         (("traffic",), {"candidate_share_pct": 0}),
         (("traffic",), {"candidate_share_pct": 10, "tolerance_pct": 51}),
+        (("verify",), {"share_pct": 11}),
+        (("verify",), {"within": 5}),
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(path: tuple[str, ...], value: object) -> None:

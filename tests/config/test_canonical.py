@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.config.budget_file import load_budget
 from monitor.config.canonical import CanonicalInvalid, canonical, digest_of, from_canonical
-from monitor.core.budget import Budget, Objective
+from monitor.core.budget import Budget, Objective, Verification
 from tests.config.written import Tree, budgets, yaml_forms
 
 SEED: Tree = {
@@ -93,13 +93,22 @@ def test_a_default_of_the_split_written_out_changes_nothing() -> None:
     assert loaded(changed(traffic=short)).digest == loaded(changed(traffic=long)).digest
 
 
+def test_the_usual_proof_written_out_changes_nothing_and_another_one_is_read_back() -> None:
+    usual: tuple[Tree, ...] = ({}, {"within": "5m"}, {"share_pct": 0.1, "within": "300s"})
+    assert {loaded(changed(verify=one)).digest for one in usual} == {loaded(SEED).digest}
+    other = loaded(changed(verify={"share_pct": 1, "within": "10m"}))
+    assert other.verify == Verification(share_pct=1.0, within_min=10)
+    assert other.digest != loaded(SEED).digest
+    assert from_canonical(json.loads(json.dumps(canonical(other)))) == other
+
+
 def test_the_digest_of_a_budget_stays_what_it_is() -> None:
     """The ledger holds digests: whoever changes the canonical form must raise `FORM` and this value with it."""
     assert loaded(SEED).digest == "b0157b7ee35aad2579c5741d2ec7ec0b698e5d146cad2b3c2c07c4b101a15d8b"
 
 
 def test_every_field_of_the_core_is_part_of_the_canonical_form() -> None:
-    form = canonical(loaded(changed(traffic={"candidate_share_pct": 10})))
+    form = canonical(loaded(changed(traffic={"candidate_share_pct": 10}, verify={"within": "9m"})))
     assert set(form) == {field.name for field in fields(Budget)} - {"digest"} | {"form"}
     renamed = {"objective_id": "id"}
     assert set(form["objectives"][0]) == {renamed.get(field.name, field.name) for field in fields(Objective)}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from monitor.config.budget_file import load_budget
-from monitor.config.words import meaning, split_in_words
-from monitor.core.budget import TrafficSplit
+from monitor.config.words import meaning, proof_in_words, split_in_words
+from monitor.core.budget import TrafficSplit, Verification
 
 
 def words_of(group: dict[str, Any], **keys: Any) -> str:
@@ -105,4 +105,11 @@ def test_an_objective_in_words(group: dict[str, Any], keys: dict[str, Any], said
 def test_the_declared_split_in_words(declared: TrafficSplit, said: str) -> None:
     assert split_in_words(declared) == (
         f"the candidate must get {said}: while it does not, no comparison rolls back by itself, it pages instead"
+    )
+
+
+def test_the_proof_in_words() -> None:
+    assert proof_in_words(Verification()) == (
+        "a rollback is proven when at most 0.1 % of the requests are still the candidate's, "
+        "within 5 minutes of turning the flag: else it is turned again and a page says so"
     )

@@ -93,6 +93,13 @@ def budgets(draw: st.DrawFn) -> Tree:
             {"candidate_share_pct": st.sampled_from((1, 10, 33.5, 99))},
             optional={"tolerance_pct": st.sampled_from((0, 2.5, 5))},
         ),
+        "verify": st.fixed_dictionaries(
+            {},
+            optional={
+                "share_pct": st.sampled_from((0, 0.1, 2)),
+                "within": st.sampled_from(("2m", "5m", "1h")),
+            },
+        ),
         "decision": st.fixed_dictionaries(
             {},
             optional={

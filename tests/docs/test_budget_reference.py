@@ -11,7 +11,14 @@ from pydantic import BaseModel
 
 from monitor.config import budget_model, fields
 from monitor.config.budget_file import load_budget
-from monitor.config.budget_model import BudgetFile, DecisionSpec, FlagSpec, GroupSpec, TrafficSpec
+from monitor.config.budget_model import (
+    BudgetFile,
+    DecisionSpec,
+    FlagSpec,
+    GroupSpec,
+    TrafficSpec,
+    VerifySpec,
+)
 from monitor.config.duration import in_words
 from monitor.config.group import tier_of
 from monitor.core.indicator import INDICATOR_NAMES, indicator
@@ -19,7 +26,11 @@ from monitor.core.indicator import INDICATOR_NAMES, indicator
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "budget-reference.md").read_text(encoding="utf-8")
 # What a default is called where it is no value of its own.
-IN_WORDS = {("BudgetFile", "decision"): "see below", ("GroupSpec", "tier"): "by metric"}
+IN_WORDS = {
+    ("BudgetFile", "decision"): "see below",
+    ("BudgetFile", "verify"): "see below",
+    ("GroupSpec", "tier"): "by metric",
+}
 
 
 def section(title: str) -> str:
@@ -58,6 +69,7 @@ def default_of(model: type[BaseModel], key: str) -> str:
         ("The decision", DecisionSpec),
         ("The flag", FlagSpec),
         ("The traffic", TrafficSpec),
+        ("The proof", VerifySpec),
     ],
 )
 def test_every_key_is_there_with_its_default_and_a_reason(title: str, model: type[BaseModel]) -> None:
@@ -91,6 +103,8 @@ def test_every_metric_is_there_with_its_direction_and_tier() -> None:
         f"{fields.MIN_SHARE_PCT} to {100 - fields.MIN_SHARE_PCT}.",
         f"0 to {fields.MAX_TOLERANCE_PCT}: at",
         f"1 to {fields.MAX_CLOCK_MIN} minutes",
+        f"in percent, 0 to {fields.MAX_REST_PCT}.",
+        f"`{in_words(fields.MIN_VERIFY_MIN)}` to `{in_words(fields.MAX_VERIFY_MIN)}`",
         f"1 to {fields.MAX_NAME_CHARS} printable characters",
     ],
 )

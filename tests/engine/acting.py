@@ -72,6 +72,9 @@ class FakeLedger:
             raise ConnectionResetError("the worker dies here")
         self.records[decision_id] = (kind, release, data)
 
+    async def event(self, decision_id: str) -> Mapping[str, Any] | None:
+        return request() if decision_id == REQUEST_ID else None
+
     async def page(self, release: str, page_id: str) -> PagePast:
         return self.pages.get(page_id, PagePast())
 

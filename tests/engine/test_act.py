@@ -60,14 +60,6 @@ async def test_the_same_request_again_does_and_says_nothing() -> None:
     assert (world.ledger.appended, world.pager.attempts, world.flag.serving) == (appended, attempts, "v42")
 
 
-async def test_when_the_traffic_shows_that_it_did_not_help_the_flag_is_turned_again() -> None:
-    world = World()
-    await world.act().on_request(request())
-    world.flag.serving = "v42"
-    assert await world.act().on_request(request(), again=True) is Outcome.DONE
-    assert world.flag.serving == "v41"
-
-
 async def test_a_failure_that_may_pass_is_tried_again_and_then_applied() -> None:
     world = World(failures=[ActuatorFailed("503", retryable=True)] * 3)
     assert await world.act().on_request(request()) is Outcome.DONE

@@ -61,9 +61,12 @@ flag:
   key: {release}
   baseline_variation: old
   candidate_variation: new
+verify:
+  within: 24h
 """
 SLOW = ("silent", "continued")
 FAILING = ("held", "again")
+PAST_THE_FLAG = "again"  # somebody serves it whatever its flag says: else it could not break twice
 
 
 @dataclass
@@ -73,6 +76,7 @@ class Traffic:
     stage: Stage
     timebase: Timebase
     start_ms: int
+    client: OpenFeatureClient
     written: int = 0
     _draw: Random = field(default_factory=lambda: Random("a day"))
 
@@ -88,9 +92,10 @@ class Traffic:
                 now_ms = self.now_ms()
                 owed += (now_ms - done_ms) * PER_MIN / MINUTE_MS
                 whole, owed = int(owed), owed % 1
+                releases = [name for name in (*SLOW, *FAILING) if self._is_served(name)]
                 for number in range(whole):
                     at_ms = done_ms + (now_ms - done_ms) * (number + 1) // whole
-                    for release in ("base", "base", *SLOW, *FAILING):
+                    for release in ("base", "base", *releases):
                         partition = self.written % self.stage.partitions
                         await producer.send(
                             self.stage.traces, self._event(release, at_ms), partition=partition
@@ -98,6 +103,9 @@ class Traffic:
                         self.written += 1
                 done_ms = now_ms
                 await asyncio.sleep(PUMP_S)  # the pace of the traffic, nothing is waited for
+
+    def _is_served(self, name: str) -> bool:
+        return name == PAST_THE_FLAG or served(self.client, self.stage.release(name)) == "new"
 
     def _event(self, release: str, at_ms: int) -> bytes:
         is_worse = at_ms - self.start_ms > HEALTHY_MIN * MINUTE_MS
@@ -199,7 +207,8 @@ async def play(stage: Stage, client: OpenFeatureClient) -> Played:
             }
             worker = stage.worker("w", **settings)
             await worker.ready()
-            traffic = Traffic(stage, timebase, timebase.event_ms(time.time_ns() // 1_000_000))
+            start_ms = timebase.event_ms(time.time_ns() // 1_000_000)
+            traffic = Traffic(stage, timebase, start_ms, client)
             played = Played(stage, heard, traffic.start_ms + HELD_MIN * MINUTE_MS)
             played.flags = {name: (served(client, stage.release(name)), "") for name in (*SLOW, *FAILING)}
             async with running(traffic):
@@ -237,6 +246,11 @@ async def the_day(played: Played) -> None:
         await heard.until(
             lambda all_, release=release, count=count: len(told_of_rollbacks(all_, release)) == count,  # type: ignore[misc]
             f"{release} is rolled back and the commander told, {count} times in all",
+        )
+    for release in (silent, held):
+        await heard.until(
+            lambda all_, release=release: bool(all_.of(Type.ROLLBACK_VERIFIED, release)),  # type: ignore[misc]
+            f"the traffic shows that {release} is gone",
         )
 
 
@@ -327,3 +341,15 @@ def test_the_commander_is_told_of_every_page_and_rollback(played: Played) -> Non
     pages = {(one.id, "opened") for one in played.heard.of(Type.PAGE_OPENED)}
     rollbacks = {(one.id, "informed") for one in played.heard.of(Type.ROLLBACK_REQUESTED)}
     assert pages | rollbacks <= told
+
+
+def test_the_traffic_proves_a_rollback_once_and_only_where_the_candidate_is_gone(played: Played) -> None:
+    """Silent was rolled back by the worker that was started again: it knows of the flag from the ledger."""
+    for name in ("silent", "held"):
+        release = played.release(name)
+        (requested,) = played.heard.of(Type.ROLLBACK_REQUESTED, release)
+        (verified,) = {one.id: one for one in played.heard.of(Type.ROLLBACK_VERIFIED, release)}.values()
+        assert verified.field("request_id") == requested.id
+        assert verified.field("share_after") == 0
+        assert verified.at_ms - requested.at_ms == verified.field("seconds") * 1000 > 0
+    assert played.heard.of(Type.ROLLBACK_VERIFIED, played.release(PAST_THE_FLAG)) == []

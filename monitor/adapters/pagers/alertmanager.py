@@ -35,6 +35,7 @@ _NAMES: Final = {
     About.PAGE: "RollbackBudgetPage",
     About.ROLLED_BACK: "RollbackBudgetRolledBack",
     About.NOT_APPLIED: "RollbackBudgetNotApplied",
+    About.NOT_PROVEN: "RollbackBudgetNotProven",
     About.BLIND: "RollbackBudgetBlind",
 }
 _LABELS: Final = ("release", "baseline", "budget", "objective", "metric", "tier")
