@@ -23,7 +23,7 @@ from monitor.adapters.kafka.ledger import KafkaLedger, ledger_entry
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.outputs import KafkaOutputs, incident_of
 from monitor.adapters.kafka.readers import budget_of, command_of
-from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.security import KafkaAccess, access_of
 from monitor.adapters.kafka.source import KafkaSource, LogTime
 from monitor.adapters.kafka.topics import (
     BUDGETS,
@@ -42,7 +42,7 @@ from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
 from monitor.adapters.telemetry.observer import TelemetryObserver
 from monitor.adapters.telemetry.setup import CONTENT_TYPE, Telemetry, configure
-from monitor.adapters.timebase import SteadyClock, Timebase, WallClock
+from monitor.adapters.timebase import SteadyClock, Timebase, WallClock, timebase_from
 from monitor.config.canonical import canonical, from_canonical
 from monitor.config.files import load_budgets
 from monitor.config.settings import Settings
@@ -107,15 +107,7 @@ def run_worker(settings: Settings) -> None:
 
 def kafka_access(settings: Settings) -> KafkaAccess:
     """Return how to reach Kafka."""
-    password = settings.kafka_password
-    return KafkaAccess(
-        bootstrap=settings.kafka_bootstrap,
-        security_protocol=settings.kafka_security_protocol,
-        sasl_mechanism=settings.kafka_sasl_mechanism,
-        username=settings.kafka_username,
-        password=None if password is None else password.get_secret_value(),
-        ca_file=settings.kafka_ca_file,
-    )
+    return access_of(settings)
 
 
 async def _prepare(settings: Settings, budgets: Sequence[Budget]) -> Prepared:
@@ -377,9 +369,7 @@ def _readers(timebase: Timebase) -> Readers:
 
 def timebase_of(settings: Settings) -> Timebase:
     """Return how record time becomes event time."""
-    return Timebase(
-        settings.event_time_speed, settings.event_time_origin_ms or 0, settings.wall_origin_ms or 0
-    )
+    return timebase_from(settings)
 
 
 def _actuators(settings: Settings) -> dict[str, Actuator]:

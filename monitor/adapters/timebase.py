@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from monitor.config.settings import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Timebase:
@@ -19,6 +21,13 @@ class Timebase:
         if self.speed == 1.0 and self.event_origin_ms == self.wall_origin_ms:
             return wall_ms
         return self.event_origin_ms + round((wall_ms - self.wall_origin_ms) * self.speed)
+
+
+def timebase_from(settings: Settings) -> Timebase:
+    """Return how the settings say that record time becomes event time."""
+    return Timebase(
+        settings.event_time_speed, settings.event_time_origin_ms or 0, settings.wall_origin_ms or 0
+    )
 
 
 class WallClock:

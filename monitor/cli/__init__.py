@@ -27,6 +27,7 @@ from monitor.cli import (
     run,
     settings,
     status,
+    watch,
 )
 from monitor.core.errors import MonitorError
 
@@ -59,6 +60,7 @@ VERBS: Final = (
     Verb("validate", budget.validate, budget.VALIDATE_EXAMPLE),
     Verb("plan", plan.plan, plan.PLAN_EXAMPLE, lists=("--history", "--assume", "--cohort-share")),
     Verb("run", run.run, run.RUN_EXAMPLE),
+    Verb("watch", watch.watch, watch.WATCH_EXAMPLE),
     Verb("replay", replay.replay, replay.REPLAY_EXAMPLE, lists=("--budget", "--events")),
     Verb("backtest", backtest.backtest, backtest.BACKTEST_EXAMPLE, lists=("--budgets", "--events")),
     Verb("test", budget_test.run_tests, budget_test.TEST_EXAMPLE),

@@ -221,6 +221,25 @@ class Settings(BaseSettings):
         False,
         description="Webhooks, flag and paging systems may be at private and loopback addresses, even without TLS.",
     )
+    watch_every_s: float = Field(
+        10.0, ge=1, le=60, description="`watch`: seconds between two canary events of a partition."
+    )
+    watch_delay_s: float = Field(
+        30.0, ge=1, le=600, description="`watch`: a canary that takes longer to be stored is paged."
+    )
+    watch_silence_s: float = Field(
+        30.0,
+        ge=1,
+        le=600,
+        description="`watch`: so long without a sign of any worker, or of Kafka, is paged.",
+    )
+    watch_blind_s: float = Field(
+        300.0, ge=0, le=86_400, description="`watch`: a blindness that stands longer is paged once more."
+    )
+    watch_ping_url: SecretStr | None = Field(
+        None, description="`watch`: asked for while all is well, for a dead-man's switch outside."
+    )
+    watch_ping_every_s: float = Field(30.0, ge=1, le=3_600, description="`watch`: seconds between two pings.")
     otlp_endpoint: str | None = Field(None, description="An OpenTelemetry collector, OTLP over HTTP.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What is worth a line."
@@ -236,7 +255,9 @@ class Settings(BaseSettings):
             raise _refuse("write a URL such as redis://127.0.0.1:6379/0, rediss://... or unix:///path")
         return value
 
-    @field_validator("actuator_webhook_url", "actuator_webhook_verify_url", "pager_webhook_url")
+    @field_validator(
+        "actuator_webhook_url", "actuator_webhook_verify_url", "pager_webhook_url", "watch_ping_url"
+    )
     @classmethod
     def _webhook(cls, value: SecretStr | None) -> SecretStr | None:
         return value and SecretStr(_http(value.get_secret_value()))

@@ -11,7 +11,17 @@ import pytest
 
 from tests.architecture.tree import ROOT
 
-PACKAGES = ("cli", "console", "adapters", "adapters/faust_app", "engine", "wire", "config", "core")
+PACKAGES = (
+    "cli",
+    "console",
+    "adapters",
+    "adapters/faust_app",
+    "adapters/redis",
+    "engine",
+    "wire",
+    "config",
+    "core",
+)
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -27,7 +37,8 @@ def empty_tree(tmp_path: Path) -> Path:
         folder = tmp_path / "monitor" / package
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").touch()
-    (tmp_path / "monitor" / "app.py").touch()
+    for root in ("app.py", "watcher.py"):
+        (tmp_path / "monitor" / root).touch()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -41,6 +52,7 @@ INWARD = "Imports point inward"
 PURE = "The core does no I/O and reads no clock"
 VENDOR = "No vendor inside the adapters' ring"
 FAUST = "Faust is a host: only its adapter knows it"
+OUTSIDE = "The watcher stands outside"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +73,9 @@ FAUST = "Faust is a host: only its adapter knows it"
         ("wire/a.py", "from redis.asyncio import Redis", VENDOR),
         ("config/a.py", "import httpx", VENDOR),
         ("app.py", "import faust", FAUST),
+        ("watcher.py", "import monitor.app", INWARD),
+        ("watcher.py", "import monitor.adapters.redis", OUTSIDE),
+        ("watcher.py", "import redis", OUTSIDE),
         ("adapters/a.py", "from mode import Service", FAUST),
     ],
 )

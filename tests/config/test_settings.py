@@ -153,6 +153,7 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         "pagerduty_routing_key",
         "slack_token",
         "apprise_urls",
+        "watch_ping_url",
     }
 
 

@@ -29,7 +29,8 @@ DEPLOY = ROOT / "deploy"
 TOOLS = Path(sys.executable).parent
 PROFILES = ("observability", "demo")
 WORKERS = ("monitor-1", "monitor-2")
-NO_HEALTH_CHECK = {"flags", "flagd", "otel-collector"}  # runs once; images without a program that could ask
+# Runs once; images without a program that could ask; what listens nowhere.
+NO_HEALTH_CHECK = {"flags", "flagd", "otel-collector", "watch"}
 WRITES_INTO_ITSELF = {"kafka"}
 PATHS = ("/livez", "/readyz", "/metrics")
 
@@ -67,7 +68,7 @@ def test_compose_accepts_the_file_with_every_profile_and_without_a_warning(profi
 
 def test_without_a_profile_the_core_starts(services: dict[str, Any]) -> None:
     core = {name for name, service in services.items() if not service.get("profiles")}
-    assert core == {"kafka", "valkey", "flags", *WORKERS}
+    assert core == {"kafka", "valkey", "flags", "watch", *WORKERS}
 
 
 def test_hadolint_has_nothing_to_say() -> None:
@@ -143,6 +144,25 @@ def test_every_variable_is_a_setting_with_a_value_that_loads(
         assert settings.kafka_bootstrap == "kafka:19092"
         assert settings.traces_topic == topics.TRACES
         assert settings.redis_url.get_secret_value() == "redis://valkey:6379/0"
+
+
+def test_the_watcher_shares_nothing_with_the_workers_but_kafka(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = services["watch"]
+    assert watcher["command"] == ["watch"]
+    assert watcher["depends_on"].keys() == {"kafka"}
+    assert not watcher.get("volumes")
+    assert not watcher.get("ports")
+    for name, value in watcher["environment"].items():
+        monkeypatch.setenv(name, value)
+    settings, default = Settings(), Settings.model_fields
+    assert settings.kafka_bootstrap == "kafka:19092"
+    assert settings.traces_topic == topics.TRACES
+    for worker in WORKERS:
+        group = services[worker]["environment"].get(f"{PREFIX}GROUP", default["group"].default)
+        assert settings.group == group
+    assert f"{PREFIX}REDIS_URL" not in watcher["environment"]
 
 
 def test_workers_differ_in_their_name_only(services: dict[str, Any]) -> None:

@@ -37,10 +37,10 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str, wait_s: fl
 
 
 class Worker:
-    """One `rollback-budget run`; it ends with this process, however this process ends."""
+    """One `rollback-budget run`, or another verb that stays; it ends with this process, however this process ends."""
 
-    def __init__(self, name: str, folder: Path, settings: Mapping[str, str]) -> None:
-        self.name, self.port = name, free_port()
+    def __init__(self, name: str, folder: Path, settings: Mapping[str, str], verb: str = "run") -> None:
+        self.name, self.port, self._verb = name, free_port(), verb
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder, self._settings = folder, dict(settings)
         self._pid_file = folder / f"{name}.pid"
@@ -58,7 +58,7 @@ class Worker:
         guard = [sys.executable, "-I", "-S", str(_GUARD), str(self._pid_file), str(GRACE_S)]
         with self._log_path.open("wb") as log:
             self._guard = subprocess.Popen(
-                [*guard, sys.executable, "-m", "monitor", "run"],
+                [*guard, sys.executable, "-m", "monitor", self._verb],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

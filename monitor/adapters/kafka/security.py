@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from monitor.config.settings import Settings
+
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -75,3 +77,16 @@ class KafkaAccess:
     @property
     def _uses_tls(self) -> bool:
         return self.security_protocol.endswith("SSL")
+
+
+def access_of(settings: Settings) -> KafkaAccess:
+    """Return how the settings say to reach Kafka."""
+    password = settings.kafka_password
+    return KafkaAccess(
+        bootstrap=settings.kafka_bootstrap,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_username,
+        password=None if password is None else password.get_secret_value(),
+        ca_file=settings.kafka_ca_file,
+    )

@@ -1,0 +1,243 @@
+"""What somebody outside of the workers can tell about them: limits are exact, and not knowing is never good news."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.vigil import (
+    AGAIN_MS,
+    BLIND_MAX,
+    CANARIES_MAX,
+    Finding,
+    Phase,
+    Trouble,
+    Vigil,
+    VigilLimits,
+    WatchState,
+    step,
+)
+
+LIMITS = VigilLimits(silence_ms=30_000, delay_ms=20_000, blind_ms=60_000, every_ms=10_000)
+NONE: tuple[Finding, ...] = ()
+SOME = (Finding(Trouble.DELAY, 5, "late"),)
+
+
+def vigil(partitions: int = 2) -> Vigil:
+    """Return a watch that began at 0, knows its partitions and has just heard of everybody."""
+    made = Vigil(LIMITS, 0)
+    made.found(range(partitions))
+    made.heard(0)
+    made.answered(0)
+    made.read()
+    return made
+
+
+def well(partitions: int = 2) -> Vigil:
+    """Return a watch to which every partition has answered once, at once."""
+    made = vigil(partitions)
+    for partition in range(partitions):
+        made.sent(partition, 7, 0)
+    made.stored(dict.fromkeys(range(partitions), 8), 0)
+    return made
+
+
+def troubles(made: Vigil, at_ms: int) -> list[Trouble]:
+    return [one.trouble for one in made.findings(at_ms)]
+
+
+def alive(made: Vigil, at_ms: int) -> Vigil:
+    made.heard(at_ms)
+    made.answered(at_ms)
+    return made
+
+
+@pytest.mark.parametrize("missing", ["partitions", "sign", "pages", "canary"])
+def test_what_is_not_known_yet_is_not_well_and_no_trouble(missing: str) -> None:
+    made = Vigil(LIMITS, 0)
+    if missing != "partitions":
+        made.found([0])
+    if missing != "sign":
+        made.heard(0)
+    if missing != "pages":
+        made.read()
+    made.sent(0, 7, 0)
+    if missing != "canary":
+        made.stored({0: 8}, 0)
+    made.answered(0)
+    assert not made.is_well(0)
+    assert made.findings(0) == ()
+
+
+def test_all_is_well_when_every_partition_has_answered() -> None:
+    assert well().is_well(0)
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "found"),
+    [(19_999, []), (20_000, [Trouble.DELAY]), (29_999, [Trouble.DELAY])],
+)
+def test_a_canary_that_is_not_stored_is_found_at_its_limit(at_ms: int, found: list[Trouble]) -> None:
+    made = alive(vigil(), at_ms)
+    made.sent(0, 7, 0)
+    made.sent(1, 7, 0)
+    made.stored({0: 7, 1: 8}, 1_000)  # an offset that is the canary's own has not passed it
+    assert troubles(made, at_ms) == found
+    assert not made.is_well(at_ms)
+
+
+@pytest.mark.parametrize(
+    ("heard_ms", "answered_ms", "found"),
+    [
+        (29_999, 29_999, []),
+        (0, 29_999, [Trouble.SILENT]),
+        (29_999, 0, [Trouble.KAFKA]),
+        (0, 0, [Trouble.KAFKA, Trouble.SILENT]),
+    ],
+)
+def test_silence_is_found_at_its_limit_and_kafka_is_named_first(
+    heard_ms: int, answered_ms: int, found: list[Trouble]
+) -> None:
+    made = well()
+    made.heard(heard_ms)
+    made.answered(answered_ms)
+    assert troubles(made, 30_000) == found
+
+
+def test_why_kafka_does_not_answer_is_said() -> None:
+    made = well()
+    made.unanswered("no route to host")
+    assert "no route to host" in made.findings(30_000)[0].text
+
+
+@pytest.mark.parametrize(("at_ms", "found"), [(59_999, []), (60_000, [Trouble.BLIND])])
+def test_a_blindness_that_stands_is_found_at_its_limit(at_ms: int, found: list[Trouble]) -> None:
+    made = alive(well(), at_ms)
+    made.blind("p1", 0, "Redis is away")
+    made.blind("p1", 50_000, "said twice")
+    assert troubles(made, at_ms) == found
+    assert all("Redis is away" in one.text for one in made.findings(at_ms))
+    made.sees_again("p1")
+    assert made.is_well(at_ms)
+
+
+def test_a_canary_that_came_late_is_trouble_until_one_comes_in_time() -> None:
+    made = alive(vigil(1), 25_000)
+    made.sent(0, 7, 0)
+    made.stored({0: 8}, 25_000)
+    assert troubles(made, 25_000) == [Trouble.DELAY]
+    made.sent(0, 9, 25_000)
+    made.stored({0: 10}, 26_000)
+    assert made.is_well(26_000)
+
+
+def test_a_topic_made_anew_is_waited_for_at_its_new_offset_and_since_the_first_canary() -> None:
+    made = alive(vigil(1), AGAIN_MS)
+    made.sent(0, 1_000, 0)
+    made.sent(0, 3, AGAIN_MS)
+    assert made.findings(AGAIN_MS)[0].since_ms == 0
+    made.stored({0: 4}, AGAIN_MS)
+    made.sent(0, 4, AGAIN_MS)
+    made.stored({0: 5}, AGAIN_MS)
+    assert made.is_well(AGAIN_MS)
+
+
+def test_a_partition_that_is_gone_is_not_waited_for() -> None:
+    made = alive(well(2), 40_000)
+    made.sent(1, 9, 0)
+    made.found([0])
+    assert made.is_well(40_000)
+
+
+def test_spells_of_blindness_are_bounded() -> None:
+    made = alive(well(), 100_000)
+    for number in range(BLIND_MAX + 50):
+        made.blind(str(number), 0, "x")
+    for number in range(BLIND_MAX):
+        made.sees_again(str(number))
+    assert made.is_well(100_000)
+
+
+@given(partitions=st.integers(1, 300), rounds=st.integers(1, 40))
+def test_canaries_are_bounded_in_rate_and_every_partition_has_its_turn(partitions: int, rounds: int) -> None:
+    """At once at most `CANARIES_MAX`, and no partition is left behind."""
+    made, sent = vigil(partitions), dict.fromkeys(range(partitions), 0)
+    for number in range(rounds):
+        at_ms = number * LIMITS.every_ms
+        due = made.due(at_ms)
+        assert len(due) == min(partitions, CANARIES_MAX)
+        for partition in due:
+            made.sent(partition, number, at_ms)
+            sent[partition] += 1
+        made.stored(dict.fromkeys(due, number + 1), at_ms)
+    assert max(sent.values()) - min(sent.values()) <= 1
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=60))
+def test_an_unanswered_partition_gets_few_canaries(steps_s: list[int]) -> None:
+    made, at_ms, sent_ms = vigil(1), 0, list[int]()
+    for step_s in steps_s:
+        for partition in made.due(at_ms):
+            made.sent(partition, len(sent_ms), at_ms)
+            sent_ms.append(at_ms)
+        at_ms += step_s * 1_000
+    assert all(later - earlier >= AGAIN_MS for earlier, later in pairwise(sent_ms))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["sent", "stored", "heard", "answered", "blind", "sees"]), st.integers(0, 40)
+        ),
+        max_size=40,
+    )
+)
+def test_well_and_trouble_exclude_each_other_and_any_unstored_canary_ends_in_trouble(
+    events: list[tuple[str, int]],
+) -> None:
+    made, at_ms, offset = vigil(1), 0, 0
+    for what, wait_s in events:
+        at_ms += wait_s * 1_000
+        match what:
+            case "sent":
+                made.sent(0, offset, at_ms)
+                offset += 1
+            case "stored":
+                made.stored({0: offset}, at_ms)
+            case "heard":
+                made.heard(at_ms)
+            case "answered":
+                made.answered(at_ms)
+            case "blind":
+                made.blind("p", at_ms, "x")
+            case "sees":
+                made.sees_again("p")
+        assert not (made.is_well(at_ms) and made.findings(at_ms))
+    made.sent(0, offset, at_ms)
+    at_ms += LIMITS.delay_ms
+    assert Trouble.DELAY in troubles(alive(made, at_ms), at_ms)
+
+
+@pytest.mark.parametrize(
+    ("before", "findings", "is_well", "at_ms", "after"),
+    [
+        (WatchState(), NONE, False, 0, WatchState()),
+        (WatchState(), NONE, True, 0, WatchState(Phase.WELL)),
+        (WatchState(), SOME, False, 0, WatchState(Phase.TROUBLE, SOME)),
+        (WatchState(Phase.WELL), NONE, False, 0, WatchState(Phase.WELL)),
+        (WatchState(Phase.WELL), SOME, False, 0, WatchState(Phase.TROUBLE, SOME)),
+        (WatchState(Phase.TROUBLE, SOME), NONE, False, 0, WatchState(Phase.TROUBLE, SOME)),
+        (WatchState(Phase.TROUBLE, SOME), NONE, True, 100, WatchState(Phase.TROUBLE, SOME, 100)),
+        (WatchState(Phase.TROUBLE, SOME, 100), NONE, True, 109, WatchState(Phase.TROUBLE, SOME, 100)),
+        (WatchState(Phase.TROUBLE, SOME, 100), NONE, True, 110, WatchState(Phase.WELL)),
+        (WatchState(Phase.TROUBLE, SOME, 100), SOME, False, 109, WatchState(Phase.TROUBLE, SOME)),
+        (WatchState(Phase.TROUBLE, SOME, 100), NONE, False, 109, WatchState(Phase.TROUBLE, SOME)),
+    ],
+)
+def test_trouble_begins_at_once_and_ends_when_all_has_been_well_for_a_while(
+    before: WatchState, findings: tuple[Finding, ...], is_well: bool, at_ms: int, after: WatchState
+) -> None:
+    assert step(before, findings, is_well=is_well, at_ms=at_ms, eased_ms=10) == after
