@@ -37,6 +37,8 @@ from monitor.core.budget import (
     TrafficSplit,
     Verification,
 )
+from monitor.core.history import SLICES_MAX, slices_of
+from monitor.core.wording import slice_words
 
 __all__ = ["BudgetFile", "BudgetInvalid", "BudgetReport", "Problem", "check_budget", "load_budget"]
 
@@ -90,6 +92,7 @@ def _budget(source: Source, *, require_owner: bool) -> Budget | None:
     objectives = _objectives(kept, refused, source)
     _check_page(kept, objectives, source)
     check_verify(kept, source)
+    _check_slices(objectives, source)
     _check_owners(source, require_owner=require_owner)
     if file is None or errors_of(source.problems):
         return None
@@ -247,6 +250,18 @@ def _check_page(kept: Mapping[str, Any], objectives: tuple[Objective, ...], sour
             "page holds for action: immediate_rollback too: the first incident pages and does not roll back"
         )
         source.warning(("decision", "tier_a_breach"), message)
+
+
+def _check_slices(objectives: tuple[Objective, ...], source: Source) -> None:
+    """Say which slices are too many to have a past, rather than leave it to the day when the baseline is gone."""
+    beyond = slices_of(objectives)[SLICES_MAX:]
+    if beyond:
+        lost = ",".join(map(slice_words, beyond))
+        message = (
+            f"the past of {SLICES_MAX} slices is kept, those of tier A first, and at full traffic nothing is known"
+            f"{lost}; use baseline_mode: concurrent for slices that can do without"
+        )
+        source.warning((_GROUPS,), message)
 
 
 def _assembled(file: BudgetFile, objectives: tuple[Objective, ...]) -> Budget:

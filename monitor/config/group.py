@@ -162,9 +162,10 @@ def _warn_unevaluated(group: Group, names: dict[str, LimitName]) -> None:
             f"incidents are judged as a whole: watched dimensions ({', '.join(watched)}) change nothing there"
         )
         group.source.warning(group.path("cohorts"), message)
-    if spec.baseline_mode == "frozen" and (spec.where or spec.cohorts):
+    if watched and spec.baseline_mode == "frozen":
         message = (
-            "slices have no past on record: they are compared with the baseline's traffic of the same minutes"
+            f"discovered cohorts ({', '.join(watched)}) have no past on record: they are compared with the baseline's "
+            "traffic of the same minutes; name critical ones as dimension=value"
         )
         group.source.warning(group.path("baseline_mode"), message)
     if spec.evidence == "off":

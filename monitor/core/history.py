@@ -1,9 +1,9 @@
 """The baseline's past: hours of it, and what they say about the same hours of another day.
 
-One record per release and whole closed hour. From at most four weeks of them a `Reference` is made when a budget
-is armed: slots, each an hour's counts scaled down to what they are worth today (`stats.day_effect`). Slots are
-hours of the week or of the day, whichever the history carries better; coarser ones where the finer would not fit
-on record.
+One record per release, slice and whole closed hour; the slices are those that a budget names. From at most four
+weeks of them a `Reference` is made when a budget is armed: slots, each an hour's counts scaled down to what they are
+worth today (`stats.day_effect`). Slots are hours of the week or of the day, whichever the history carries better;
+coarser ones where the finer would not fit on record.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import BaselineMode, Budget
-from monitor.core.cohort import OVERALL
+from monitor.core.budget import BaselineMode, Budget, Objective
+from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.indicator import LABELS, IndicatorKind
 from monitor.core.reference import DAY_H, WEEK_H, Layout, Reference
 from monitor.core.sketch import RATIO, UNFINISHED_BIN, Sketch
@@ -23,6 +23,7 @@ from monitor.core.stats.day_effect import Hour, Level, day_variance, effective_s
 HISTORY_MAX_H: Final = 4 * WEEK_H  # what is older says more about the past than about today
 SAFETY_H: Final = WEEK_H  # contract: incidents of up to 7 days before
 WEEKLY_DAYS: Final = 14  # of two weeks on each hour of the week has been seen twice
+SLICES_MAX: Final = 8  # of a budget have a past: each is a record an hour, and a part of the ledger's entry
 EFFECTIVE_MAX: Final = 60_000  # requests an hour: beyond it no verdict gets any surer
 WEEKLY: Final = Layout(WEEK_H, 1)
 DAILY: Final = Layout(DAY_H, 1)
@@ -38,7 +39,8 @@ class HistoryHour:
         hour: Hours since the epoch.
         minutes: How many of its minutes had requests.
         breached: Whether the release was in a breach as a candidate: then it is nobody's reference.
-        cell: All its requests, overall, without exemplars.
+        cell: All its requests, or those of the slice, without exemplars.
+        view: Which slice of them; everybody by default.
     """
 
     release: str
@@ -46,6 +48,7 @@ class HistoryHour:
     minutes: int
     breached: bool
     cell: Aggregate
+    view: CohortKey = OVERALL
 
     @property
     def weight(self) -> tuple[bool, int, int, int]:
@@ -62,12 +65,28 @@ class Measure(NamedTuple):
     quantile: float | None = None
 
 
-def measures_of(budget: Budget) -> tuple[Measure, ...]:
-    """Return what a budget's objectives may ask a frozen reference for: of everybody's requests only."""
+def slices_of(objectives: Iterable[Objective]) -> tuple[CohortKey, ...]:
+    """Return the slices whose past a budget's objectives may ask for, tier A's first.
+
+    Those that they name: each `where` and each critical cohort; the first `SLICES_MAX` of them have a past. Cohorts
+    that are discovered have none.
+    """
+    named = {
+        view: None
+        for one in sorted(objectives, key=lambda one: one.tier.value)
+        if one.baseline_mode is not BaselineMode.CONCURRENT or not one.is_guarded
+        for view in one.views()
+        if view != OVERALL
+    }
+    return tuple(named)
+
+
+def measures_of(budget: Budget, view: CohortKey = OVERALL) -> tuple[Measure, ...]:
+    """Return what a budget's objectives may ask a frozen reference of a slice for; of everybody's by default."""
     asked = {
         Measure(one.indicator.kind, one.indicator.source, one.indicator.quantile)
         for one in budget.objectives
-        if one.is_guarded and one.where == OVERALL and one.baseline_mode is not BaselineMode.CONCURRENT
+        if one.is_guarded and view in one.views() and one.baseline_mode is not BaselineMode.CONCURRENT
     }
     return tuple(sorted(asked, key=lambda one: (one.kind.value, one.source, one.quantile or 0.0)))
 

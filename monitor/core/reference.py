@@ -7,6 +7,7 @@ deals a slot out to the minutes of its hour, so that a window of 20 minutes weig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -30,7 +31,8 @@ ENOUGH_DAYS: Final = 3  # a reference of fewer may page only
 AWAY_HOLDS: Final = 2  # a baseline without requests for so many durations is away,
 AWAY_MIN: Final = 30  # and for no less than this: a quiet half hour is no end
 _RANKS: Final = 1 << 16
-_KEPT: Final = 8  # minutes kept: those that labels wait for are other ones
+_KEPT: Final = 64  # minutes kept: those of the slices, and those that labels wait for, are other ones
+_SERVED_MIN: Final = 2 * 24 * 60  # minutes of which it is known who served: labels wait for a day at most
 
 Pair: TypeAlias = tuple[Aggregate, Aggregate]
 """The same minute and slice of the candidate and of the baseline."""
@@ -61,6 +63,7 @@ class Reference:
         slots: Per slot of the layout one hour, scaled to what it is worth; none where nobody asked for it.
         worth: What a request of an average hour counts for (0 to 1), in the measure that the past tells least of.
         incidents, requests: High-severity incidents of the 7 days before, and their exposure.
+        slices: The same of each slice that the budget names; None where slices had no past yet.
     """
 
     baseline: str
@@ -70,6 +73,11 @@ class Reference:
     worth: float
     incidents: int
     requests: int
+    slices: Mapping[CohortKey, Reference] | None = None
+
+    def of(self, view: CohortKey) -> Reference | None:
+        """Return what was known of a slice; None where nothing was captured of it."""
+        return self if view == OVERALL else (self.slices or {}).get(view)
 
     def slot_of(self, minute: int) -> Aggregate:
         """Return the hour that a minute since the epoch is a sixtieth of."""
@@ -170,8 +178,14 @@ class BaselineChoice:
     """
 
     captured: Reference | None = None
-    _presence: dict[str, _Presence] = field(default_factory=dict)
-    _minutes: dict[int, Aggregate] = field(default_factory=dict)
+    _presence: dict[tuple[str, CohortKey], _Presence] = field(default_factory=dict)
+    _minutes: dict[tuple[int, CohortKey], Aggregate] = field(default_factory=dict)
+    _served: dict[int, bool] = field(default_factory=dict)
+
+    def see(self, minute: int, everybody: Aggregate) -> None:
+        """Take note of whether the baseline had any request in a minute: slices ask, some of them much later."""
+        self._served[minute] = everybody.requests > 0
+        self._served.pop(minute - _SERVED_MIN, None)
 
     def arms(
         self, watch: Watch, minute: int, pair: Pair, strata: tuple[Pair, ...]
@@ -195,28 +209,48 @@ class BaselineChoice:
     ) -> tuple[Pair, BaselineMode]:
         """Return what a watch takes in for a minute, and which baseline that is; minutes come in order.
 
-        Everybody's requests have a past; of slices only the concurrent traffic is known.
+        A slice changes over when everybody does: while the baseline serves anybody, what hits both arms shows in
+        it, and a slice of it that is quiet for half an hour is no end.
         """
-        if view != OVERALL or objective.baseline_mode is BaselineMode.CONCURRENT:
+        if objective.baseline_mode is BaselineMode.CONCURRENT:
             return pair, BaselineMode.CONCURRENT
+        past = self._past(view)
         if objective.baseline_mode is BaselineMode.AUTO:
-            presence = self._presence.setdefault(objective.objective_id, _Presence(away_after_min(objective)))
-            is_away = presence.note(pair[1].requests > 0)
-            if not is_away or self.captured is None or not self.captured.slots:
+            presence = self._presence.setdefault(
+                (objective.objective_id, view), _Presence(away_after_min(objective))
+            )
+            # A minute that nobody told of is taken for served: what is not known is no end either.
+            is_served = pair[1].requests > 0 if view == OVERALL else self._served.get(minute, True)
+            if not presence.note(is_served) or past is None or not past.slots:
                 return pair, BaselineMode.CONCURRENT
-        return (pair[0], self._frozen(minute)), BaselineMode.FROZEN
+        if view != OVERALL and self.captured is not None and self.captured.slices is None:
+            return pair, BaselineMode.CONCURRENT  # armed before slices had a past: it goes on as it began
+        return (pair[0], self._frozen(past, view, minute)), BaselineMode.FROZEN
 
-    def _frozen(self, minute: int) -> Aggregate:
-        """Return a minute of the reference; nothing without one, and nothing can be judged then."""
-        if self.captured is None or not self.captured.slots:
+    def _past(self, view: CohortKey) -> Reference | None:
+        return None if self.captured is None else self.captured.of(view)
+
+    def _frozen(self, past: Reference | None, view: CohortKey, minute: int) -> Aggregate:
+        """Return a minute of a reference; nothing without one, and nothing can be judged then."""
+        if past is None or not past.slots:
             return Aggregate()
-        found = self._minutes.get(minute)
+        found = self._minutes.get((minute, view))
         if found is None:
-            found = minute_share(self.captured.slot_of(minute), minute % MINUTES)
-            self._minutes[minute] = found
+            found = minute_share(past.slot_of(minute), minute % MINUTES)
+            self._minutes[minute, view] = found
             while len(self._minutes) > _KEPT:
                 del self._minutes[next(iter(self._minutes))]
         return found
+
+    def is_away(self, objective: Objective) -> bool:
+        """Tell whether an objective has gone over to the past, or would have if there were one."""
+        presence = self._presence.get((objective.objective_id, objective.where))
+        return presence is not None and presence.is_away
+
+    def has_past(self, view: CohortKey) -> bool:
+        """Tell whether anything is known of a slice's past."""
+        past = self._past(view)
+        return past is not None and bool(past.slots)
 
     def adopt(self, captured: Reference | None) -> None:
         """Take another reference from the next minute on."""
@@ -227,5 +261,6 @@ class BaselineChoice:
         """Return why a finding may not roll back, for people; nothing where it may: a short past may page only."""
         if finding.baseline_mode is not BaselineMode.FROZEN:
             return ""
-        days = 0 if self.captured is None else self.captured.days
+        past = self._past(finding.view)
+        days = 0 if past is None else past.days
         return page_only_words(days) if days < ENOUGH_DAYS else ""

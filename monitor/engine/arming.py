@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitor.core.budget import Budget
+from monitor.core.cohort import cohort_key
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.record import Arming, release_data
 from monitor.core.window import minute_of, tick_ms
+from monitor.core.wording import slice_words
 from monitor.engine.book import arming_number
 from monitor.engine.ports import LedgerEntry
 from monitor.engine.view import View
@@ -55,9 +57,15 @@ def armed_at_minute(view: View, now_ms: int) -> int:
 def past_words(reference: Mapping[str, Any]) -> str:
     """Return what is known of the baseline's past, for people."""
     days = reference["days"]
-    return (
+    words = (
         f"{days} days of the baseline's past are known" if days else "nothing is known of the baseline's past"
     )
+    slices: Sequence[Mapping[str, Any]] = reference.get("slices") or ()
+    for one in slices:
+        known = f"{one['days']} days" if one["days"] else "nothing"
+        words += f", {known}{slice_words(cohort_key(one['cohort']))}"
+    beyond = reference.get("slices_beyond")
+    return f"{words}; {beyond} more slices have no past" if beyond else words
 
 
 def budget_changed(

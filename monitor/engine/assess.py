@@ -15,6 +15,7 @@ from monitor.core.verdict import verdict_words
 from monitor.core.watch import HEALTHY_NATS, Watch
 from monitor.core.window import tick_ms
 from monitor.engine.assess_cohorts import assess_cohorts
+from monitor.engine.past_words import with_past_words
 
 if TYPE_CHECKING:
     from monitor.engine.evaluate import Evaluator
@@ -28,7 +29,13 @@ def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: boo
     """
     budget, arming = evaluator.budget, evaluator.arming
     rows = [
-        evaluator.conditions.qualified(watch, _row(watch, now - watch.objective.label_delay_min, late_count))
+        with_past_words(
+            evaluator,
+            watch,
+            evaluator.conditions.qualified(
+                watch, _row(watch, now - watch.objective.label_delay_min, late_count)
+            ),
+        )
         for watch in _watches(evaluator, now)
     ]
     rows += [safety.assessed(late_count) for safety in evaluator.safety]

@@ -11,6 +11,7 @@ from monitor.core.cohort import OTHER
 from monitor.core.discovery import DISCOVERED_MAX
 from monitor.core.watch import Watch
 from monitor.engine.cohorts import Cohort, Cohorts, WatchedDimension
+from monitor.engine.past_words import with_past_words
 from monitor.engine.reading import delay_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def assess_cohorts(
         for cohort in dimension.cohorts.values()
     ]
     worst = sorted(judged, key=lambda one: (_ORDER.index(one.verdict), -one.cohort.strongest))[:ROWS_MAX]
-    rows = [_row(one, now, late_count, make_row) for one in worst]
+    rows = [
+        with_past_words(evaluator, one.cohort.watch, _row(one, now, late_count, make_row)) for one in worst
+    ]
     said: Row = {}
     if judged:
         said["watched"] = [_counted(one, judged, worst) for one in cohorts.dimensions()]

@@ -147,6 +147,7 @@ class Evaluator:
                     self.watches[key] = Watch(objective, view, rules[key], first_minute)
 
     def _append(self, now: int, reading: Reading) -> None:
+        self.reference.see(now - 1, reading.overall(now - 1, OVERALL)[1])
         for safety in self.safety:
             read = reading.overall if safety.view == safety.objective.where else reading.cohort
             safety.append(now - 1, *read(now - 1, safety.view))
@@ -155,12 +156,11 @@ class Evaluator:
             minute, view, late = now - 1 - delay_min, watch.view, delay_min > 0
             if minute < watch.first_minute:
                 continue
-            if view == watch.objective.where:
-                pair = reading.overall(minute, view, with_labels=late)
-                strata = reading.strata(minute, view, with_labels=late)
-                feed(watch, minute, *self.reference.arms(watch, minute, pair, strata))
-            else:
-                feed(watch, minute, reading.cohort(minute, view, with_labels=late))
+            is_whole = view == watch.objective.where
+            read = reading.overall if is_whole else reading.cohort
+            strata = reading.strata(minute, view, with_labels=late) if is_whole else ()
+            pair = read(minute, view, with_labels=late)
+            feed(watch, minute, *self.reference.arms(watch, minute, pair, strata))
         self.cohorts.append(self, now, reading)
 
     def _judge(self, now: int) -> list[Decision]:

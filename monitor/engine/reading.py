@@ -48,7 +48,18 @@ def reads_of(budget: Budget) -> tuple[Read, ...]:
             if objective.scope is Scope.COHORT:  # whether it is gone is not asked later, when labels come
                 for view in objective.views()[1:]:
                     reads.update(dict.fromkeys(_cells(0, release, view, later=False)))
+            # A slice's past is recorded when all its labels are there, those of another objective too.
+            for view, folded in zip(objective.views(), folded_views(objective, budget.strata), strict=False):
+                recorded_min = slice_delay_of(budget, view)
+                if view != OVERALL and recorded_min != delay_min:
+                    for later in (False, True):
+                        reads.update(dict.fromkeys(_cells(recorded_min, release, folded, later=later)))
     return tuple(reads)
+
+
+def slice_delay_of(budget: Budget, view: CohortKey) -> int:
+    """Return how many minutes later all labels of a slice that a budget names are there."""
+    return max((delay_of(one) for one in budget.objectives if view in one.views()), default=0)
 
 
 def _cells(delay_min: int, release: str, view: CohortKey, *, later: bool) -> Iterator[Read]:
@@ -65,6 +76,20 @@ def delay_of(objective: Objective) -> int:
 def feed(watch: Watch, minute: int, pair: Pair, strata: tuple[Pair, ...] = ()) -> None:
     """Let a watch take in a minute, and what it is made of."""
     watch.append(minute, *pair, strata)
+
+
+def _joined(whole: Aggregate, named: Aggregate) -> Aggregate:
+    """Return the same requests with the distributions and outcomes of two foldings of them."""
+    if (
+        not named.sketches.keys() - whole.sketches.keys()
+        and not named.outcomes.keys() - whole.outcomes.keys()
+    ):
+        return whole
+    made = Aggregate()
+    made.add_total(whole)
+    made.sketches = {**named.sketches, **made.sketches}
+    made.outcomes = {**named.outcomes, **made.outcomes}
+    return made
 
 
 class Reading:
@@ -101,6 +126,13 @@ class Reading:
             self._cell(minute, candidate, view, with_labels).total(),
             self._cell(minute, baseline, view, with_labels).total(),
         )
+
+    def slice(self, minute: int, view: CohortKey, *, with_labels: bool = False) -> Pair:
+        """Return both arms of a slice with all that any objective keeps of it, in whichever way it is folded."""
+        whole = self.overall(minute, view, with_labels=with_labels)
+        named = self.cohort(minute, view, with_labels=with_labels)
+        candidate, baseline = (_joined(one, other) for one, other in zip(whole, named, strict=True))
+        return candidate, baseline
 
     def units(self, minute: int) -> tuple[UnitSample, UnitSample]:
         """Return a sample of the units that each arm served, candidate first."""

@@ -18,7 +18,9 @@ from tests.engine.pasts import past
 def lines(hours: list[HistoryHour]) -> bytes:
     """Return the records as a file holds them."""
     texts = [
-        to_history(HistoryLine(one.release, one.hour, one.minutes, one.breached, encode_cell(one.cell)))[1]
+        to_history(
+            HistoryLine(one.release, one.hour, one.minutes, one.breached, encode_cell(one.cell), one.view)
+        )[1]
         for one in hours
     ]
     return b"\n".join(texts) + b"\n\n"

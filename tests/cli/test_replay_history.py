@@ -12,6 +12,7 @@ from monitor.core.ids import event_type
 from tests.adapters.test_history_file import lines
 from tests.engine.pasts import candidate_alone, past
 from tests.engine.plant import BUDGET, Plant
+from tests.engine.test_slice_history import CRITICAL, harm_to_a_tenant, with_slice
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -42,6 +43,26 @@ def test_with_a_past_the_harm_is_found(capsysbinary: Capture, tmp_path: Path) ->
     rows = assessed["data"]["objectives"]  # type: ignore[index]
     assert {row.get("baseline_mode", "none") for row in rows} <= {"frozen", "concurrent", "none"}
     assert rows[0]["baseline_mode"] == "frozen"
+
+
+def test_a_slice_has_its_past_from_the_same_file(capsysbinary: Capture, tmp_path: Path) -> None:
+    """Records of everybody and of a tenant stand in one file; the tenant alone is harmed."""
+    made = Plant()
+    harm_to_a_tenant(made)
+    rows = sorted((row.timestamp, row.value or b"") for rows in made.log.rows.values() for row in rows)
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(value for _, value in rows))
+    (tmp_path / "budget.yaml").write_text(BUDGET.replace(*CRITICAL))
+    found = []
+    for hours in (with_slice(), past()):
+        (tmp_path / "past.jsonl").write_bytes(lines(hours))
+        files = ("--budget", "budget.yaml"), ("--events", "events.jsonl"), ("--history", "past.jsonl")
+        arguments = [part for option, name in files for part in (option, str(tmp_path / name))]
+        assert main(["replay", *arguments]) == 0
+        events = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+        found.append(
+            [one["data"]["cohort"] for one in events if one["type"] == event_type("rollback.requested")]
+        )
+    assert found == [[{"tenant": "acme"}], []]
 
 
 def test_without_one_there_is_nothing_to_compare_with(capsysbinary: Capture, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import EvidenceMode
+from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.history import HistoryHour, measures_of, references, usable
 from monitor.core.indicator import LABELS
 from monitor.core.reference import BaselineChoice, Reference
@@ -47,10 +48,15 @@ class Service:
 
 
 class Release:
-    """One seed's past, and the day that its candidate serves everybody's requests."""
+    """One seed's past, and the day that its candidate serves everybody's requests.
 
-    def __init__(self, service: Service, seed: int) -> None:
+    Args:
+        view: Of a slice, which the objective names as a critical cohort; everybody by default.
+    """
+
+    def __init__(self, service: Service, seed: int, view: CohortKey = OVERALL) -> None:
         self.service = service
+        self.view = view
         self._draw = np.random.default_rng(seed)
         self._days: dict[int, float] = {}
         self._hours: dict[int, float] = {}
@@ -76,14 +82,16 @@ class Release:
             harm: The part of successes that is lost from `onset_min` on.
             alone_from: From when on the candidate serves everybody, and no baseline is about; a tenth before.
         """
-        one = objective(hold=20, evidence=EvidenceMode.DEFAULT)
+        critical = (self.view,) if self.view else ()
+        one = objective(hold=20, evidence=EvidenceMode.DEFAULT, critical_cohorts=critical)
         first = FIRST_H * 60
-        watch = Watch(one, one.where, rules_for(budget(one))[one.objective_id, one.where], first)
-        choice = BaselineChoice(self.reference)
+        watch = Watch(one, self.view, rules_for(budget(one))[one.objective_id, self.view], first)
+        choice = BaselineChoice(replace(self.reference, slices={self.view: self.reference}))
         for at in range(minutes):
             part = 1.0 if at >= alone_from else 0.1
             candidate = self._minute(first + at, part, lost=harm if at >= onset_min else 0.0)
             baseline = Aggregate() if at >= alone_from else self._minute(first + at, 1 - part)
+            choice.see(first + at, baseline)
             pair, strata = choice.arms(watch, first + at, (candidate, baseline), ())
             watch.append(first + at, *pair, strata)
             if watch.fires(watch.judge(first + at + 1)):

@@ -6,6 +6,7 @@ import pytest
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import BaselineMode
+from monitor.core.cohort import cohort_key
 from monitor.core.history import (
     DAILY,
     EFFECTIVE_MAX,
@@ -15,6 +16,7 @@ from monitor.core.history import (
     days_of,
     measures_of,
     references,
+    slices_of,
     usable,
 )
 from monitor.core.indicator import IndicatorKind
@@ -67,7 +69,7 @@ def test_a_day_of_history_is_every_hour_once(hours: range, days: int) -> None:
     assert days_of([hour(at) for at in hours]) == days
 
 
-def test_only_objectives_about_everybody_ask_for_a_past() -> None:
+def test_each_view_asks_for_the_past_of_what_is_judged_there() -> None:
     asked = budget(
         objective(),
         objective("p95", 15.0, where=ACME),
@@ -79,6 +81,22 @@ def test_only_objectives_about_everybody_ask_for_a_past() -> None:
         (IndicatorKind.QUANTILE, "latency", 0.99),
         (IndicatorKind.RATE, "task_success", None),
     ]
+    assert [(one.source, one.quantile) for one in measures_of(asked, ACME)] == [("latency", 0.95)]
+    critical = budget(objective(critical_cohorts=(ACME,)), objective("p95", 15.0, where=ACME))
+    assert [one.source for one in measures_of(critical, ACME)] == ["latency", "task_success"]
+
+
+def test_slices_with_a_past_are_those_that_are_named_and_not_only_concurrent_tier_a_first() -> None:
+    tenants = [cohort_key({"tenant": name}) for name in "abcd"]
+    named = slices_of(
+        (
+            handoff(where=tenants[0]),
+            objective(critical_cohorts=(tenants[1], tenants[0]), watched_dimensions=("language",)),
+            objective("p95", 15.0, where=tenants[2], baseline_mode=BaselineMode.CONCURRENT),
+            incidents(critical_cohorts=(tenants[3],), baseline_mode=BaselineMode.CONCURRENT),
+        )
+    )
+    assert named == (tenants[1], tenants[0], tenants[3])
 
 
 def test_the_more_says_the_record_of_an_hour_the_heavier_it_is() -> None:

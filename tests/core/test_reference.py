@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from monitor.core.aggregate import Aggregate, merged
 from monitor.core.budget import BaselineMode
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.indicator import LABELS
+from monitor.core.record import Finding, Observed
 from monitor.core.reference import (
     DAY_H,
     WEEK_H,
@@ -25,6 +28,7 @@ from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from tests.engine.worlds import ACME, LAWS, T0, cell, objective
 
 COUNTS = st.integers(0, 500)
+EMPTY = Aggregate()
 DAILY = Layout(DAY_H, 1)
 
 
@@ -169,5 +173,69 @@ def test_frozen_without_a_past_has_nothing_to_compare_with() -> None:
 
 
 @pytest.mark.parametrize("mode", [BaselineMode.AUTO, BaselineMode.FROZEN])
-def test_slices_have_no_past(mode: BaselineMode) -> None:
-    assert not any(modes(BaselineChoice(reference()), mode, [0] * 60, view=ACME))
+def test_what_was_armed_before_slices_had_a_past_goes_on_without(mode: BaselineMode) -> None:
+    choice = BaselineChoice(reference())
+    for minute in range(60):
+        choice.see(T0 + minute, EMPTY)
+    assert not any(modes(choice, mode, [0] * 60, view=ACME))
+
+
+def with_slice(*, slots: int = DAY_H, days: int = 7) -> Reference:
+    """Everybody's past, and that of one slice: half of its requests are done, of everybody's nine of ten."""
+    made = Aggregate()
+    made.known[0], made.hits[0] = 60, 30
+    acme = Reference("v41", days, DAILY, (made,) * slots, 0.5, 0, 0)
+    return replace(reference(), slices={ACME: acme})
+
+
+def sliced(
+    choice: BaselineChoice, everybody: list[int], mode: BaselineMode = BaselineMode.AUTO
+) -> list[bool]:
+    """For so many requests of the whole baseline, none of them in the slice: whether its past is asked."""
+    for at, requests in enumerate(everybody):
+        choice.see(T0 + at, cell(requests) if requests else EMPTY)
+    return modes(choice, mode, [0] * len(everybody), view=ACME)
+
+
+def test_a_slice_changes_over_when_everybody_does_and_not_because_it_is_quiet() -> None:
+    """While the baseline serves anybody, an outage that hits both arms is not taken for the candidate's harm."""
+    assert sliced(BaselineChoice(with_slice()), [5] * 3 + [0] * 42) == [False] * 42 + [True] * 3
+    assert not any(sliced(BaselineChoice(with_slice()), [5] * 90))
+
+
+def test_minutes_that_nobody_told_of_are_no_end_of_the_baseline() -> None:
+    assert not any(modes(BaselineChoice(with_slice()), BaselineMode.AUTO, [0] * 60, view=ACME))
+
+
+def test_a_slice_is_compared_with_its_own_past() -> None:
+    choice = BaselineChoice(with_slice())
+    one = objective(critical_cohorts=(ACME,), baseline_mode=BaselineMode.FROZEN)
+    seen = {}
+    for view in (OVERALL, ACME):
+        minutes = [choice.pair(one, view, T0 // 60 * 60 + at, (cell(10), EMPTY))[0][1] for at in range(60)]
+        seen[view] = merged(minutes).rate(LABELS[0])
+    assert seen == {OVERALL: (540, 600), ACME: (30, 60)}
+
+
+@pytest.mark.parametrize("past", [with_slice(slots=0), replace(with_slice(), slices={})])
+def test_a_slice_without_a_past_stays_concurrent_and_frozen_has_nothing_to_compare_with(
+    past: Reference,
+) -> None:
+    assert not any(sliced(BaselineChoice(past), [0] * 60))
+    assert all(sliced(BaselineChoice(past), [5] * 60, BaselineMode.FROZEN))
+    pair, _ = BaselineChoice(past).pair(
+        objective(baseline_mode=BaselineMode.FROZEN), ACME, T0, (cell(10), cell(10))
+    )
+    assert pair[1] == Aggregate()
+    assert not BaselineChoice(past).has_past(ACME)
+
+
+@pytest.mark.parametrize(("days", "may_act"), [(2, False), (3, True)])
+def test_how_much_is_known_of_a_slice_says_whether_it_may_act(days: int, may_act: bool) -> None:
+    """A week of everybody's past is no help to a slice that was first seen yesterday."""
+    finding = Finding(
+        objective(), ACME, Observed(), 0, 4, (), baseline_mode=BaselineMode.FROZEN, evidence=lambda: None
+    )
+    choice = BaselineChoice(with_slice(days=days))
+    assert (choice.page_only(finding) == "") is may_act
+    assert choice.page_only(replace(finding, view=OVERALL)) == ""

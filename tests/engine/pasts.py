@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from monitor.core.aggregate import Aggregate
+from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.history import HistoryHour
 from monitor.core.sketch import Sketch, bin_of
 from monitor.engine.errors import LogUnreachable
@@ -54,9 +55,12 @@ def past(
     days: int = 7,
     make: Callable[[int], Aggregate] = usual_hour,
     before: int = START_H,
+    view: CohortKey = OVERALL,
 ) -> list[HistoryHour]:
-    """Return whole days of a release's past."""
-    return [HistoryHour(release, hour, 60, False, make(hour)) for hour in range(before - 24 * days, before)]
+    """Return whole days of a release's past, or of a slice's."""
+    return [
+        HistoryHour(release, hour, 60, False, make(hour), view) for hour in range(before - 24 * days, before)
+    ]
 
 
 def book_of(hours: list[HistoryHour]) -> HistoryBook:

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.core.cohort import OVERALL, cohort_key
+from monitor.core.ids import canonical_json
 from monitor.wire.history import HistoryLine, NoHistoryRecord, from_history, to_history
 
 LINE = HistoryLine("model-v41", 498_706, 60, False, b"\x9c\x01\x02")
@@ -21,12 +23,28 @@ LINE = HistoryLine("model-v41", 498_706, 60, False, b"\x9c\x01\x02")
         minutes=st.integers(1, 60),
         breached=st.booleans(),
         packed=st.binary(min_size=3, max_size=500),
+        view=st.dictionaries(st.text(min_size=1, max_size=9), st.text(max_size=9), max_size=3).map(
+            cohort_key
+        ),
     )
 )
 def test_an_hour_comes_back_as_it_was(line: HistoryLine) -> None:
     key, value = to_history(line)
-    assert key == f"{line.release}/{line.hour}"
+    cohort = f"/{canonical_json(dict(line.view))}" if line.view else ""
+    assert key == f"{line.release}/{line.hour}{cohort}"
     assert from_history(value) == line
+
+
+def test_everybodys_hour_is_written_as_it_was_before_slices_had_records() -> None:
+    """Whoever reads only those goes on reading them, and finds the slices to be none."""
+    assert sorted(json.loads(to_history(LINE)[1])) == ["breached", "cell", "hour", "minutes", "release"]
+    assert from_history(to_history(LINE)[1]).view == OVERALL
+
+
+def test_a_slice_has_a_record_and_a_key_of_its_own() -> None:
+    key, value = to_history(LINE._replace(view=cohort_key({"workflow": "claims", "tenant": "acme"})))
+    assert key == 'model-v41/498706/{"tenant":"acme","workflow":"claims"}'
+    assert json.loads(value)["cohort"] == {"tenant": "acme", "workflow": "claims"}
 
 
 def test_the_hour_is_told_as_people_write_it() -> None:
@@ -42,6 +60,8 @@ def test_the_hour_is_told_as_people_write_it() -> None:
         ({"hour": "2026-11-32T10:00:00.000Z"}, "history: "),
         ({"cell": "AAA"}, "cell: String should have at least 4 characters"),
         ({"cell": "AAAAA"}, "history: "),
+        ({"cohort": {"tenant": 7}}, "cohort.tenant: Input should be a valid string"),
+        ({"cohort": "acme"}, "cohort: Input should be "),
         ({"requests": 7}, "requests: Extra inputs are not permitted"),
     ],
 )

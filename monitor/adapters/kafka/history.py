@@ -1,4 +1,4 @@
-"""The baseline history on its compacted topic, key = release and hour."""
+"""The baseline history on its compacted topic, key = release, hour and slice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class KafkaHistory:
 
     async def append(self, hour: HistoryHour) -> None:
         """Put an hour on record; return when it is acknowledged. Raises `LogUnreachable`."""
-        line = HistoryLine(hour.release, hour.hour, hour.minutes, hour.breached, encode_cell(hour.cell))
+        packed = encode_cell(hour.cell)
+        line = HistoryLine(hour.release, hour.hour, hour.minutes, hour.breached, packed, hour.view)
         key, value = to_history(line)
         await self._log.append(HISTORY, key, value)
 
@@ -34,6 +35,7 @@ def hour_of(value: bytes) -> HistoryHour | str:
     """Return the hour that a record's value holds, or why it holds none."""
     try:
         line = from_history(value)
-        return HistoryHour(line.release, line.hour, line.minutes, line.breached, decode_cell(line.packed))
+        cell = decode_cell(line.packed)
+        return HistoryHour(line.release, line.hour, line.minutes, line.breached, cell, line.view)
     except (NoHistoryRecord, StateDamaged) as error:
         return str(error)
