@@ -15,9 +15,8 @@ from typing import Final
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.window import tick_ms
 
-CHANCE: Final = (
-    0.05  # that a candidate that is still served is not seen in the clean minutes that prove it is not
-)
+CHANCE: Final = 0.05
+"""That a candidate which is still served is not seen in the clean minutes that prove it is not."""
 BACK_MIN: Final = 2  # minutes in a row above the limit: one straggler after the proof is no return
 
 

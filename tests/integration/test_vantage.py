@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.kafka.client import bounded, stop_client
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
@@ -49,8 +50,10 @@ async def test_it_sends_to_each_partition_and_sees_what_the_group_has_committed(
 
 
 async def test_it_hears_all_blindness_there_ever_was_and_only_new_signs_of_life(
-    access: KafkaAccess, unique: str
+    own_kafka: EmbeddedKafka, unique: str
 ) -> None:
+    """On a broker of its own: what is said here is about everybody, and some of it is rubbish."""
+    access = KafkaAccess(own_kafka.bootstrap)
     await ensure_topics(access, product_topics(traces=unique, trace_partitions=1), 1)
     log, vantage = KafkaLog(access), KafkaVantage(access, unique, unique)
     heard: list[Overheard] = []

@@ -17,7 +17,7 @@ from monitor.adapters.kafka.decode import decode
 from monitor.adapters.kafka.topics import DEAD_LETTERS, DECISIONS, EVAL_DEBT, LEDGER, PAGES, REQUESTS
 from monitor.core.aggregate import Aggregate
 from monitor.core.cohort import EVERY
-from monitor.core.decision import Decision
+from monitor.core.decision import ABOUT_PROOF, Decision
 from monitor.engine.codec import META_FIELD, cell_key, decode_cell, decode_meta
 from monitor.engine.replay import Replay
 from monitor.engine.seal import StateDamaged
@@ -31,6 +31,9 @@ BESIDE_MIN = (
     6  # an incident is judged up to three minutes ahead of the ticks: what they would have said is open
 )
 _OF_THE_MONITOR = ("monitor.blind", "monitor.recovered")  # said of a worker, not of a release: on no record
+_OF_A_TURNED_FLAG = tuple(
+    one.value for one in ABOUT_PROOF
+)  # a replay turns none, so there is nothing to prove
 _COMPARED = ("breach.started", "breach.cleared", "page.opened", "evaldebt.created")
 
 
@@ -239,6 +242,7 @@ def _like_replay(world: World) -> Iterator[tuple[str, str]]:
     theirs = {
         str(event["id"]): (_name(event), str(event["data"]["release"]), _at_ms(event))
         for event in _published(world)
+        if event["data"].get("reason") not in _OF_A_TURNED_FLAG
     }
     for label, some, others in (("missed", mine, theirs), ("made up", theirs, mine)):
         for decision_id, (kind, release, at_ms) in some.items():
