@@ -53,5 +53,5 @@ async def test_two_workers_one_killed_decide_what_a_replay_decides(
         await all_is_decided(survivor, end_ms)
 
         assert at_kill < len(lines), "the worker was killed too late to prove anything"
-        await check_decisions(heard, texts.values(), lines)
+        await check_decisions(heard, texts.values(), lines, end_ms)
         await check_counts(stage, placed, broken)

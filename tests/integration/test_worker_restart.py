@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from monitor.core.decision import Type
 from tests.integration.recorded import (
     all_is_decided,
@@ -18,6 +20,7 @@ from tests.integration.stage import listening, staged
 from tests.integration.traffic import encode, spread
 
 
+@pytest.mark.chaos
 async def test_a_worker_killed_between_its_decisions_loses_and_repeats_none(
     kafka: str, tmp_path: Path, unique: str
 ) -> None:
@@ -46,7 +49,7 @@ async def test_a_worker_killed_between_its_decisions_loses_and_repeats_none(
         worker.kill()
         worker.start()
         await all_is_decided(worker, end_ms)
-        await check_decisions(heard, texts.values(), lines)
+        await check_decisions(heard, texts.values(), lines, end_ms)
 
         more = [
             (

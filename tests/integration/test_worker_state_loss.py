@@ -53,7 +53,7 @@ async def test_a_state_that_is_lost_or_altered_is_rebuilt_from_the_log_and_nothi
         await stage.consumed(len(placed))
         assert not await tokens(stage) & before, "rebuilt under new tokens"
         await check_counts(stage, placed, broken)
-        await check_decisions(heard, texts.values(), lines)
+        await check_decisions(heard, texts.values(), lines, end_ms)
         await is_live(stage, worker)
         said = set(by_id(heard.said))
 
