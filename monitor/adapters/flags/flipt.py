@@ -15,7 +15,6 @@ from monitor.adapters.flags.driver import Refusal, Refused, final, listed, scope
 from monitor.adapters.flags.settings import (
     USUAL,
     ActuatorSettings,
-    ActuatorUnusable,
     Manner,
     needed,
     over_http,
@@ -34,11 +33,10 @@ def build(settings: ActuatorSettings, manner: Manner = USUAL) -> Actuator:
         ActuatorUnusable: Address or token is missing.
         WebhookUnusable: The address can never work.
     """
-    if settings.flipt_url is None:
-        raise ActuatorUnusable("actuator 'flipt': needs the setting flipt_url")
+    url = needed("flipt", settings.flipt_url, "flipt_url")
     token = needed("flipt", settings.flipt_token, "flipt_token")
     headers = {"authorization": f"Bearer {token}"}
-    return over_http(Flipt(), settings.flipt_url, headers, token, settings, manner)
+    return over_http(Flipt(), url, headers, token, settings, manner)
 
 
 class Flipt:

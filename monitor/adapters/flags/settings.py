@@ -107,15 +107,15 @@ class ActuatorSettings(Protocol):
         """The relay proxy's admin key, where it asks for one."""
 
 
-def needed(kind: str, secret: Secret | None, setting: str) -> str:
-    """Return a secret's value.
+def needed(kind: str, value: Secret | str | None, setting: str) -> str:
+    """Return the value of a setting, secret or not.
 
     Raises:
         ActuatorUnusable: It is not set.
     """
-    if secret is None:
+    if value is None:
         raise ActuatorUnusable(f"actuator {kind!r}: needs the setting {setting}")
-    return secret.get_secret_value()
+    return value if isinstance(value, str) else value.get_secret_value()
 
 
 @dataclass(frozen=True, slots=True)

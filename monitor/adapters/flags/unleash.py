@@ -14,7 +14,6 @@ from monitor.adapters.flags.driver import Refusal, Refused, final, listed, scope
 from monitor.adapters.flags.settings import (
     USUAL,
     ActuatorSettings,
-    ActuatorUnusable,
     Manner,
     needed,
     over_http,
@@ -33,10 +32,9 @@ def build(settings: ActuatorSettings, manner: Manner = USUAL) -> Actuator:
         ActuatorUnusable: Address or token is missing.
         WebhookUnusable: The address can never work.
     """
-    if settings.unleash_url is None:
-        raise ActuatorUnusable("actuator 'unleash': needs the setting unleash_url")
+    url = needed("unleash", settings.unleash_url, "unleash_url")
     token = needed("unleash", settings.unleash_token, "unleash_token")
-    return over_http(Unleash(), settings.unleash_url, {"authorization": token}, token, settings, manner)
+    return over_http(Unleash(), url, {"authorization": token}, token, settings, manner)
 
 
 class Unleash:
