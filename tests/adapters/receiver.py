@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 from standardwebhooks import Webhook
@@ -37,6 +37,7 @@ class Sent:
 
 
 Reply = Callable[[Sent], "web.Response | Awaitable[web.Response]"]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -57,20 +58,27 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
-    """Run a receiver on a free loopback port."""
-    made = Receiver()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.handle)
+async def loopback(handle: Handler, *, max_bytes: int = 1024**2) -> AsyncIterator[str]:
+    """Serve every path on a free loopback port; yields the address, without a slash at its end."""
+    app = web.Application(client_max_size=max_bytes)
+    app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-        yield made
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[Receiver]:
+    """Run a receiver on a free loopback port."""
+    made = Receiver()
+    async with loopback(made.handle) as url:
+        made.url = f"{url}/hook"
+        yield made
 
 
 @dataclass

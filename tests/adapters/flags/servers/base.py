@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 from aiohttp import web
 
+from tests.adapters.receiver import loopback
+
 TOKEN = "token-of-the-tests"
 NOW_MS = 1_750_000_000_000  # the time of all vendors' clocks
 Json = Any
@@ -179,18 +181,12 @@ def _response(said: Said) -> web.Response:
 @asynccontextmanager
 async def running(server: FlagServer) -> AsyncIterator[FlagServer]:
     """Run a server on a free loopback port."""
-    app = web.Application(client_max_size=8 * 1024 * 1024)
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield server
-    finally:
-        server.released.set()
-        await runner.cleanup()
+    async with loopback(server.handle, max_bytes=8 * 1024 * 1024) as url:
+        server.url = url
+        try:
+            yield server
+        finally:
+            server.released.set()  # whoever is still waiting for its answer
 
 
 class InProcess(httpx.AsyncBaseTransport):
