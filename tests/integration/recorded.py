@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from random import Random
+from typing import NamedTuple
 
 from monitor.adapters.kafka.decode import decode
 from monitor.config.budget_file import load_budget
@@ -13,7 +14,7 @@ from monitor.core.decision import Decision, Type
 from monitor.engine.replay import Replay
 from tests.integration.heard import Heard, Said
 from tests.integration.stage import Stage
-from tests.integration.traffic import MINUTE_MS, Arm, encode, recount, requests
+from tests.integration.traffic import MINUTE_MS, Arm, encode, recount, requests, spread
 from tests.integration.workers import Worker, eventually
 
 COMPARED = (
@@ -88,6 +89,33 @@ def recording(prefix: str, end_ms: int, minutes: int) -> tuple[list[bytes], froz
     return lines, frozenset(broken)
 
 
+class Recorded(NamedTuple):
+    """A recording that lies on the log, and what it is judged by.
+
+    Attributes:
+        texts: The budgets.
+        placed: The lines with their partitions, in the order they were produced in.
+    """
+
+    texts: Collection[str]
+    end_ms: int
+    lines: list[bytes]
+    broken: frozenset[bytes]
+    placed: list[tuple[int, bytes]]
+
+
+async def recorded_on(stage: Stage, prefix: str, minutes: int) -> Recorded:
+    """Give a stage the budgets of all releases, and produce a recording that has just ended."""
+    texts = budgets(prefix)
+    for name, text in texts.items():
+        stage.budget(name, text)
+    end_ms = last_minute()
+    lines, broken = recording(prefix, end_ms, minutes)
+    placed = list(spread(lines, stage.partitions))
+    await stage.produce(placed)
+    return Recorded(texts.values(), end_ms, lines, broken, placed)
+
+
 def replayed(texts: Iterable[str], lines: Iterable[bytes]) -> dict[str, Decision]:
     """Return what a replay of the file decides, by id."""
     replay = Replay([load_budget(text, "budget") for text in texts], decode)
@@ -121,28 +149,26 @@ def by_id(said: Iterable[Said]) -> dict[str, Said]:
     return found
 
 
-async def check_decisions(heard: Heard, texts: Iterable[str], lines: Sequence[bytes], end_ms: int) -> None:
-    """Hold what was published to a replay: equal ids, equal data of every tick decision, none missing, none more.
-
-    A replay ends with its recording; a worker goes on, and what it decides later has nothing to be held against.
-    """
+async def check_decisions(heard: Heard, recorded: Recorded) -> None:
+    """Hold what was published to a replay: equal ids, equal data of every tick decision, none missing, none more."""
     await heard.to_end()
-    expected = await asyncio.to_thread(replayed, texts, lines)
+    expected = await asyncio.to_thread(replayed, recorded.texts, recorded.lines)
     kinds = {kind.value for kind in COMPARED}
-    decided = by_id(one for one in heard.said if one.type in kinds and one.at_ms <= end_ms)
+    decided = by_id(one for one in heard.said if one.type in kinds)
     assert {one.type for one in decided.values()} >= kinds - {Type.BREACH_CLEARED.value}
     assert [one for one in decided.values() if one.data.get("cohort")], "no watched cohort was paged"
-    made_up = [
-        (one.release, one.type, one.at_ms - end_ms) for one in decided.values() if one.id not in expected
-    ]
-    missed = [
-        (one.release, one.type, one.at_ms - end_ms) for key, one in expected.items() if key not in decided
-    ]
+    made_up = [_told(one, recorded) for one in decided.values() if one.id not in expected]
+    missed = [_told(one, recorded) for key, one in expected.items() if key not in decided]
     assert (made_up, missed) == ([], [])
     for decision_id, one in decided.items():
         # An incident is judged when it is heard, or with its minute: the id is the same, the numbers need not be.
         if not one.release.endswith("unsafe"):
             assert dict(one.data) == dict(expected[decision_id].data), one.type
+
+
+def _told(one: Said | Decision, recorded: Recorded) -> tuple[str, str, float]:
+    """Return whose decision it is, which one, and how many minutes after the recording's end."""
+    return one.release, str(one.type), (one.at_ms - recorded.end_ms) / MINUTE_MS
 
 
 async def check_counts(

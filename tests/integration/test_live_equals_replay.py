@@ -11,14 +11,11 @@ from redis.asyncio import Redis
 
 from tests.integration.recorded import (
     all_is_decided,
-    budgets,
     check_counts,
     check_decisions,
-    last_minute,
-    recording,
+    recorded_on,
 )
 from tests.integration.stage import Stage, listening, staged
-from tests.integration.traffic import spread
 from tests.integration.workers import Worker
 
 
@@ -38,20 +35,14 @@ async def test_two_workers_one_killed_decide_what_a_replay_decides(
 ) -> None:
     """Equal ids, equal data of every tick decision, none missing, none more; and no record lost or counted twice."""
     async with staged(kafka, tmp_path, unique) as stage, listening(stage) as heard:
-        texts = budgets(unique)
-        for name, text in texts.items():
-            stage.budget(name, text)
-        end_ms = last_minute()
-        lines, broken = recording(unique, end_ms, minutes=60)
-        placed = list(spread(lines, stage.partitions))
-        await stage.produce(placed)
+        recorded = await recorded_on(stage, unique, minutes=60)
         killed, survivor = await started_together(stage, stage.budgets)
-        await stage.consumed(len(lines) // 2)
+        await stage.consumed(len(recorded.lines) // 2)
         killed.kill()
         at_kill = (await stage.stored()).offset
-        await stage.consumed(len(lines))
-        await all_is_decided(survivor, end_ms)
+        await stage.consumed(len(recorded.lines))
+        await all_is_decided(survivor, recorded.end_ms)
 
-        assert at_kill < len(lines), "the worker was killed too late to prove anything"
-        await check_decisions(heard, texts.values(), lines, end_ms)
-        await check_counts(stage, placed, broken)
+        assert at_kill < len(recorded.lines), "the worker was killed too late to prove anything"
+        await check_decisions(heard, recorded)
+        await check_counts(stage, recorded.placed, recorded.broken)

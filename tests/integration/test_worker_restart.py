@@ -10,14 +10,12 @@ import pytest
 from monitor.core.decision import Type
 from tests.integration.recorded import (
     all_is_decided,
-    budgets,
     check_counts,
     check_decisions,
-    last_minute,
-    recording,
+    recorded_on,
 )
 from tests.integration.stage import listening, staged
-from tests.integration.traffic import encode, spread
+from tests.integration.traffic import encode
 
 
 @pytest.mark.chaos
@@ -26,13 +24,7 @@ async def test_a_worker_killed_between_its_decisions_loses_and_repeats_none(
 ) -> None:
     """Killed as a breach is published, and as a request is on record: each id comes again at most in equal words."""
     async with staged(kafka, tmp_path, unique) as stage, listening(stage) as heard:
-        texts = budgets(unique)
-        for name, text in texts.items():
-            stage.budget(name, text)
-        end_ms = last_minute()
-        lines, broken = recording(unique, end_ms, minutes=30)
-        placed = list(spread(lines, stage.partitions))
-        await stage.produce(placed)
+        recorded = await recorded_on(stage, unique, minutes=30)
 
         worker = stage.worker("only", budgets=stage.budgets)
         await heard.until(lambda all_: bool(all_.of(Type.BREACH_STARTED)), "a breach is published")
@@ -48,8 +40,8 @@ async def test_a_worker_killed_between_its_decisions_loses_and_repeats_none(
         )
         worker.kill()
         worker.start()
-        await all_is_decided(worker, end_ms)
-        await check_decisions(heard, texts.values(), lines, end_ms)
+        await all_is_decided(worker, recorded.end_ms)
+        await check_decisions(heard, recorded)
 
         more = [
             (
@@ -59,8 +51,8 @@ async def test_a_worker_killed_between_its_decisions_loses_and_repeats_none(
             for number in range(200)
         ]
         await stage.produce(more)
-        await stage.consumed(len(placed) + len(more))
-        await check_counts(stage, [*placed, *more], broken)
+        await stage.consumed(len(recorded.placed) + len(more))
+        await check_counts(stage, [*recorded.placed, *more], recorded.broken)
         assert "Traceback" not in worker.log
 
 

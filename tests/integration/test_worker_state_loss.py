@@ -17,15 +17,12 @@ from monitor.engine.inventory import MANIFEST_PREFIX
 from monitor.engine.ports import Partition
 from tests.integration.recorded import (
     all_is_decided,
-    budgets,
     by_id,
     check_counts,
     check_decisions,
-    last_minute,
-    recording,
+    recorded_on,
 )
 from tests.integration.stage import Stage, listening, staged
-from tests.integration.traffic import spread
 from tests.integration.workers import Worker, eventually
 
 
@@ -36,24 +33,18 @@ async def test_a_state_that_is_lost_or_altered_is_rebuilt_from_the_log_and_nothi
     decisions of a replay, each id in equal words.
     """
     async with staged(kafka, tmp_path, unique) as stage, listening(stage) as heard:
-        texts = budgets(unique)
-        for name, text in texts.items():
-            stage.budget(name, text)
-        end_ms = last_minute()
-        lines, broken = recording(unique, end_ms, minutes=30)
-        placed = list(spread(lines, stage.partitions))
-        await stage.produce(placed)
+        recorded = await recorded_on(stage, unique, minutes=30)
 
         worker = stage.worker("only", budgets=stage.budgets)
         await heard.until(lambda all_: bool(all_.of(Type.BREACH_STARTED)), "a breach is published")
         before = await tokens(stage)
         await flush_all(stage)
         await damage_is_said(worker, "the store has lost it")
-        await all_is_decided(worker, end_ms)
-        await stage.consumed(len(placed))
+        await all_is_decided(worker, recorded.end_ms)
+        await stage.consumed(len(recorded.placed))
         assert not await tokens(stage) & before, "rebuilt under new tokens"
-        await check_counts(stage, placed, broken)
-        await check_decisions(heard, texts.values(), lines, end_ms)
+        await check_counts(stage, recorded.placed, recorded.broken)
+        await check_decisions(heard, recorded)
         await is_live(stage, worker)
         said = set(by_id(heard.said))
 
@@ -61,9 +52,9 @@ async def test_a_state_that_is_lost_or_altered_is_rebuilt_from_the_log_and_nothi
         await alter_a_closed_minute(stage)
         worker.start()
         await damage_is_said(worker, "its seal is broken")
-        await all_is_decided(worker, end_ms)
-        await stage.consumed(len(placed))
-        await check_counts(stage, placed, broken)
+        await all_is_decided(worker, recorded.end_ms)
+        await stage.consumed(len(recorded.placed))
+        await check_counts(stage, recorded.placed, recorded.broken)
         await heard.to_end()
         assert set(by_id(heard.said)) == said
         await is_live(stage, worker)
