@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
-
 from monitor.core.decision import Type
 from tests.integration.recorded import (
     all_is_decided,
@@ -18,7 +16,6 @@ from tests.integration.stage import listening, staged
 from tests.integration.traffic import encode
 
 
-@pytest.mark.chaos
 async def test_a_worker_killed_between_its_decisions_loses_and_repeats_none(
     kafka: str, tmp_path: Path, unique: str
 ) -> None:

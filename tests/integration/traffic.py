@@ -40,10 +40,10 @@ class Arm:
 
 
 def requests(arms: Sequence[Arm], *, seed: int, start_ms: int, minutes: int) -> list[dict[str, object]]:
-    """Return the events of all arms in the order of their times; the same seed is the same traffic."""
+    """Return the events of all arms in the order of their times; the same seed is the same traffic, under any name."""
     events: list[dict[str, object]] = []
-    for arm in arms:
-        draw = Random(f"{seed}/{arm.release}")
+    for place, arm in enumerate(arms):
+        draw = Random(f"{seed}/{place}")
         for minute in range(minutes):
             for number in range(arm.per_min):
                 at_ms = (
