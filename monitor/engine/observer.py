@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 from monitor.core.decision import Decision
 from monitor.core.sight import Sight, SightState
@@ -60,17 +59,20 @@ def _row(state: SightState, at_ms: int) -> dict[str, object]:
     return {"sight": state.sight.value, "cause": cause, "sight_age_s": state.age_ms(at_ms) / 1000}
 
 
-class Observer(Protocol):
-    """Hears of everything an operator may want to count, see or be woken by."""
+class Observer:
+    """Hears of everything an operator may want to count, see or be woken by; this one tells nobody."""
 
     def batch(self, partition: Partition, records: int) -> AbstractContextManager[object]:
         """Around decoding, folding and storing one batch."""
+        return nullcontext()
 
     def tick(self, release: str, at_ms: int) -> AbstractContextManager[object]:
         """Around the evaluation of one minute of one release."""
+        return nullcontext()
 
     def deciding(self, decision: Decision) -> AbstractContextManager[object]:
         """Around recording and publishing one decision."""
+        return nullcontext()
 
     def partition_claimed(self, partition: Partition, offset: int) -> None:
         """A partition is ours from this offset on."""
@@ -119,67 +121,3 @@ class Observer(Protocol):
 
     def sighted(self, sighting: Sighting) -> None:
         """A look at what the monitor can see of every partition."""
-
-
-class Silent:
-    """An observer for tests and replays that tells nobody."""
-
-    def batch(self, partition: Partition, records: int) -> AbstractContextManager[object]:
-        """Tell nobody."""
-        return nullcontext()
-
-    def tick(self, release: str, at_ms: int) -> AbstractContextManager[object]:
-        """Tell nobody."""
-        return nullcontext()
-
-    def deciding(self, decision: Decision) -> AbstractContextManager[object]:
-        """Tell nobody."""
-        return nullcontext()
-
-    def partition_claimed(self, partition: Partition, offset: int) -> None:
-        """Tell nobody."""
-
-    def partition_lost(self, partition: Partition, why: str) -> None:
-        """Tell nobody."""
-
-    def state_damaged(self, partition: Partition, why: str) -> None:
-        """Tell nobody."""
-
-    def folded(self, partition: Partition, records: int) -> None:
-        """Tell nobody."""
-
-    def counted(self, *, accepted: int, late: int, duplicate: int, rejected: int) -> None:
-        """Tell nobody."""
-
-    def rejected(self, letters: Sequence[DeadLetter]) -> None:
-        """Tell nobody."""
-
-    def flushed(self, partition: Partition, answer: FlushAnswer, fields: int) -> None:
-        """Tell nobody."""
-
-    def store_away(self, why: str) -> None:
-        """Tell nobody."""
-
-    def log_away(self, why: str) -> None:
-        """Tell nobody."""
-
-    def ticked(self, ticks: int, seconds: float, watermark_ms: int | None, now_ms: int, held: int) -> None:
-        """Tell nobody."""
-
-    def decided(self, decision: Decision) -> None:
-        """Tell nobody."""
-
-    def refused(self, what: str, why: str) -> None:
-        """Tell nobody."""
-
-    def forgotten(self, release: str) -> None:
-        """Tell nobody."""
-
-    def capped(self, release: str, what: str) -> None:
-        """Tell nobody."""
-
-    def halted(self, release: str, defect: Exception) -> None:
-        """Tell nobody."""
-
-    def sighted(self, sighting: Sighting) -> None:
-        """Tell nobody."""

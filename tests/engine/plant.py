@@ -23,7 +23,7 @@ from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
 from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.hearing import Hearing
-from monitor.engine.observer import Silent
+from monitor.engine.observer import Observer
 from monitor.engine.ports import Claim, DeadLetter, FlushAnswer, LedgerEntry, Partition, Stamp
 from monitor.engine.tenure import Tenure
 from tests.engine.logs import START_MS, Log, LogNow, LogSource
@@ -95,7 +95,7 @@ class Topics:
         return [one for one in self.said if one.type is type_]
 
 
-class Told(Silent):
+class Told(Observer):
     """An observer that remembers what an operator would be woken by."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.hearing import Hearing
 from monitor.engine.history import History
 from monitor.engine.lookout import Lookout, lookout_over
-from monitor.engine.observer import Silent
+from monitor.engine.observer import Observer
 from monitor.engine.ports import FlushAnswer, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
 from monitor.engine.tenure import Tenure
@@ -64,7 +64,7 @@ class SteadyClock:
         return int(self.world.loop.time() * 1000)
 
 
-class Told(Silent):
+class Told(Observer):
     """What an operator would hear of, counted by the world."""
 
     def __init__(self, world: World, name: str) -> None:

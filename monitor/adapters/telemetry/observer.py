@@ -13,13 +13,13 @@ from monitor.adapters.telemetry.metrics import Metrics
 from monitor.adapters.telemetry.spans import Spans
 from monitor.core.decision import Decision
 from monitor.core.sight import Cause, Sight, SightState
-from monitor.engine.observer import Sighting
+from monitor.engine.observer import Observer, Sighting
 from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
 
 _QUIET_S = 30.0  # between two lines about the same outage
 
 
-class TelemetryObserver:
+class TelemetryObserver(Observer):
     """`Observer` on metrics and structured logs."""
 
     def __init__(self, metrics: Metrics, spans: Spans) -> None:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from monitor.adapters.telemetry.observer import TelemetryObserver
 from monitor.adapters.telemetry.setup import Telemetry, configure
 from monitor.core.sight import BLIND_MS, Cause, Sight, SightState, worst
-from monitor.engine.observer import Seen, Sighting
+from monitor.engine.observer import Observer, Seen, Sighting
 from monitor.engine.ports import Partition
 from tests.adapters.telemetry.test_metrics import exposed
 
@@ -101,3 +101,9 @@ def test_a_defect_is_logged_with_its_traceback(telemetry: Telemetry) -> None:
     assert line["log_level"] == "error"
     assert line["release"] == "v42"
     assert isinstance(line["exc_info"], ZeroDivisionError)
+
+
+def test_an_operator_is_told_everything_the_engine_tells() -> None:
+    """The engine's own observer is silent: a method that is not overridden would be, too, without anybody noticing."""
+    told = {name for name in vars(Observer) if not name.startswith("_")}
+    assert told <= vars(TelemetryObserver).keys(), told - vars(TelemetryObserver).keys()
