@@ -7,7 +7,7 @@ import gc
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -247,6 +247,7 @@ class Worker:
             "partitions": [one.number for one in sorted(parts.feed.ingests)],
             **parts.instance.sight(),
             "watermark": None if watermark is None else rfc3339(tick_ms(watermark)),
+            "breaker": asdict(parts.control.breaker.standing(watermark)),
             "evaluates": {
                 release: live.evaluator.progress.stage.value for release, live in parts.control.live.items()
             },
@@ -304,6 +305,7 @@ def _build(
         decode_budget=from_canonical,
         partitions=lambda: prepared.partitions,
         history=History(KafkaHistory(log)),
+        storm=settings.storm,
     )
     feed = Feed(
         source=KafkaSource(consumer, settings.start_from, WallClock(Timebase())),
@@ -324,11 +326,13 @@ def _build(
         followers=_followers(log),
         readers=_readers(timebase),
         fresh_commands=lambda: log.follow(COMMANDS),
+        fresh_ledger=lambda: log.follow(LEDGER),
         observer=observer,
         clock=clock,
         lookout=lookout_over(control, feed, ledger, outputs, tenure, observer),
     )
     control.read_commands = instance.read_commands
+    control.admission.read_ledger = instance.read_ledger
     act = Act(_actuators(settings), pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
     beat = _heartbeat(pagers, control)
     return _Parts(log, store, lease, consumer, feed, control, instance, act, clock, beat)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from monitor.core.decision import Decision
 from monitor.core.sight import Sight, SightState
+from monitor.core.storm import BreakerStanding
 from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
 
 
@@ -120,6 +121,9 @@ class Observer(Protocol):
     def sighted(self, sighting: Sighting) -> None:
         """A look at what the monitor can see of every partition."""
 
+    def breaker(self, standing: BreakerStanding) -> None:
+        """How the rollback-storm breaker stands at the newest tick."""
+
 
 class Silent:
     """An observer for tests and replays that tells nobody."""
@@ -182,4 +186,7 @@ class Silent:
         """Tell nobody."""
 
     def sighted(self, sighting: Sighting) -> None:
+        """Tell nobody."""
+
+    def breaker(self, standing: BreakerStanding) -> None:
         """Tell nobody."""
