@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from monitor.adapters.closing import close_all
 from monitor.adapters.faust_app.host import Effects, HostOptions, Probes, serve
 from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
 from monitor.adapters.kafka.clock import BrokerClock
@@ -36,7 +37,7 @@ from monitor.adapters.kafka.topics import (
     product_topics,
     wait_for_kafka,
 )
-from monitor.adapters.pagers import ClosingPager, close_all, forgetful, pagers_for
+from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
@@ -193,7 +194,7 @@ class Worker:
         await self._parts.store.close()
         await self._parts.lease.close()
         await self._parts.log.close()
-        await close_all(self._pagers)
+        await close_all([*self._pagers.values(), *self._parts.actuators.values()])
         await asyncio.to_thread(self._telemetry.shutdown)  # exporting waits for a collector that may be gone
 
     def effects(self) -> Effects:
@@ -272,6 +273,7 @@ class _Parts:
     control: Control
     instance: Instance
     act: Act
+    actuators: Mapping[str, Actuator]
     clock: WallClock
     heartbeat: Heartbeat
 
@@ -333,9 +335,10 @@ def _build(
     )
     control.read_commands = instance.read_commands
     control.admission.read_ledger = instance.read_ledger
-    act = Act(_actuators(settings), pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
+    actuators = _actuators(settings)
+    act = Act(actuators, pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
     beat = _heartbeat(pagers, control)
-    return _Parts(log, store, lease, consumer, feed, control, instance, act, clock, beat)
+    return _Parts(log, store, lease, consumer, feed, control, instance, act, actuators, clock, beat)
 
 
 def _feed_options(settings: Settings, partitions: int) -> FeedOptions:

@@ -279,7 +279,10 @@ def test_an_open_breaker_is_said_with_what_to_type(
     asyncio.run(KafkaLedger(world).append(entry))
     assert main(["status"]) == 0
     out = capsys.readouterr().out
-    assert "breaker open: 1 automatic rollbacks within 60 min over all releases, 1 are allowed; what should" in out
+    assert (
+        "breaker open: 1 automatic rollbacks within 60 min over all releases, 1 are allowed; what should"
+        in out
+    )
     assert f"\n  {status.CLOSE_BREAKER}\n" in out
     assert main(["status", "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["breaker"]["is_open"] is True
