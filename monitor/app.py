@@ -7,12 +7,13 @@ import gc
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import structlog
 
+from monitor.adapters.closing import close_all
 from monitor.adapters.faust_app.host import Effects, HostOptions, Probes, serve
 from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
 from monitor.adapters.kafka.clock import BrokerClock
@@ -36,7 +37,7 @@ from monitor.adapters.kafka.topics import (
     product_topics,
     wait_for_kafka,
 )
-from monitor.adapters.pagers import ClosingPager, close_all, forgetful, pagers_for
+from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
@@ -193,7 +194,7 @@ class Worker:
         await self._parts.store.close()
         await self._parts.lease.close()
         await self._parts.log.close()
-        await close_all(self._pagers)
+        await close_all([*self._pagers.values(), *self._parts.actuators.values()])
         await asyncio.to_thread(self._telemetry.shutdown)  # exporting waits for a collector that may be gone
 
     def effects(self) -> Effects:
@@ -247,6 +248,7 @@ class Worker:
             "partitions": [one.number for one in sorted(parts.feed.ingests)],
             **parts.instance.sight(),
             "watermark": None if watermark is None else rfc3339(tick_ms(watermark)),
+            "breaker": asdict(parts.control.breaker.standing(watermark)),
             "evaluates": {
                 release: live.evaluator.progress.stage.value for release, live in parts.control.live.items()
             },
@@ -271,6 +273,7 @@ class _Parts:
     control: Control
     instance: Instance
     act: Act
+    actuators: Mapping[str, Actuator]
     clock: WallClock
     heartbeat: Heartbeat
 
@@ -304,6 +307,7 @@ def _build(
         decode_budget=from_canonical,
         partitions=lambda: prepared.partitions,
         history=History(KafkaHistory(log)),
+        storm=settings.storm,
     )
     feed = Feed(
         source=KafkaSource(consumer, settings.start_from, WallClock(Timebase())),
@@ -324,14 +328,17 @@ def _build(
         followers=_followers(log),
         readers=_readers(timebase),
         fresh_commands=lambda: log.follow(COMMANDS),
+        fresh_ledger=lambda: log.follow(LEDGER),
         observer=observer,
         clock=clock,
         lookout=lookout_over(control, feed, ledger, outputs, tenure, observer),
     )
     control.read_commands = instance.read_commands
-    act = Act(_actuators(settings), pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
+    control.admission.read_ledger = instance.read_ledger
+    actuators = _actuators(settings)
+    act = Act(actuators, pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
     beat = _heartbeat(pagers, control)
-    return _Parts(log, store, lease, consumer, feed, control, instance, act, clock, beat)
+    return _Parts(log, store, lease, consumer, feed, control, instance, act, actuators, clock, beat)
 
 
 def _feed_options(settings: Settings, partitions: int) -> FeedOptions:

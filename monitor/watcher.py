@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from monitor.adapters.closing import close_all
 from monitor.adapters.deadman import DeadMansSwitch
 from monitor.adapters.kafka.client import tame_library_logs
 from monitor.adapters.kafka.security import access_of
 from monitor.adapters.kafka.vantage import KafkaVantage
-from monitor.adapters.pagers import ClosingPager, close_all, forgetful, pagers_for
+from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.telemetry.logs import configure_logs
 from monitor.adapters.timebase import SteadyClock, Timebase, WallClock, timebase_from
 from monitor.config.settings import Settings
@@ -82,9 +83,7 @@ async def _run(settings: Settings, pagers: Mapping[str, ClosingPager], switch: D
             with suppress(asyncio.CancelledError):
                 await watching  # raises what has ended it, where that was not we
     finally:
-        await close_all(pagers)
-        if switch is not None:
-            await switch.close()
+        await close_all([*pagers.values(), switch])
 
 
 async def _probe(settings: Settings) -> Watched:

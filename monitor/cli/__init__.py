@@ -71,6 +71,7 @@ VERBS: Final = (
     Verb("acknowledge", commander.acknowledge, commander.ACKNOWLEDGE_EXAMPLE),
     Verb("arm", commander.arm, commander.ARM_EXAMPLE),
     Verb("disarm", commander.disarm, commander.DISARM_EXAMPLE),
+    Verb("close-breaker", commander.close_breaker, commander.CLOSE_BREAKER_EXAMPLE),
     Verb("settings", settings.settings, settings.SETTINGS_EXAMPLE),
 )
 

@@ -1,4 +1,4 @@
-"""The verbs of the incident commander: decide, override, acknowledge, arm, disarm. Each sends one signed order."""
+"""The verbs of the incident commander, from `decide` to `close-breaker`. Each sends one signed order."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ OVERRIDE_EXAMPLE: Final = (
 ACKNOWLEDGE_EXAMPLE: Final = "rollback-budget acknowledge model-v42"
 ARM_EXAMPLE: Final = 'rollback-budget arm model-v42 --reason "prompt fixed, rolled out again"'
 DISARM_EXAMPLE: Final = 'rollback-budget disarm model-v42 --reason "the experiment is over"'
+CLOSE_BREAKER_EXAMPLE: Final = (
+    'rollback-budget close-breaker --reason "the provider is well again, the rollbacks were right"'
+)
 
 FAILED: Final = 1
 WAIT_S: Final = 10.0
@@ -157,6 +160,21 @@ def disarm(
 ) -> None:
     """Stop watching a release; its open pages are resolved, and nothing rolls it back any more."""
     order = {"command": "disarm", "release": release, "reason": reason, "author": author}
+    _give(order, 0 if no_wait else wait, output)
+
+
+def close_breaker(
+    reason: Reason,
+    author: Author = None,
+    wait: Wait = WAIT_S,
+    no_wait: NoWait = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Let releases roll back by themselves again after a storm: the automatic rollbacks so far no longer count.
+
+    Pages that came instead of a rollback stay: each is decided by a person.
+    """
+    order = {"command": "close_breaker", "release": "*", "reason": reason, "author": author}
     _give(order, 0 if no_wait else wait, output)
 
 

@@ -23,9 +23,9 @@ from monitor.core.decision import Decision, Type
 from monitor.core.errors import MonitorError
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import Follower, LedgerEntry, Log, Record
-from monitor.wire.commands import Acknowledge, Arm, Decide, Disarm, HoldBack, command_value
+from monitor.wire.commands import AnyCommand, CloseBreaker, command_value
 
-Order = Decide | HoldBack | Acknowledge | Arm | Disarm
+Order = AnyCommand
 
 # One order may lead to several decisions, recorded one right after the other.
 REST_S: Final = 0.3
@@ -97,7 +97,9 @@ async def send(log: Log, order: Order, wait_s: float) -> Answer | None:
     try:
         if wait_s:
             await follower.start()
-            _check_release(order.release, entries_of(await follower.read_to_end()))
+            entries = entries_of(await follower.read_to_end())
+            if not isinstance(order, CloseBreaker):
+                _check_release(order.release, entries)
         await log.append(COMMANDS, order.release, command_value(order))
         return await _answer(follower, order.command_id, wait_s) if wait_s else None
     finally:

@@ -75,7 +75,8 @@ def replay(
     """Run the live engine over recorded events: decisions as JSON lines on stdout, a summary on stderr.
 
     The same input gives the same bytes on stdout. Rejected lines are counted and never change the exit code.
-    `--output json` makes the summary on stderr one JSON document.
+    `--output json` makes the summary on stderr one JSON document. Where more releases roll back at once than the
+    setting `breaker_max_rollbacks` allows, pages come instead, as they do live; the summary says how often.
 
     \b
     A Kafka range is read without a group, up to where its partitions end now:
@@ -155,11 +156,13 @@ def _play(
         return _play_topic(budgets, events[0], stage, past)
     from monitor.adapters.recordings import STDIN, FileRecordings
     from monitor.cli.replay_run import play_files
+    from monitor.config.settings_source import load_settings
 
+    storm = load_settings().storm
     if STDIN not in events or sys.stdin is None:
-        return play_files(budgets, FileRecordings(events, None), stage, past)
+        return play_files(budgets, FileRecordings(events, None), stage, past, storm)
     with open(sys.stdin.fileno(), "rb", closefd=False) as stdin:
-        return play_files(budgets, FileRecordings(events, stdin), stage, past)
+        return play_files(budgets, FileRecordings(events, stdin), stage, past, storm)
 
 
 def _play_topic(budgets: Sequence[Budget], url: str, stage: Stage, past: HistoryBook | None) -> ReplayCounts:
@@ -179,7 +182,7 @@ def _play_topic(budgets: Sequence[Budget], url: str, stage: Stage, past: History
 
     async def play() -> ReplayCounts:
         event_ms = timebase_of(settings).event_ms
-        return await play_topic(budgets, RangeReader(access, wanted), event_ms, stage, past)
+        return await play_topic(budgets, RangeReader(access, wanted), event_ms, stage, past, settings.storm)
 
     with silent_library():
         return asyncio.run(play())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,6 +74,7 @@ def summary_data(counts: ReplayCounts, seconds: float) -> dict[str, object]:
         "duplicates": counts.duplicates,
         "other_releases": counts.other_releases,
         "decisions": {event_type(kind): count for kind, count in sorted(counts.decisions.items())},
+        "breaker": None if counts.breaker is None else asdict(counts.breaker),
         "seconds": round(seconds, 3),
         "events_per_second": round(records / seconds) if seconds > 0 else 0,
     }
@@ -84,6 +85,9 @@ def print_summary(people: Console, counts: ReplayCounts, seconds: float, outcome
     people.print(_input_table(counts, seconds))
     if counts.decisions:
         people.print(_decisions_table(counts))
+    if counts.breaker is not None and counts.breaker.withheld:
+        said = f"{counts.breaker.withheld} rollbacks became pages; at the end the {counts.breaker.words}"
+        people.print(said, style="bold yellow")
     for data in outcome.assessments.values():
         people.print(_verdicts_table(data))
     if not outcome.assessments:

@@ -13,6 +13,8 @@ from monitor.adapters.kafka.decode import decode
 from monitor.cli.replay_report import Outcome
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision
+from monitor.core.storm import StormLimit
+from monitor.engine.breaker import NO_LIMIT
 from monitor.engine.replay import Replay, ReplayCounts
 from monitor.wire.cloudevent import of_decision, to_line
 
@@ -78,6 +80,7 @@ def play_files(
     recording: FileRecordings,
     stage: Stage,
     history: HistoryBook | None = None,
+    storm: StormLimit = NO_LIMIT,
 ) -> ReplayCounts:
     """Replay files as one partition.
 
@@ -85,7 +88,7 @@ def play_files(
         RecordingUnreadable, RecordingBroken: A file cannot be read, or not to its end.
         ReaderLeft: Nobody reads the decisions.
     """
-    replay = Replay(budgets, decode, history=history)
+    replay = Replay(budgets, decode, history=history, storm=storm)
     feed, show = replay.feed, stage.show
     with meter("bytes") as tell:
         for batch in recording.batches():
@@ -104,6 +107,7 @@ async def play_topic(
     event_time: Callable[[int], int],
     stage: Stage,
     history: HistoryBook | None = None,
+    storm: StormLimit = NO_LIMIT,
 ) -> ReplayCounts:
     """Replay a range of a topic, partition by partition as the live engine reads them.
 
@@ -116,7 +120,8 @@ async def play_topic(
         ReaderLeft: Nobody reads the decisions.
     """
     try:
-        replay = Replay(budgets, decode, partitions=max(1, await reader.start()), history=history)
+        lanes = max(1, await reader.start())
+        replay = Replay(budgets, decode, partitions=lanes, history=history, storm=storm)
         feed, show, records = replay.feed, stage.show, 0
         with meter("records") as tell:
             async for batch in reader.batches():

@@ -13,6 +13,7 @@ from typing import Any, Final
 from monitor.cli.sight import blindness
 from monitor.core.decision import ABOUT_PROOF, Decision, Type
 from monitor.core.moment import rfc3339
+from monitor.core.storm import StormRecord
 from monitor.engine.ports import LedgerEntry
 from monitor.wire.rfc3339 import parse_strictly
 
@@ -60,6 +61,14 @@ def standings(entries: Iterable[LedgerEntry], now_ms: int) -> list[Standing]:
         by_release.setdefault(decision.release, []).append(decision)
     found = (_standing(by_release[release], now_ms) for release in sorted(by_release))
     return [one for one in found if one is not None]
+
+
+def record_of(entries: Iterable[LedgerEntry]) -> StormRecord:
+    """Return what the ledger says of automatic rollbacks."""
+    record = StormRecord()
+    for entry in entries:
+        record.note(entry.decision)
+    return record
 
 
 def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:

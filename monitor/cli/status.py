@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from monitor.cli.orders import ClosingLog
     from monitor.cli.sight import Glance
     from monitor.cli.standing import Standing
+    from monitor.core.storm import BreakerStanding
     from monitor.engine.ports import LedgerEntry
 
+CLOSE_BREAKER: Final = 'rollback-budget close-breaker --reason "..."'
 STATUS_EXAMPLE: Final = "rollback-budget status model-v42"
 _STAGE_STYLES: Final = {"watching": "green", "locked": "bold red", "ended": "dim"}
 
@@ -40,14 +42,16 @@ def status(
     from monitor.app import timebase_of
     from monitor.cli import sight
     from monitor.cli.orders import kafka_log, kafka_said_plainly
-    from monitor.cli.standing import standings
+    from monitor.cli.standing import record_of, standings
     from monitor.config.settings_source import load_settings
+    from monitor.core.storm import standing_of
 
     settings = load_settings()
     with kafka_said_plainly(settings):
         entries = asyncio.run(read_ledger(kafka_log(settings)))
         now_ms = WallClock(timebase_of(settings)).now_ms()
         seen = asyncio.run(sight.glance(settings, entries, now_ms))
+    breaker = standing_of(settings.storm, record_of(entries), now_ms)
     found = standings(entries, now_ms)
     if release is not None:
         known = [one.release for one in found]
@@ -56,9 +60,10 @@ def status(
             raise MonitorError(f"{release} was never armed; known are {', '.join(known) or 'none'}")
     if output is Output.JSON:
         releases = [asdict(one) for one in found]
-        print_json({"now": _moment(now_ms), "sight": asdict(seen), "releases": releases})
+        parts = {"sight": asdict(seen), "breaker": asdict(breaker), "releases": releases}
+        print_json({"now": _moment(now_ms), **parts})
     else:
-        _print(console(), found, now_ms, seen)
+        _print(console(), found, now_ms, seen, breaker)
 
 
 async def read_ledger(log: ClosingLog) -> list[LedgerEntry]:
@@ -81,7 +86,9 @@ def _moment(at_ms: int) -> str:
     return rfc3339(at_ms)
 
 
-def _print(people: Console, found: list[Standing], now_ms: int, seen: Glance) -> None:
+def _print(
+    people: Console, found: list[Standing], now_ms: int, seen: Glance, breaker: BreakerStanding
+) -> None:
     from rich.table import Table
 
     from monitor.cli.sight import lines_of
@@ -104,6 +111,9 @@ def _print(people: Console, found: list[Standing], now_ms: int, seen: Glance) ->
     people.print()
     for line, style in lines_of(seen):
         people.print(line, style=style)
+    if breaker.is_open:
+        people.print(f"{breaker.words}; what should roll back pages instead", style="bold red")
+        people.print(f"  {CLOSE_BREAKER}")
     for one in found:
         people.print()
         people.print(f"{one.release}, arming {one.arming}, budget {one.budget_digest[:12]}", style="bold")

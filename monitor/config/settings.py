@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from monitor.config.masking import MASK, masked_url, parsed_url
+from monitor.core.storm import StormLimit
 
 PREFIX: Final = "ROLLBACK_BUDGET_"
 _SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
@@ -128,6 +129,16 @@ class Settings(BaseSettings):
         ge=1_000,
         le=600_000,
         description="How long the right to evaluate a release outlives its holder.",
+    )
+    breaker_max_rollbacks: int = Field(
+        10,
+        ge=0,
+        le=100_000,
+        description="Automatic rollbacks of all releases within `breaker_within_min`; beyond it people are paged "
+        "instead. 0: no limit. The same for every worker.",
+    )
+    breaker_within_min: int = Field(
+        60, ge=1, le=10_080, description="The minutes of event time in which they are counted."
     )
     seen_ids_max: int = Field(
         1_000_000, ge=1_000, le=1_000_000, description="Event ids a worker remembers to recognise duplicates."
@@ -299,6 +310,11 @@ class Settings(BaseSettings):
         if 0 < len(missing) < len(_CLOCK_MAP):
             return [f"{name}: missing; set all three of {', '.join(_CLOCK_MAP)}, or none" for name in missing]
         return []
+
+    @property
+    def storm(self) -> StormLimit:
+        """How many automatic rollbacks are no storm."""
+        return StormLimit(self.breaker_max_rollbacks, self.breaker_within_min)
 
     def masked(self) -> dict[str, object]:
         """Return every setting by name as it may be printed: no password, no token, no signing secret."""

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     ROLLBACK_FAILED = "rollback_failed"
     ROLLBACK_UNPROVEN = "rollback_unproven"
     ROLLBACK_UNDONE = "rollback_undone"
+    ROLLBACK_STORM = "rollback_storm"
 
 
 ABOUT_PROOF: Final = frozenset({Reason.ROLLBACK_FAILED, Reason.ROLLBACK_UNPROVEN, Reason.ROLLBACK_UNDONE})
@@ -75,6 +76,7 @@ class Type(StrEnum):
     RELEASE_ASSESSED = "release.assessed"
     MONITOR_BLIND = "monitor.blind"
     MONITOR_RECOVERED = "monitor.recovered"
+    BREAKER_CLOSED = "breaker.closed"
 
 
 EVERY_RELEASE: Final = "*"

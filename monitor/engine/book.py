@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from monitor.core.budget import Budget, Scope
 from monitor.core.decision import Type
+from monitor.core.storm import StormRecord
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.ports import LedgerEntry
 
@@ -18,7 +19,7 @@ class Command:
     """A person's instruction, as read from the commands topic.
 
     Attributes:
-        kind: `decide`, `override`, `acknowledge`, `arm` or `disarm`.
+        kind: `decide`, `override`, `acknowledge`, `arm`, `disarm` or `close_breaker`.
         decision: `rollback` or `continue`, for `decide`.
         at_ms: Its record time, in event time.
     """
@@ -37,17 +38,23 @@ class Command:
 
 
 class LedgerBook:
-    """The ledger in memory, by decision id and by release."""
+    """The ledger in memory, by decision id and by release.
+
+    Attributes:
+        storm: What it says of automatic rollbacks.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, LedgerEntry] = {}
         self._by_release: dict[str, dict[str, None]] = {}
         self._answered: set[str] = set()
+        self.storm = StormRecord()
 
     def note(self, entry: LedgerEntry) -> None:
         """Take in an entry; a published one is never forgotten to be published."""
         if entry.command_id:
             self._answered.add(entry.command_id)
+        self.storm.note(entry.decision)
         known = self._entries.get(entry.decision.decision_id)
         if known is not None and known.is_published and not entry.is_published:
             return

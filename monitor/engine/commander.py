@@ -35,6 +35,7 @@ _ABOUT_BREACH: Final = frozenset(
         Reason.INSUFFICIENT_EVIDENCE,
         Reason.TRAFFIC_SPLIT,  # of an objective: a rollback that is withheld
         Reason.BOTH_DEGRADED,
+        Reason.ROLLBACK_STORM,
     }
 )
 
@@ -124,6 +125,8 @@ class Commander:
         known = self.pages.get(key)
         # A page about minutes that add up becomes the breach's own page, with its clock, when it is sustained.
         is_news = known is None or not known.is_open or (known.clock_ms is None and clock_ms is not None)
+        # That a rollback did not happen is said, whatever was said of the breach before.
+        is_news |= reason is Reason.ROLLBACK_STORM and known is not None and known.reason is not reason
         if not is_news:
             return None
         if known is not None and known.episode_ms >= episode_ms:

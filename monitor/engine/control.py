@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.partition import CellKey, Incident
+from monitor.core.storm import StormLimit
 from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer
 from monitor.engine.arming import armed_at_minute, arming_entry, arming_of, budget_changed, spec_of
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
+from monitor.engine.breaker import NO_LIMIT, Admission, Breaker, RollbackRefused, nothing
+from monitor.engine.breaker import obey as obey_breaker
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.halts import Halts
 from monitor.engine.hearing import Hearing
 from monitor.engine.history import History, adopt, reference_of
+from monitor.engine.live import Live, live_from, urgency
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
@@ -38,28 +41,13 @@ _HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects
 TICKS_PER_READ = 60  # minutes read from the store at once while catching up
 
 
-@dataclass(slots=True)
-class Live:
-    """A release this instance evaluates now."""
-
-    evaluator: Evaluator
-    recalled: deque[LedgerEntry]
-    next_tick: int | None = None
-    term: int = 0
-    unsent: deque[LedgerEntry] = field(default_factory=deque)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick and an incident never at the same time
-
-    def is_sending(self, decision_id: str) -> bool:
-        """Tell whether a decision of this evaluation is being put on record."""
-        return any(one.decision.decision_id == decision_id for one in self.unsent)
-
-
 class Control:
     """Evaluates the releases whose lease this instance holds.
 
     Args:
         encode_budget, decode_budget: A budget as the ledger keeps it, and back.
         history: What is known of the baselines' past; without one nothing is, and no hour is recorded.
+        storm: How many automatic rollbacks are no storm; the same for every instance.
     """
 
     def __init__(
@@ -77,6 +65,7 @@ class Control:
         observer: Observer,
         hearing: Hearing | None = None,
         history: History | None = None,
+        storm: StormLimit = NO_LIMIT,
     ) -> None:
         self.state = StateReader(store, partitions, observer)
         self._tenure = tenure
@@ -88,6 +77,8 @@ class Control:
         self._observer = observer
         self.budgets = budgets
         self.book = LedgerBook()
+        self.breaker = Breaker(storm, self.book.storm)
+        self.admission = Admission(self.breaker, self.book, tenure)
         self.commands = CommandBook()
         self.live: dict[str, Live] = {}
         self.watermark: int | None = None
@@ -95,7 +86,7 @@ class Control:
         self._hearing = hearing or Hearing()
         self.history = history or History()
         self.halts = Halts(lambda: time.monotonic_ns() // 1_000_000, observer.halted)
-        self.read_commands: Callable[[], Awaitable[None]] = _nothing_to_read
+        self.read_commands: Callable[[], Awaitable[None]] = nothing
 
     async def step(self) -> int:
         """Do what is due now: leases, arming, commands, ticks. Return how many ticks were evaluated."""
@@ -115,8 +106,10 @@ class Control:
             await asyncio.sleep(0)  # many releases take their time; an incident of one must not wait for all
         self.halts.keep(releases)
         args = (self.commands, self.book, self._ledger, self._tenure)
+        await obey_breaker(self.breaker, *args)
         await refuse_unwatched(releases, *args, now_ms=self._clock.now_ms())
         await self.history.flush()
+        self._observer.breaker(self.breaker.standing(view.open_from))
         return ticks
 
     def _drop_outlived(self, release: str) -> None:
@@ -132,6 +125,7 @@ class Control:
         """
         if open_from is not None and (self._obeyed_to is None or open_from > self._obeyed_to):
             await self.read_commands()
+            await self.admission.read_ledger()  # so that little is left to read when a rollback waits for it
             self._obeyed_to = open_from
 
     def _releases(self, budgets: Iterable[str]) -> list[str]:
@@ -149,7 +143,8 @@ class Control:
         async def obey() -> None:
             if live is not None:
                 async with live.lock:
-                    await self._send(live)
+                    with suppress(RollbackRefused):  # nothing of it is sent then: a person's order is
+                        await self._send(live)
                     await self._apply_commands(live)
 
         judge = partial(self._step_release, release, budget, view)
@@ -164,13 +159,17 @@ class Control:
             live = await self._take_over(release, budget, view)
             if live is None:
                 return 0
-        async with live.lock:
-            await self._send(live)
-            ticks = await self._catch_up(live, view)
-            if self._is_caught_up(live, view):
-                await self._apply_budget(live, budget)
-                await self._apply_commands(live)
-            await self._apply_incidents(live)
+        ticks = 0
+        with suppress(
+            RollbackRefused
+        ):  # evaluated again from the next step on: then the breaker is seen to be open
+            async with live.lock:
+                await self._send(live)
+                ticks = await self._catch_up(live, view)
+                if self._is_caught_up(live, view):
+                    await self._apply_budget(live, budget)
+                    await self._apply_commands(live)
+                await self._apply_incidents(live)
         return ticks
 
     async def _take_over(self, release: str, budget: Budget | None, view: View) -> Live | None:
@@ -185,15 +184,13 @@ class Control:
         else:
             return None
         arming = arming_of(entry)
-        evaluator = Evaluator(self._decode_budget(spec_of(entry)), arming, delivered_when_opened=False)
+        evaluator = Evaluator(
+            self._decode_budget(spec_of(entry)), arming, delivered_when_opened=False, breaker=self.breaker
+        )
         adopt(evaluator, reference_of(entry.decision.data.get("reference")))
         self.history.forget(release)  # its hours are added up anew, from the arming on
         known = self.book.of_arming(release, arming.number)
-        inputs = sorted(known, key=lambda one: (one.after_tick or 0, one.decision.at_ms))
-        first = entry.decision.data.get("from_minute")
-        start = first if isinstance(first, int) else None
-        live = Live(evaluator, deque(inputs), start, self._tenure.term(release))
-        self.live[release] = live
+        live = self.live[release] = live_from(entry, evaluator, known, self._tenure.term(release))
         return live
 
     async def _arm(self, budget: Budget, view: View, *, number: int) -> LedgerEntry:
@@ -273,13 +270,22 @@ class Control:
         """Put decisions on record, then publish them; what fails is tried again before the next tick.
 
         All of them are on record before the first is published, and rollbacks are published before all else.
+
+        Raises:
+            RollbackRefused: One of them is too many by now; the evaluation that led to it is given up.
         """
         while live.unsent:
             entries = list(live.unsent)
-            await asyncio.gather(*(self._ledger.append(entry) for entry in entries))
-            for entry in entries:
-                self.book.note(entry)
-            for entry in sorted(entries, key=_urgency):
+            try:
+                async with self.admission.admitted(entries):
+                    await asyncio.gather(*(self._ledger.append(entry) for entry in entries))
+                    for entry in entries:
+                        self.book.note(entry)
+            except RollbackRefused:
+                live.unsent.clear()
+                self.live.pop(live.evaluator.budget.release, None)
+                raise
+            for entry in sorted(entries, key=urgency):
                 with self._observer.deciding(entry.decision):
                     await self._publish(entry)
             for _ in entries:
@@ -360,18 +366,23 @@ class Control:
             if live is not None and self.halts.get(release) is None:
                 judge = partial(self._judge_incidents, live)
                 at_ms = self._stands_at_ms(live)
-                await self.halts.guarded(release, digests.get(release), at_ms, judge, _nothing_to_do)
+                await self.halts.guarded(release, digests.get(release), at_ms, judge, nothing)
 
     async def _judge_incidents(self, live: Live) -> int:
         async with live.lock:
             if self.live.get(live.evaluator.budget.release) is live:
-                await self._apply_incidents(live)
+                with suppress(RollbackRefused):
+                    await self._apply_incidents(live)
         return 0
 
     async def _apply_incidents(self, live: Live) -> None:
         if not live.recalled:
             for incident in self._hearing.due(live.evaluator.budget.release, live.next_tick):
-                await self._emit(live, live.evaluator.incident(incident))
+                try:
+                    await self._emit(live, live.evaluator.incident(incident))
+                except RollbackRefused:
+                    self._hearing.note(incident)  # the evaluation that comes next hears it too
+                    raise
 
     def note(self, entry: LedgerEntry) -> None:
         """Take in anybody's ledger entry: a delivery starts the commander's clock, a turned flag its proof."""
@@ -385,15 +396,3 @@ class Control:
         elif entry.command_id is not None and not live.is_sending(entry.decision.decision_id):
             # Answered elsewhere: the next step begins again, with the answer.
             del self.live[entry.decision.release]
-
-
-async def _nothing_to_do() -> None:
-    """Stand in for what a halted release obeys."""
-
-
-async def _nothing_to_read() -> None:
-    """Stand in for whoever reads the commands topic to its end, where there is none."""
-
-
-def _urgency(entry: LedgerEntry) -> bool:
-    return entry.decision.type is not Type.ROLLBACK_REQUESTED

@@ -28,12 +28,13 @@ from monitor.core.wording import finding_words, stage_words
 from monitor.engine.alarm import hear, judge_incidents, watches_of
 from monitor.engine.assess import assessment
 from monitor.engine.breach import breach_event
+from monitor.engine.breaker import Breaker
 from monitor.engine.cohorts import Cohorts
 from monitor.engine.commander import Commander, debt
 from monitor.engine.conditions import Conditions
 from monitor.engine.finding import finding_of
 from monitor.engine.reading import Reading, feed, reads_of
-from monitor.engine.request import rollback_requested, taken_back
+from monitor.engine.request import ask
 from monitor.engine.silence import commander_silent, no_traffic
 from monitor.engine.verify import Proofs
 
@@ -67,9 +68,12 @@ class Evaluator:
 
     Args:
         delivered_when_opened: True in replay, where the commander's clock runs from the tick.
+        breaker: What allows rollbacks that nobody ordered; without one all are.
     """
 
-    def __init__(self, budget: Budget, arming: Arming, *, delivered_when_opened: bool) -> None:
+    def __init__(
+        self, budget: Budget, arming: Arming, *, delivered_when_opened: bool, breaker: Breaker | None = None
+    ) -> None:
         self.budget = budget
         self.arming = arming
         self.progress = Progress()
@@ -79,6 +83,7 @@ class Evaluator:
         self.conditions = Conditions()
         self.reference = BaselineChoice()
         self.proofs = Proofs()
+        self.breaker = breaker or Breaker()
         self.safety = [one for objective in budget.objectives for one in watches_of(objective)]
         self._reads = reads_of(budget)
         self._owed: set[str] = set()
@@ -266,30 +271,14 @@ class Evaluator:
         debts = [] if owed.decision_id in self._owed else [owed]
         self._owed.add(owed.decision_id)
         if rolls_back:
-            return [*debts, *self.request(finding, reason, at_ms, text)]
+            return [*debts, *ask(self, finding, reason, at_ms, text, episode_ms=episode_ms)]
         return [*self.commander.open_page(finding, reason, episode_ms, at_ms, text), *debts]
 
     def request(
         self, finding: Finding, reason: Reason, at_ms: int, text: str, *, whole: bool = False
     ) -> list[Decision]:
-        """Ask for the rollback, once, and resolve what is open about it.
-
-        A cohort of `scope: cohort` goes back alone, and the rest of the release stays watched; all else locks it.
-
-        Args:
-            whole: The release goes back, whatever the objective's scope.
-        """
-        cohort = OVERALL if whole else taken_back(finding)
-        if self.is_over or self.is_requested(cohort):
-            return []
-        requested = rollback_requested(self.budget, self.arming, finding, cohort, reason, at_ms, text)
-        self.lock(at_ms, cohort)
-        self.proofs.requested(requested)
-        release = self.budget.release
-        if cohort:
-            words = f"{', '.join(f'{name}={value}' for name, value in cohort)} of {release} is rolled back"
-            return [requested, *self.commander.resolve_slice(cohort, at_ms, Reason.ROLLED_BACK, words)]
-        return [requested, *self.commander.close(at_ms, Reason.ROLLED_BACK, f"{release} is rolled back")]
+        """Ask for the rollback, once; what the breaker withholds pages instead (`engine.request`)."""
+        return ask(self, finding, reason, at_ms, text, whole=whole)
 
     def _page_spent(self, watch: Watch, judged_to: int, at_ms: int) -> list[Decision]:
         """Page, once, when bad minutes add up to more than the budget without a sustained breach."""

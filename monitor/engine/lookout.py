@@ -141,8 +141,12 @@ class Lookout:
         for release, halt in self._control.halts.all().items():
             blindness = Blindness(Cause.DEFECT, halt.at_ms, [release], (), halt.why)
             await self._herald.tell(release, blindness, now_ms, is_seen=False)
-        for release in sorted(self._control.halts.fine & self._control.live.keys()):
+        for release in sorted(self._control.halts.fine):
             await self._herald.tell(release, None, now_ms, is_seen=True)
+            if (
+                release not in self._control.live
+            ):  # given up, because its budget is withdrawn: that is told too
+                self._control.halts.forget(release)
 
     def _blindness(self, sighting: Sighting, now_ms: int) -> Blindness | None:
         """Return what people have to hear of the partitions."""

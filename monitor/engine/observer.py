@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from monitor.core.decision import Decision
 from monitor.core.sight import Sight, SightState
+from monitor.core.storm import BreakerStanding
 from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
 
 
@@ -121,3 +122,6 @@ class Observer:
 
     def sighted(self, sighting: Sighting) -> None:
         """A look at what the monitor can see of every partition."""
+
+    def breaker(self, standing: BreakerStanding) -> None:
+        """How the rollback-storm breaker stands at the newest tick."""

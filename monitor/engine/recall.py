@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from monitor.core.budget import Budget, Scope
-from monitor.core.cohort import OVERALL, cohort_key
+from monitor.core.cohort import OVERALL, CohortKey, cohort_key
 from monitor.core.decision import Reason, Type
 from monitor.core.override import Override
 from monitor.core.page import Page
@@ -57,21 +57,39 @@ def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget
 def _recall_page(evaluator: Evaluator, entry: LedgerEntry) -> None:
     """Put back a page that no tick opens again: one that an incident opened between ticks."""
     data = entry.decision.data
-    if data.get("reason") != Reason.IMMEDIATE.value:
-        return
+    reason, objective_id = data.get("reason"), str(data["objective"])
     view = cohort_key(_strings(data["cohort"]))
-    key = (str(data["objective"]), view, Reason.IMMEDIATE)
-    if key in evaluator.commander.pages:
+    about = Reason.IMMEDIATE
+    if reason == Reason.ROLLBACK_STORM.value:
+        # A breach was acted upon by asking a person: it must not act again, whatever the breaker says by then.
+        about = Reason.BREACH
+        if not _has_acted(evaluator, objective_id, view):
+            return
+    elif reason != Reason.IMMEDIATE.value:
+        return
+    key = (objective_id, view, about)
+    known = evaluator.commander.pages.get(key)
+    if known is not None and (about is Reason.IMMEDIATE or known.reason is Reason.ROLLBACK_STORM):
         return
     evaluator.commander.pages[key] = Page(
         page_id=str(data["page_id"]),
         event_id=entry.decision.decision_id,
-        objective_id=key[0],
+        objective_id=objective_id,
         cohort=view,
-        reason=Reason.IMMEDIATE,
+        reason=Reason(reason),
         episode_ms=0,  # an incident's episode is the arming's whole count: no order of arrival changes it
         opened_ms=entry.decision.at_ms,
     )
+
+
+def _has_acted(evaluator: Evaluator, objective_id: str, view: CohortKey) -> bool:
+    """Note that an objective about incidents was acted upon; False for one that ticks alone judge."""
+    found = [
+        one for one in evaluator.safety if (one.objective.objective_id, one.view) == (objective_id, view)
+    ]
+    for safety in found:
+        safety.acted = safety.fired = True
+    return bool(found)
 
 
 def _recall_resolved(evaluator: Evaluator, page_id: str, at_ms: int) -> None:

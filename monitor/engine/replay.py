@@ -20,7 +20,9 @@ from monitor.core.partition import CellKey, Fate, Incident, PartitionFold
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
 from monitor.core.seen import SeenIds
+from monitor.core.storm import BreakerStanding, StormLimit
 from monitor.core.window import BUCKET_MS, LATENESS_MS, minute_of, tick_ms, watermark_minute
+from monitor.engine.breaker import NO_LIMIT, Breaker
 from monitor.engine.evaluate import Evaluator
 from monitor.engine.history import HistoryBook, adopt, captured, reference_of
 
@@ -35,7 +37,11 @@ SEEN_IDS_MAX = 1_000_000
 
 @dataclass(slots=True)
 class ReplayCounts:
-    """What became of the input."""
+    """What became of the input.
+
+    Attributes:
+        breaker: How the rollback-storm breaker stands at the newest tick.
+    """
 
     accepted: int = 0
     late: int = 0
@@ -43,6 +49,7 @@ class ReplayCounts:
     other_releases: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
+    breaker: BreakerStanding | None = None
 
 
 class Replay:
@@ -53,6 +60,7 @@ class Replay:
         partitions: How many partitions the input has; a file has one.
         after_tick: Who looks at the evaluators while they work; it changes nothing.
         history: The baselines' past; what ended before the first minute counts, as it does when a budget is armed.
+        storm: How many automatic rollbacks of all budgets' releases are no storm; beyond it a page comes instead.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Replay:
         partitions: int = 1,
         after_tick: AfterTick | None = None,
         history: HistoryBook | None = None,
+        storm: StormLimit = NO_LIMIT,
     ) -> None:
         self._decode = decode
         self._after_tick = after_tick
@@ -70,11 +79,13 @@ class Replay:
         plan = plan_for(budgets)
         seen = SEEN_IDS_MAX // partitions
         self._folds = [PartitionFold(plan, SeenIds(seen)) for _ in range(partitions)]
+        self.breaker = Breaker(storm)
         self.evaluators = [
             Evaluator(
                 budget,
                 Arming(budget.release, 1, budget.digest, at_ms=0),
                 delivered_when_opened=True,
+                breaker=self.breaker,
             )
             for budget in budgets
         ]
@@ -114,6 +125,7 @@ class Replay:
 
     def _hold(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:
+            self.breaker.record.note(decision)
             heappush(self._held, (decision.at_ms, self._emitted, decision))
             self._emitted += 1
 
@@ -204,4 +216,5 @@ class Replay:
             other_releases=sum(one.other_releases for one in totals),
             rejected=Counter(self.rejected),
             decisions=Counter(self.decisions),
+            breaker=self.breaker.standing(self._next),
         )

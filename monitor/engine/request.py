@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from monitor.core.budget import Budget, FlagTarget, RollbackBy, Scope
 from monitor.core.cohort import OVERALL, CohortKey, narrowed
 from monitor.core.decision import Action, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.record import Arming, Finding, finding_data
+from monitor.engine.breaker import page_instead
+
+if TYPE_CHECKING:
+    from monitor.engine.evaluate import Evaluator
+
+
+def ask(
+    evaluator: Evaluator,
+    finding: Finding,
+    reason: Reason,
+    at_ms: int,
+    text: str,
+    *,
+    whole: bool = False,
+    episode_ms: int | None = None,
+) -> list[Decision]:
+    """Ask for the rollback, once, and resolve what is open about it; without an order, as far as the breaker allows.
+
+    A cohort of `scope: cohort` goes back alone, and the rest of the release stays watched; all else locks it.
+
+    Args:
+        whole: The release goes back, whatever the objective's scope.
+        episode_ms: Start of what it is about, for the page that comes instead.
+    """
+    cohort = OVERALL if whole else taken_back(finding)
+    if evaluator.is_over or evaluator.is_requested(cohort):
+        return []
+    release, arming = evaluator.budget.release, evaluator.arming
+    if reason is not Reason.COMMANDER:
+        event_id = request_id(release, arming, cohort)
+        paged = page_instead(evaluator, finding, event_id, reason, at_ms, text, episode_ms)
+        if paged is not None:
+            return paged
+    requested = rollback_requested(evaluator.budget, arming, finding, cohort, reason, at_ms, text)
+    evaluator.lock(at_ms, cohort)
+    evaluator.proofs.requested(requested)
+    if cohort:
+        words = f"{', '.join(f'{name}={value}' for name, value in cohort)} of {release} is rolled back"
+        return [requested, *evaluator.commander.resolve_slice(cohort, at_ms, Reason.ROLLED_BACK, words)]
+    return [requested, *evaluator.commander.close(at_ms, Reason.ROLLED_BACK, f"{release} is rolled back")]
+
+
+def request_id(release: str, arming: Arming, cohort: CohortKey) -> str:
+    """Return the id of the request; for a cohort there is one per cohort and arming, else one per arming."""
+    return decision_id(Type.ROLLBACK_REQUESTED.value, release, arming.number, cohort=dict(cohort))
 
 
 def taken_back(finding: Finding) -> CohortKey:
@@ -25,7 +72,7 @@ def taken_back(finding: Finding) -> CohortKey:
 def rollback_requested(
     budget: Budget, arming: Arming, finding: Finding, cohort: CohortKey, reason: Reason, at_ms: int, text: str
 ) -> Decision:
-    """Return the request; for a cohort there is one per cohort and arming, else one per arming."""
+    """Return the event that asks for it."""
     flag = budget.flag
     data = finding_data(
         budget,
@@ -42,7 +89,7 @@ def rollback_requested(
         "baseline_variation": None if flag is None else flag.baseline_variation,
         "candidate_variation": None if flag is None else flag.candidate_variation,
     }
-    event_id = decision_id(Type.ROLLBACK_REQUESTED.value, budget.release, arming.number, cohort=dict(cohort))
+    event_id = request_id(budget.release, arming, cohort)
     return Decision(Type.ROLLBACK_REQUESTED, event_id, budget.release, at_ms, {**data, **scope, **switch})
 
 

@@ -102,6 +102,7 @@ class Instance:
         followers: Followers,
         readers: Readers,
         fresh_commands: Callable[[], Follower],
+        fresh_ledger: Callable[[], Follower],
         observer: Observer,
         clock: Clock,
         lookout: Lookout | None = None,
@@ -112,7 +113,9 @@ class Instance:
         self._followers = followers
         self._readers = readers
         self._fresh_commands = fresh_commands
+        self._fresh_ledger = fresh_ledger
         self._barrier: Follower | None = None
+        self._ledger_barrier: Follower | None = None
         self._observer = observer
         self._clock = clock
         self._turned_s = dict.fromkeys(("data", "control"), time.monotonic())
@@ -131,6 +134,8 @@ class Instance:
         self._note_budgets(await follow.budgets.read_to_end())
         self._note_commands(await follow.commands.read_to_end())
         self._note_incidents(await follow.incidents.read_to_end())
+        if self._control.breaker.limit.max_count:
+            await self.read_ledger()  # now, and not when the first rollback waits for it
         self._say_what_is_forgotten()
 
     def _say_what_is_forgotten(self) -> None:
@@ -150,6 +155,14 @@ class Instance:
             await barrier.start()
             self._barrier = barrier
         self._note_commands(await self._barrier.read_to_end())
+
+    async def read_ledger(self) -> None:
+        """Read the ledger to the end it has now: what another instance has on record by now counts."""
+        if self._ledger_barrier is None:
+            barrier = self._fresh_ledger()
+            await barrier.start()
+            self._ledger_barrier = barrier
+        self._note_entries(await self._ledger_barrier.read_to_end())
 
     async def run(self) -> None:
         """Run until `stop`; raises whatever ended a task."""
@@ -174,7 +187,7 @@ class Instance:
     async def stop(self) -> None:
         """Flush what memory has ahead of the store, and end the tasks."""
         self._stopping.set()
-        topics = (*self._followers.all(), self._barrier)
+        topics = (*self._followers.all(), self._barrier, self._ledger_barrier)
         await asyncio.gather(*(follower.stop() for follower in topics if follower is not None))
 
     @property

@@ -51,3 +51,15 @@ class Tenure:
         """Let somebody else evaluate the release at once."""
         self._renewed_s.pop(release, None)
         await self._lease.release(f"release:{release}", self._owner)
+
+    async def takes_turn(self, what: str, ttl_ms: int) -> bool:
+        """Take the right to do something that one instance at a time does; False while another does it.
+
+        Raises:
+            StoreUnreachable: That is not known.
+        """
+        return await self._lease.acquire(f"turn:{what}", self._owner, ttl_ms)
+
+    async def end_turn(self, what: str) -> None:
+        """Let another instance do it at once."""
+        await self._lease.release(f"turn:{what}", self._owner)

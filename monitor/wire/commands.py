@@ -87,11 +87,19 @@ class Disarm(_Order):
     command: Literal["disarm"]
 
 
-Command = Annotated[Decide | HoldBack | Acknowledge | Arm | Disarm, Field(discriminator="command")]
-COMMANDS: Final = TypeAdapter[Decide | HoldBack | Acknowledge | Arm | Disarm](Command)
+class CloseBreaker(_Order):
+    """Close the rollback-storm breaker: the automatic rollbacks so far no longer count, those to come do."""
+
+    command: Literal["close_breaker"]
+    release: Literal["*"] = Field(description="Every release: the breaker is of all.")
 
 
-def read_command(value: bytes | None) -> Decide | HoldBack | Acknowledge | Arm | Disarm:
+AnyCommand = Decide | HoldBack | Acknowledge | Arm | Disarm | CloseBreaker
+Command = Annotated[AnyCommand, Field(discriminator="command")]
+COMMANDS: Final = TypeAdapter[AnyCommand](Command)
+
+
+def read_command(value: bytes | None) -> AnyCommand:
     """Return the command a record holds; `until` is then epoch milliseconds.
 
     Raises:

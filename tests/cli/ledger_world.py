@@ -17,8 +17,10 @@ from monitor.core.decision import Decision, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.record import Arming, release_data
+from monitor.core.storm import StormLimit, StormRecord
 from monitor.engine.answer import answer
 from monitor.engine.book import Command
+from monitor.engine.breaker import CLOSE, Breaker, closed
 from monitor.engine.ports import LedgerEntry, Record, Stamp
 from monitor.engine.replay import Replay
 from monitor.wire.cloudevent import of_decision
@@ -42,6 +44,7 @@ class LedgerWorld(MemoryLog):
         self.budget = load_budget(case.budget.read_text(), "budget.yaml")
         self.is_down = False
         self.commands: list[Command] = []
+        self.storm = StormRecord()
         self._ledger = KafkaLedger(self)
         replay = Replay([self.budget], decode)
         (self.evaluator,) = replay.evaluators
@@ -55,6 +58,7 @@ class LedgerWorld(MemoryLog):
     async def record(self, decisions: Sequence[Decision], command_id: str | None = None) -> None:
         """Put decisions on record as a worker does: once before and once after they are published."""
         for decision in decisions:
+            self.storm.note(decision)
             check(of_decision(decision))
             for is_published in (False, True):
                 await self._ledger.append(LedgerEntry(decision, None, is_published, command_id))
@@ -70,8 +74,13 @@ class LedgerWorld(MemoryLog):
             assert isinstance(command, Command), command
             self.commands.append(command)
             if not self.is_down:
-                await self.record(answer(self.evaluator, command), command.command_id)
+                await self.record(self._answer(command), command.command_id)
         return stamp
+
+    def _answer(self, command: Command) -> list[Decision]:
+        if command.kind == CLOSE:
+            return [closed(Breaker(StormLimit(10, 60), self.storm), command)]
+        return answer(self.evaluator, command)
 
     async def close(self) -> None:
         """Stay: the test looks again."""

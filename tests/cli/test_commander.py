@@ -241,3 +241,15 @@ def test_kafka_away_is_one_clear_message_and_1(
         f"rollback-budget: Kafka does not answer (it is 127.0.0.1:1 by {P}KAFKA_BOOTSTRAP): "
     )
     assert len(err.splitlines()) == 1
+
+
+def test_the_breaker_is_closed_by_an_order_of_no_release(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(capsys, "decide", "assistant-8", "rollback", "--reason", "an order is not counted")
+    code, out, err = give(capsys, "close-breaker", "--reason", "the provider is well again")
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        "accepted\n  breaker.closed: dana closed the breaker: 0 automatic rollbacks no longer count"
+    )
+    assert [(one.kind, one.release) for one in world.commands][-1] == ("close_breaker", "*")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from monitor.adapters.kafka.ledger import KafkaLedger
 from monitor.cli import main, orders, sight, status
 from monitor.cli.orders import entries_of
 from monitor.cli.standing import Standing, standings
@@ -264,6 +265,27 @@ def test_machines_get_json(world: LedgerWorld, capsys: pytest.CaptureFixture[str
     assert release["pages"][0]["commands"][0].startswith(
         "rollback-budget decide assistant-8 rollback --page "
     )
+
+
+def test_an_open_breaker_is_said_with_what_to_type(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{P}BREAKER_MAX_ROLLBACKS", "1")
+    data = release_data(world.budget, world.evaluator.arming) | {"reason": Reason.BREACH.value}
+    asked = Decision(Type.ROLLBACK_REQUESTED, "f" * 64, "another", at(40), data | {"release": "another"})
+    entry = LedgerEntry(asked, None, True)
+    assert main(["status"]) == 0
+    assert "breaker" not in capsys.readouterr().out
+    asyncio.run(KafkaLedger(world).append(entry))
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "breaker open: 1 automatic rollbacks within 60 min over all releases, 1 are allowed; what should"
+        in out
+    )
+    assert f"\n  {status.CLOSE_BREAKER}\n" in out
+    assert main(["status", "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["breaker"]["is_open"] is True
 
 
 def test_a_release_that_nobody_knows_is_1(world: LedgerWorld, capsys: pytest.CaptureFixture[str]) -> None:

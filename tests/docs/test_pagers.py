@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.adapters.pagers import PAGERS, PagerSettings, close_all, pagers_for
+from monitor.adapters.closing import close_all
+from monitor.adapters.pagers import PAGERS, PagerSettings, pagers_for
 from monitor.config.settings import PREFIX, Settings, secret_names
 from monitor.config.settings_source import load_settings, variable_of
 from monitor.engine.page_words import page_words
@@ -53,4 +54,4 @@ async def test_every_example_sets_its_pager_up(
         monkeypatch.setenv(*assignment.split("=", 1))
     pagers = pagers_for(load_settings())
     assert list(pagers) == [title.lower()]
-    await close_all(pagers)
+    await close_all(pagers.values())

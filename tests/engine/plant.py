@@ -18,6 +18,7 @@ from monitor.core.decision import Decision, Type
 from monitor.core.partition import CellKey, Incident, Totals
 from monitor.core.plan import plan_for
 from monitor.engine.book import BudgetBook
+from monitor.engine.breaker import NO_LIMIT
 from monitor.engine.codec import META_FIELD, OFFSET_FIELD, cell_key, decode_cell, decode_meta
 from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
@@ -177,12 +178,15 @@ class Plant:
             partitions=lambda: self.log.names,
             hearing=Hearing(self.clock.seconds),
             history=more.pop("history", None),
+            storm=more.pop("storm", NO_LIMIT),
         )
         for entry in self.topics.entries:
             made.note(entry)
         return made
 
-    def traffic(self, first: int, minutes: int, *, success: int = 19, latency_ms: int = 800) -> None:
+    def traffic(
+        self, first: int, minutes: int, *, success: int = 19, latency_ms: int = 800, candidate: str = "v42"
+    ) -> None:
         """Write minutes of traffic and let time pass: 40 requests of the baseline in each, 20 of the candidate.
 
         Args:
@@ -197,9 +201,9 @@ class Plant:
                 good = number // 3 < success if is_candidate else number > 2
                 self.log.event(
                     number % self.log.partitions,
-                    f"e{minute}-{number}",
+                    f"{candidate}-{minute}-{number}",
                     at_ms,
-                    "v42" if is_candidate else "v41",
+                    candidate if is_candidate else "v41",
                     task_success=good,
                     latency_ms=(latency_ms if is_candidate else 800)
                     + number * 10,  # spread over bins, as real ones are

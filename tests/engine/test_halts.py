@@ -88,6 +88,20 @@ async def test_a_halted_release_that_is_given_up_is_no_longer_looked_at() -> Non
     assert one.control.halts.all() == {}
 
 
+async def test_that_a_halted_release_is_no_longer_watched_ends_its_page() -> None:
+    """Where its budget is withdrawn there is nothing left to judge: nobody waits for a page that nobody resolves."""
+    one = await halted()
+    one.control.budgets.remove("v42")
+    await one.seconds(3)
+    blind, recovered = monitors_own(one.made)
+    assert [one.type for one in (blind, recovered)] == [BLIND, RECOVERED]
+    assert (recovered.release, recovered.data["page_id"]) == ("v42", blind.decision_id)
+    assert "v42" not in one.control.live
+    await one.seconds(3)
+    assert len(monitors_own(one.made)) == 2
+    assert "v42" not in one.control.halts.fine
+
+
 async def test_another_budget_is_tried_and_the_release_is_seen_again() -> None:
     one = await halted()
     one.control.budgets.put(budget(("window: 24h", "window: 23h")))

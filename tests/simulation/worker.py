@@ -171,6 +171,7 @@ class Worker:
                 hour=history_hour,
             ),
             fresh_commands=lambda: follow(COMMANDS),
+            fresh_ledger=lambda: follow(LEDGER),
             observer=Told(self.world, self.name),
             clock=self.clock,
             lookout=lookout,

@@ -54,6 +54,13 @@ def test_until_is_epoch_milliseconds_however_it_was_written() -> None:
     assert command.until == 1_795_348_800_000
 
 
+def test_the_breaker_is_of_every_release() -> None:
+    command = read_command(sent(command="close_breaker", release="*"))
+    assert read_command(command_value(command)) == command
+    with pytest.raises(BadCommand, match=r"release: input should be '\*', got 'model-v42'"):
+        read_command(sent(command="close_breaker"))
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

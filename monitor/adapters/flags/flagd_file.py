@@ -12,6 +12,7 @@ from monitor.adapters.flags.api import JsonObject
 from monitor.adapters.flags.flag_file import FlagFileActuator, parse_json, write_json
 from monitor.adapters.flags.flagd_rules import flag_of, serves_baseline, turned
 from monitor.adapters.flags.settings import ActuatorSettings, ActuatorUnusable
+from monitor.adapters.needed import needed
 from monitor.engine.ports import Actuator, RollbackOrder
 
 
@@ -21,11 +22,11 @@ def build(settings: ActuatorSettings) -> Actuator:
     Raises:
         ActuatorUnusable: There is none.
     """
-    if settings.flagd_file is None:
-        raise ActuatorUnusable(
-            "actuator 'flagd-file': needs the setting flagd_file, the flag definition file's path"
-        )
-    return FlagFileActuator(settings.flagd_file, FLAGD)
+    what = "the flag definition file's path"
+    path = needed(
+        "actuator 'flagd-file'", settings.flagd_file, "flagd_file", error=ActuatorUnusable, what=what
+    )
+    return FlagFileActuator(path, FLAGD)
 
 
 @dataclass(frozen=True, slots=True)

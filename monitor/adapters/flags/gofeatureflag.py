@@ -24,6 +24,7 @@ from monitor.adapters.flags.flag_file import FlagFileActuator, parse_json, write
 from monitor.adapters.flags.flagd_rules import DECISION_KEY
 from monitor.adapters.flags.settings import ActuatorSettings, ActuatorUnusable, Manner
 from monitor.adapters.http import HttpClient, Limits, WebhookFailed
+from monitor.adapters.needed import needed
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, Effect, RollbackOrder
 
@@ -40,11 +41,8 @@ def build(settings: ActuatorSettings, manner: Manner | None = None) -> Actuator:
         ActuatorUnusable: There is no file, or it is of a language we do not write.
         WebhookUnusable: The relay's address can never work.
     """
-    path = settings.gofeatureflag_file
-    if path is None:
-        raise ActuatorUnusable(
-            "actuator 'gofeatureflag-file': needs the setting gofeatureflag_file, the flag file's path"
-        )
+    whose, setting, what = "actuator 'gofeatureflag-file'", "gofeatureflag_file", "the flag file's path"
+    path = needed(whose, settings.gofeatureflag_file, setting, error=ActuatorUnusable, what=what)
     if path.suffix not in _YAML_ENDINGS | {".json"}:
         raise ActuatorUnusable(
             f"actuator 'gofeatureflag-file': gofeatureflag_file: {path.name} is neither .yaml, .yml nor .json"

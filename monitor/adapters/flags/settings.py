@@ -12,6 +12,7 @@ import httpx
 from monitor.adapters.flags.api import API_LIMITS, Api
 from monitor.adapters.flags.driver import ApiActuator, FlagApi
 from monitor.adapters.http import HttpClient, Limits, Secret, Timing
+from monitor.adapters.needed import needed as needed_setting
 from monitor.core.errors import MonitorError
 
 
@@ -113,9 +114,8 @@ def needed(kind: str, value: Secret | str | None, setting: str) -> str:
     Raises:
         ActuatorUnusable: It is not set.
     """
-    if value is None:
-        raise ActuatorUnusable(f"actuator {kind!r}: needs the setting {setting}")
-    return value if isinstance(value, str) else value.get_secret_value()
+    given: Secret | str = needed_setting(f"actuator {kind!r}", value, setting, error=ActuatorUnusable)
+    return given if isinstance(given, str) else given.get_secret_value()
 
 
 @dataclass(frozen=True, slots=True)

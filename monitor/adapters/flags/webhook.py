@@ -18,6 +18,7 @@ from typing import Any
 from monitor.adapters.egress import WebhookUnusable
 from monitor.adapters.flags.settings import ActuatorSettings, ActuatorUnusable
 from monitor.adapters.http import Answer, Limits, SignedWebhook, WebhookFailed
+from monitor.adapters.needed import needed
 from monitor.engine.errors import ActuatorFailed, ApprovalRequired
 from monitor.engine.ports import Actuator, Effect, RollbackOrder
 
@@ -58,13 +59,13 @@ def build(settings: ActuatorSettings) -> Actuator:
         ActuatorUnusable: URL or secret is missing.
         WebhookUnusable: One of them can never work.
     """
-    url, secret = settings.actuator_webhook_url, settings.actuator_webhook_secret
-    if url is None or secret is None:
-        raise ActuatorUnusable(
-            "actuator 'webhook': needs the settings actuator_webhook_url and actuator_webhook_secret"
-        )
+    both = "actuator_webhook_url", "actuator_webhook_secret"
+    url, secret = (
+        needed("actuator 'webhook'", one, *both, error=ActuatorUnusable).get_secret_value()
+        for one in (settings.actuator_webhook_url, settings.actuator_webhook_secret)
+    )
     limits = Limits(allow_private=settings.webhook_allow_private)
-    webhook = SignedWebhook(url.get_secret_value(), secret.get_secret_value(), limits=limits)
+    webhook = SignedWebhook(url, secret, limits=limits)
     verify = settings.actuator_webhook_verify_url
     return WebhookActuator(webhook, verify_url=verify.get_secret_value() if verify is not None else None)
 

@@ -19,6 +19,7 @@ from aiokafka.errors import (
 )
 
 from monitor.adapters.kafka.client import bounded, stop_client
+from monitor.adapters.kafka.lazy import LazyClient
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.engine.errors import LogUnreachable, TopicUnusable
 from monitor.engine.ports import Record, Stamp
@@ -45,9 +46,7 @@ class KafkaLog:
         """Prepare; nothing connects yet. `send_deadline_s` bounds one `append`, connecting included."""
         self._access = access
         self._deadline_s = send_deadline_s
-        self._producer: AIOKafkaProducer | None = None
-        self._making = asyncio.Lock()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._producer = LazyClient(self._made)
 
     async def append(
         self,
@@ -68,14 +67,14 @@ class KafkaLog:
         producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(self._deadline_s):
-                producer = await self._ready_producer()
+                producer = await self._producer.ready()
                 meta = await producer.send_and_wait(
                     topic, value=value, key=None if key is None else key.encode(), headers=list(headers)
                 )
         except (MessageSizeTooLargeError, TopicAuthorizationFailedError, InvalidTopicError) as error:
             raise TopicUnusable(f"{topic}: the broker refuses the record: {error!r}") from error
         except (TimeoutError, KafkaError) as error:
-            self._abandon(producer)
+            self._producer.give_up(producer)
             cause = str(error) or f"not acknowledged within {self._deadline_s:g} s"
             raise LogUnreachable(f"{topic} on {self._access.bootstrap}: {cause}") from error
         return Stamp(meta.partition, meta.offset, meta.timestamp)
@@ -86,38 +85,16 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Stop, within bounds; what was not acknowledged was never promised."""
-        self._abandon(self._producer)
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        await self._producer.close()
 
-    async def _ready_producer(self) -> AIOKafkaProducer:
-        async with self._making:
-            if self._producer is not None:
-                return self._producer
-            made = AIOKafkaProducer(
-                **self._access.client_options(),
-                enable_idempotence=True,
-                acks="all",
-                linger_ms=0,
-                request_timeout_ms=int(self._deadline_s * 1000),
-            )
-            try:
-                await made.start()
-            except BaseException:  # also a cancellation: a half-started producer must not stay behind
-                self._leave(made)
-                raise
-            self._producer = made
-            return made
-
-    def _abandon(self, producer: AIOKafkaProducer | None) -> None:
-        if producer is not None and producer is self._producer:  # else somebody did so already
-            self._producer = None
-            self._leave(producer)
-
-    def _leave(self, producer: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(stop_client(producer))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+    def _made(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            **self._access.client_options(),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            request_timeout_ms=int(self._deadline_s * 1000),
+        )
 
 
 class KafkaFollower:

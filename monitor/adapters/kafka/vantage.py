@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from monitor.adapters.kafka.client import bounded, stop_client
+from monitor.adapters.kafka.lazy import LazyClient
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topics import CLOCK, PAGES
 from monitor.core.decision import EVERY_RELEASE
-from monitor.engine.errors import LogUnreachable, TopicUnusable
+from monitor.engine.errors import TopicUnusable
 from monitor.engine.watchman import Overheard
 from monitor.wire.cloudevent import CloudEvent, NotACloudEvent, from_binary
-
-_T = TypeVar("_T")
 
 ASK_S: Final = 10.0  # for one question, connecting included
 TOPICS_S: Final = 60.0  # after so long it is asked again which partitions there are
@@ -30,50 +28,6 @@ _BATCH_RECORDS: Final = 500
 _BATCHES_MAX: Final = 20  # in one call: what is left is read at the next one
 _BLIND: Final = "monitor.blind"
 _RECOVERED: Final = "monitor.recovered"
-
-
-class _Client:
-    """One client of the library, made when it is needed; after a failure it is given up and a new one is made."""
-
-    def __init__(self, make: Callable[[], Any], leaving: set[asyncio.Task[None]]) -> None:
-        self._make, self._leaving = make, leaving
-        self._made: Any = None
-        self._making = asyncio.Lock()
-
-    async def ask(self, call: Callable[[Any], Awaitable[_T]], what: str) -> _T:
-        """Ask something within bounds.
-
-        Raises:
-            LogUnreachable: No answer in time, or a refusal; the next question goes through a new connection.
-        """
-        try:
-            return await bounded(self._asked(call), ASK_S, what)
-        except LogUnreachable:
-            self.give_up()
-            raise
-
-    async def _asked(self, call: Callable[[Any], Awaitable[_T]]) -> _T:
-        async with self._making:
-            if self._made is None:
-                made = self._make()
-                try:
-                    await made.start()
-                except BaseException:  # also a cancellation: a half-started client must not stay behind
-                    self._leave(made)
-                    raise
-                self._made = made
-        return await call(self._made)
-
-    def give_up(self) -> None:
-        """Leave the connection behind."""
-        made, self._made = self._made, None
-        if made is not None:
-            self._leave(made)
-
-    def _leave(self, client: Any) -> None:
-        task = asyncio.create_task(stop_client(client))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
 
 
 class KafkaVantage:
@@ -96,15 +50,13 @@ class KafkaVantage:
         options = access.client_options()
         self._traces, self._group, self._where = traces, group, access.bootstrap
         self._wall_ms, self._steady_s = wall_ms, steady_s
-        self._leaving: set[asyncio.Task[None]] = set()
         # Not idempotent: a canary that is there twice is counted as the duplicate it is, and nothing else.
-        self._producer = _Client(lambda: AIOKafkaProducer(**options, acks="all", linger_ms=0), self._leaving)
-        self._admin = _Client(lambda: AIOKafkaAdminClient(**options), self._leaving)
-        self._consumer = _Client(
+        self._producer = LazyClient(lambda: AIOKafkaProducer(**options, acks="all", linger_ms=0))
+        self._admin = LazyClient(lambda: AIOKafkaAdminClient(**options))
+        self._consumer = LazyClient(
             lambda: AIOKafkaConsumer(
                 **options, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-            ),
-            self._leaving,
+            )
         )
         self._topics: Mapping[str, list[int]] = {}
         self._asked_s = float("-inf")
@@ -125,7 +77,9 @@ class KafkaVantage:
         if self._steady_s() - self._asked_s < TOPICS_S:
             return self._topics
         names = [self._traces, PAGES, CLOCK]
-        topics = await self._admin.ask(lambda admin: admin.describe_topics(names), "asking for the topics")
+        topics = await self._admin.ask(
+            lambda admin: admin.describe_topics(names), "asking for the topics", ASK_S
+        )
         found = {
             topic["topic"]: sorted(part["partition"] for part in topic["partitions"]) for topic in topics
         }
@@ -136,7 +90,7 @@ class KafkaVantage:
                 "its topics when it starts"
             )
         if self._topics and any(found[name] != self._topics[name] for name in (PAGES, CLOCK)):
-            self._consumer.give_up()  # the next one listens to the new partitions too
+            self._consumer.give_up(self._assigned)  # the next one listens to the new partitions too
         self._topics, self._asked_s = found, self._steady_s()
         return found
 
@@ -149,6 +103,7 @@ class KafkaVantage:
         meta = await self._producer.ask(
             lambda producer: producer.send_and_wait(self._traces, value, partition=partition),
             f"a canary for {self._traces}/{partition}",
+            ASK_S,
         )
         return int(meta.offset)
 
@@ -159,7 +114,7 @@ class KafkaVantage:
             LogUnreachable: No answer in time.
         """
         offsets = await self._admin.ask(
-            lambda admin: admin.list_consumer_group_offsets(self._group), f"how far {self._group} is"
+            lambda admin: admin.list_consumer_group_offsets(self._group), f"how far {self._group} is", ASK_S
         )
         return {part.partition: at.offset for part, at in offsets.items() if part.topic == self._traces}
 
@@ -171,7 +126,7 @@ class KafkaVantage:
         """
         topics = await self._known()
         return await self._consumer.ask(
-            lambda consumer: self._overheard(consumer, topics), f"reading {PAGES} and {CLOCK}"
+            lambda consumer: self._overheard(consumer, topics), f"reading {PAGES} and {CLOCK}", ASK_S
         )
 
     async def _overheard(self, consumer: Any, topics: Mapping[str, list[int]]) -> Overheard:
@@ -228,10 +183,7 @@ class KafkaVantage:
 
     async def close(self) -> None:
         """Give the connections back, within bounds."""
-        for client in (self._producer, self._admin, self._consumer):
-            client.give_up()
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        await asyncio.gather(*(one.close() for one in (self._producer, self._admin, self._consumer)))
 
 
 def _event(record: Any) -> CloudEvent | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from monitor.adapters.http import HttpClient, Limits, Secret, SignedWebhook
+from monitor.adapters.needed import needed
 from monitor.adapters.pagers.alertmanager import AlertmanagerPager
 from monitor.adapters.pagers.log import LogPager
 from monitor.adapters.pagers.pagerduty import PagerDutyPager
@@ -16,6 +17,8 @@ from monitor.core.errors import MonitorError
 from monitor.engine.heartbeat import Forgetful
 from monitor.engine.page_words import Words, page_words
 from monitor.engine.ports import Pager
+
+_T = TypeVar("_T")
 
 ROUTING_KEY_CHARS: Final = 32
 
@@ -91,6 +94,10 @@ class PagerSettings(Protocol):
         """Whether paging systems may live at private and loopback addresses."""
 
 
+def _needed(kind: str, value: _T | None, *settings: str) -> _T:
+    return needed(f"pager {kind!r}", value, *settings, error=PagerUnusable)
+
+
 def _http(settings: PagerSettings) -> HttpClient:
     return HttpClient(limits=Limits(allow_private=settings.webhook_allow_private))
 
@@ -100,26 +107,20 @@ def _log(_: PagerSettings, words: Words) -> ClosingPager:
 
 
 def _webhook(settings: PagerSettings, words: Words) -> ClosingPager:
-    url, secret = settings.pager_webhook_url, settings.pager_webhook_secret
-    if url is None or secret is None:
-        raise PagerUnusable("pager 'webhook': needs the settings pager_webhook_url and pager_webhook_secret")
+    both = "pager_webhook_url", "pager_webhook_secret"
+    url = _needed("webhook", settings.pager_webhook_url, *both).get_secret_value()
+    secret = _needed("webhook", settings.pager_webhook_secret, *both).get_secret_value()
     limits = Limits(allow_private=settings.webhook_allow_private)
-    return WebhookPager(
-        SignedWebhook(url.get_secret_value(), secret.get_secret_value(), limits=limits), words
-    )
+    return WebhookPager(SignedWebhook(url, secret, limits=limits), words)
 
 
 def _alertmanager(settings: PagerSettings, words: Words) -> ClosingPager:
-    if not settings.alertmanager_urls:
-        raise PagerUnusable("pager 'alertmanager': needs the setting alertmanager_urls")
-    token = settings.alertmanager_token
-    return AlertmanagerPager(settings.alertmanager_urls, _http(settings), words, token=token)
+    urls = _needed("alertmanager", settings.alertmanager_urls, "alertmanager_urls")
+    return AlertmanagerPager(urls, _http(settings), words, token=settings.alertmanager_token)
 
 
 def _pagerduty(settings: PagerSettings, words: Words) -> ClosingPager:
-    key = settings.pagerduty_routing_key
-    if key is None:
-        raise PagerUnusable("pager 'pagerduty': needs the setting pagerduty_routing_key")
+    key = _needed("pagerduty", settings.pagerduty_routing_key, "pagerduty_routing_key")
     if (length := len(key.get_secret_value())) != ROUTING_KEY_CHARS:
         raise PagerUnusable(
             f"pagerduty_routing_key: has {length} characters; the key of an Events API v2 integration has "
@@ -129,20 +130,19 @@ def _pagerduty(settings: PagerSettings, words: Words) -> ClosingPager:
 
 
 def _slack(settings: PagerSettings, words: Words) -> ClosingPager:
-    token, channel = settings.slack_token, settings.slack_channel
-    if token is None or channel is None:
-        raise PagerUnusable("pager 'slack': needs the settings slack_token and slack_channel")
+    both = "slack_token", "slack_channel"
+    token = _needed("slack", settings.slack_token, *both)
+    channel = _needed("slack", settings.slack_channel, *both)
     http = _http(settings)
     return SlackPager(settings.slack_url, token, channel, http, words, mention=settings.slack_mention)
 
 
 def _apprise(settings: PagerSettings, words: Words) -> ClosingPager:
-    if settings.apprise_urls is None:
-        raise PagerUnusable("pager 'apprise': needs the setting apprise_urls")
+    urls = _needed("apprise", settings.apprise_urls, "apprise_urls")
     # Half a second of imports, for those alone who use it.
     from monitor.adapters.pagers.apprise import ApprisePager  # noqa: PLC0415
 
-    return ApprisePager(settings.apprise_urls, words)
+    return ApprisePager(urls, words)
 
 
 PAGERS: Mapping[str, Callable[[PagerSettings, Words], ClosingPager]] = {
@@ -189,9 +189,3 @@ def pagers_for(settings: PagerSettings) -> dict[str, ClosingPager]:
 def forgetful(pagers: Mapping[str, Pager]) -> list[Forgetful]:
     """Return those whose system takes an alert for over that is not said again."""
     return [pager for pager in pagers.values() if isinstance(pager, AlertmanagerPager)]
-
-
-async def close_all(pagers: Mapping[str, ClosingPager]) -> None:
-    """Give all connections back."""
-    for pager in pagers.values():
-        await pager.close()

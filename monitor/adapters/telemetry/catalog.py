@@ -111,6 +111,13 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         {"effect": ("rollback", "page")}, _SLOW,
     ),
     Instrument(
+        "breaker_open", Kind.GAUGE, "{breaker}", "1 while the rollback-storm breaker is open.",
+    ),
+    Instrument(
+        "automatic_rollbacks", Kind.GAUGE, "{rollback}", "Rollbacks nobody ordered that the breaker counts now.",
+    ),
+    Instrument("rollbacks_withheld", Kind.COUNTER, "{rollback}", "Rollbacks that the breaker made into pages."),
+    Instrument(
         "blind", Kind.GAUGE, "{cause}", "1 while the monitor cannot see, by cause.",
         {"cause": tuple(cause.value for cause in Cause)},
     ),

@@ -11,8 +11,9 @@ import structlog
 from monitor.adapters.telemetry.catalog import BY_NAME
 from monitor.adapters.telemetry.metrics import Metrics
 from monitor.adapters.telemetry.spans import Spans
-from monitor.core.decision import Decision
+from monitor.core.decision import Decision, Reason, Type
 from monitor.core.sight import Cause, Sight, SightState
+from monitor.core.storm import BreakerStanding
 from monitor.engine.observer import Observer, Sighting
 from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
 
@@ -28,6 +29,7 @@ class TelemetryObserver(Observer):
         self._log = structlog.get_logger("monitor")
         self._said: dict[str, float] = {}
         self._seen: tuple[Sight, Cause | None] | None = None
+        self._was_open = False
 
     @contextmanager
     def batch(self, partition: Partition, records: int) -> Iterator[None]:
@@ -104,6 +106,8 @@ class TelemetryObserver(Observer):
     def decided(self, decision: Decision) -> None:
         """A decision is on record."""
         self._metrics.count("decisions", type=decision.type.value)
+        if decision.type is Type.PAGE_OPENED and decision.data.get("reason") == Reason.ROLLBACK_STORM.value:
+            self._metrics.count("rollbacks_withheld")
         self._log.info(
             "decision",
             type=decision.type.value,
@@ -113,6 +117,14 @@ class TelemetryObserver(Observer):
             reason=decision.data.get("reason"),
             summary=decision.data.get("summary"),
         )
+
+    def breaker(self, standing: BreakerStanding) -> None:
+        """How the rollback-storm breaker stands at the newest tick."""
+        self._metrics.set("breaker_open", standing.is_open)
+        self._metrics.set("automatic_rollbacks", standing.rollbacks)
+        if standing.is_open != self._was_open:
+            self._was_open = standing.is_open
+            (self._log.warning if standing.is_open else self._log.info)("breaker", now=standing.words)
 
     def capped(self, release: str, what: str) -> None:
         """A release has more cohorts or strata than are judged by themselves."""

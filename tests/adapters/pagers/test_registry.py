@@ -7,8 +7,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
+from monitor.adapters.closing import close_all
 from monitor.adapters.egress import WebhookUnusable
-from monitor.adapters.pagers import PAGERS, PagerUnusable, close_all, forgetful, pager_for, pagers_for
+from monitor.adapters.pagers import PAGERS, PagerUnusable, forgetful, pager_for, pagers_for
 from monitor.adapters.pagers.alertmanager import AlertmanagerPager
 from monitor.adapters.pagers.apprise import ApprisePager, ApprisePagerUnusable
 from monitor.adapters.pagers.log import LogPager
@@ -48,7 +49,7 @@ async def test_what_is_set_up_is_told_unless_the_settings_choose(
     made = pagers_for(Settings(**settings))
     assert {name: type(pager) for name, pager in made.items()} == pagers
     assert len(forgetful(made)) == ("alertmanager" in made)
-    await close_all(made)
+    await close_all(made.values())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""The storm: how many rollbacks lie close together, whatever order they came to be known in."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.cohort import OVERALL
+from monitor.core.decision import Decision, Reason, Type
+from monitor.core.storm import Asked, StormLimit, StormRecord, crowd, standing_of
+from tests.engine.worlds import LAWS
+
+MOMENTS = st.lists(st.integers(0, 300), max_size=30)
+
+
+def rollback(name: str, at_ms: int, reason: Reason = Reason.BREACH) -> Decision:
+    return Decision(Type.ROLLBACK_REQUESTED, name, f"release-{name}", at_ms, {"reason": reason.value})
+
+
+@pytest.mark.parametrize(
+    ("known", "at", "expected"),
+    [
+        ([], 100, 0),
+        ([100], 100, 1),
+        ([41, 100], 100, 2),
+        ([40, 100], 100, 1),  # a stretch is as long as it says: its end is no part of it
+        ([100, 159], 100, 2),  # what another release did later in event time counts too
+        ([60, 140], 100, 1),  # two that no one stretch holds
+        ([60, 110, 119], 100, 3),
+    ],
+)
+def test_the_fullest_stretch_counts(known: list[int], at: int, expected: int) -> None:
+    assert crowd(known, at, 60) == expected
+
+
+@LAWS
+@given(MOMENTS, st.integers(1, 5), st.integers(1, 100))
+def test_no_stretch_ever_holds_more_than_the_limit(asked: list[int], most: int, within: int) -> None:
+    """Asked in any order of event time, what is allowed never has more than the limit in any stretch."""
+    allowed: list[int] = []
+    for at_ms in asked:
+        if crowd(allowed, at_ms, within) < most:
+            allowed.append(at_ms)
+    allowed.sort()
+    assert all(last - first >= within for first, last in zip(allowed, allowed[most:], strict=False)), list(
+        pairwise(allowed)
+    )
+
+
+@LAWS
+@given(MOMENTS, st.integers(0, 300), st.integers(1, 100))
+def test_whoever_reads_the_record_in_another_order_or_twice_counts_alike(
+    moments: list[int], at_ms: int, within: int
+) -> None:
+    decisions = [rollback(str(place), one) for place, one in enumerate(moments)]
+    one, other = StormRecord(), StormRecord()
+    for decision in decisions:
+        one.note(decision)
+    for decision in [*reversed(decisions), *decisions]:
+        other.note(decision)
+    assert one.crowd(at_ms, within) == other.crowd(at_ms, within) == crowd(moments, at_ms, within)
+
+
+def test_an_order_is_no_automatic_rollback_and_a_silence_is_one() -> None:
+    record = StormRecord()
+    record.note(rollback("ordered", 10, Reason.COMMANDER))
+    record.note(rollback("silent", 10, Reason.COMMANDER_SILENT))
+    assert record.crowd(10, 60) == 1
+    assert record.knows("silent")
+    assert not record.knows("ordered")
+
+
+def test_what_was_forgiven_no_longer_counts_and_what_comes_does() -> None:
+    record, limit = StormRecord(), StormLimit(2, 1)
+    for name in ("a", "b"):
+        record.note(rollback(name, 10))
+    assert standing_of(limit, record, 11).is_open
+    record.note(
+        Decision(Type.BREAKER_CLOSED, "closed", "*", 12, {"forgiven": record.near(12, limit.within_ms)})
+    )
+    assert not standing_of(limit, record, 11).is_open
+    record.note(rollback("c", 11))
+    assert standing_of(limit, record, 11).rollbacks == 1
+
+
+def test_without_a_limit_the_breaker_is_never_open() -> None:
+    record = StormRecord()
+    for name in map(str, range(1_000)):
+        record.note(rollback(name, 10))
+    assert not standing_of(StormLimit(0, 60), record, 10).is_open
+
+
+def test_a_page_that_came_instead_is_remembered_by_what_was_asked() -> None:
+    record = StormRecord()
+    data = {"reason": "rollback_storm", "arming": 2, "objective": "quality.x", "cohort": {}}
+    record.note(Decision(Type.PAGE_OPENED, "page", "r", 10, data))
+    assert record.was_withheld(Asked("r", 2, "quality.x", OVERALL, 10))
+    assert not record.was_withheld(Asked("r", 1, "quality.x", OVERALL, 10))
+    assert record.withheld_count == 1
