@@ -49,6 +49,7 @@ from monitor.config.files import load_budgets
 from monitor.config.settings import Settings
 from monitor.core.budget import Budget
 from monitor.core.moment import rfc3339
+from monitor.core.rehearsal import is_rehearsal
 from monitor.core.window import tick_ms
 from monitor.engine.act import Act, Outcome
 from monitor.engine.book import BudgetBook
@@ -349,7 +350,7 @@ def _heartbeat(pagers: Mapping[str, ClosingPager], control: Control) -> Heartbea
     log = structlog.get_logger("monitor")
     return Heartbeat(
         forgetful(pagers),
-        lambda: open_pages(control.book, list(control.live)),
+        lambda: open_pages(control.book, [one for one in control.live if not is_rehearsal(one)]),
         lambda why: log.error("open pages are not said again", why=why),
     )
 

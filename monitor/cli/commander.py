@@ -213,7 +213,7 @@ def _signed(given: dict[str, Any], settings: Settings) -> Order:
     from monitor.wire.commands import BadCommand, read_command
 
     order = {name: value for name, value in given.items() if value is not None}
-    order["author"] = given.get("author") or _login_name()
+    order["author"] = given.get("author") or login_name()
     order["command_id"] = str(uuid4())
     if given.get("until") is not None:
         order["until"] = _moment_ms(given["until"], settings)
@@ -245,7 +245,8 @@ def _moment_ms(text: str, settings: Settings) -> int:
     return at_ms
 
 
-def _login_name() -> str:
+def login_name() -> str:
+    """Return who is logged in; raises `BadOrder` where nobody is by name."""
     import getpass
     import os
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from monitor.cli.sight import blindness
 from monitor.core.decision import ABOUT_PROOF, Decision, Type
 from monitor.core.moment import rfc3339
+from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
 from monitor.engine.ports import LedgerEntry
 from monitor.wire.rfc3339 import parse_strictly
@@ -29,6 +30,7 @@ class Standing:
         stage: `watching`; `locked` after a request to roll back; `ended` with its window or disarmed.
         halted: What is on record of a defect of the monitor that keeps it from judging this release.
         pages: Open ones; `commands` are ready to be copied.
+        rehearsed: The newest rehearsal that speaks for it.
         assessment: The data of the newest `release.assessed`.
     """
 
@@ -45,6 +47,7 @@ class Standing:
     pages: list[dict[str, object]]
     overrides: list[dict[str, object]]
     eval_debt: int
+    rehearsed: Rehearsed | None
     assessment: Mapping[str, object] | None
     last_decisions: list[dict[str, object]]
 
@@ -59,7 +62,9 @@ def standings(entries: Iterable[LedgerEntry], now_ms: int) -> list[Standing]:
     by_release: dict[str, list[Decision]] = {}
     for decision in unique.values():
         by_release.setdefault(decision.release, []).append(decision)
-    found = (_standing(by_release[release], now_ms) for release in sorted(by_release))
+    drills = [one for one in unique.values() if one.type is Type.ROLLBACK_REHEARSED]
+    shown = sorted(release for release in by_release if not is_rehearsal(release))
+    found = (_standing(by_release[release], drills, now_ms) for release in shown)
     return [one for one in found if one is not None]
 
 
@@ -71,7 +76,7 @@ def record_of(entries: Iterable[LedgerEntry]) -> StormRecord:
     return record
 
 
-def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
+def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms: int) -> Standing | None:
     armings = [one for one in decisions if one.type is Type.ARMING_CREATED]
     if not armings:
         return None
@@ -87,10 +92,11 @@ def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
             told[event_id] = min(one.at_ms, told.get(event_id, one.at_ms))
     assessed = _last(ours, Type.RELEASE_ASSESSED)
     shown = [one for one in ours if one.type is not Type.PAGE_DELIVERED]
+    name = str(newest.data["budget"])
     return Standing(
         release=arming.release,
         baseline=str(newest.data["baseline"]),
-        budget=str(newest.data["budget"]),
+        budget=name,
         budget_digest=str(newest.data["budget_digest"]),
         arming=_number(arming),
         since=rfc3339(arming.at_ms),
@@ -101,6 +107,7 @@ def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
         pages=_pages(ours, told),
         overrides=_overrides(ours, now_ms) if stage == "watching" else [],
         eval_debt=sum(one.type is Type.DEBT_CREATED for one in ours),
+        rehearsed=last_rehearsed(drills, release=arming.release, budget=name, now_ms=now_ms),
         assessment=None if assessed is None else assessed.data,
         last_decisions=[_line(one) for one in shown[-LAST_DECISIONS:]],
     )

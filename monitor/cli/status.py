@@ -136,6 +136,7 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     if one.halted is not None:
         lines.append((f"halted: {one.halted['summary']}", "bold red"))
+    lines.append(_rehearsed_line(one))
     if one.rollback is not None:
         lines += _rollback_lines(one.rollback)
     for breach in one.breaches:
@@ -153,6 +154,18 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     for decision in one.last_decisions:
         lines.append((f"  {decision['at']} {decision['type']}: {decision['summary']}", "dim"))
     return lines
+
+
+def _rehearsed_line(one: Standing) -> tuple[str, str]:
+    """Return when this way back was last tried; old and failed rehearsals count for nothing."""
+    last = one.rehearsed
+    if last is None:
+        return "its rollback was never rehearsed: rollback-budget rehearse --budget FILE", "yellow"
+    when = "today" if last.days_ago == 0 else f"{last.days_ago} days ago"
+    if last.counts:
+        return f"last rehearsed {when}: {last.summary}", "green"
+    why = f"too old, it counted until {last.expires_at}" if last.succeeded else last.summary
+    return f"last rehearsed {when}, and that does not count: {why}", "yellow"
 
 
 def _rollback_lines(rollback: dict[str, Any]) -> list[tuple[str, str]]:

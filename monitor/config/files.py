@@ -12,6 +12,7 @@ from monitor.config.budget_file import BudgetReport, check_budget
 from monitor.config.problem import BudgetInvalid, Problem, Severity, in_order
 from monitor.config.source import MAX_BYTES
 from monitor.core.budget import Budget
+from monitor.core.rehearsal import is_rehearsal
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 TESTS_SUFFIX: Final = ".tests"
@@ -82,7 +83,21 @@ def _read(path: str, *, require_owner: bool) -> BudgetReport:
             content = file.read(MAX_BYTES + 1)  # one more, so that the loader sees that it is too large
     except OSError as problem:
         return _failed(path, f"cannot be read: {problem.strerror or type(problem).__name__}")
-    return check_budget(content, path, require_owner=require_owner)
+    return _kept_from_drills(check_budget(content, path, require_owner=require_owner))
+
+
+def _kept_from_drills(report: BudgetReport) -> BudgetReport:
+    """Refuse the names of rehearsals: what is so named is judged by rehearsed traffic, and nobody is paged for it."""
+    budget = report.budget
+    names = () if budget is None else (("release", budget.release), ("baseline", budget.baseline))
+    taken = [
+        Problem(
+            report.file, key, 0, 0, f'"{name}" begins as the releases of rehearsals do; name it differently'
+        )
+        for key, name in names
+        if is_rehearsal(name)
+    ]
+    return replace(report, budget=None, problems=in_order((*report.problems, *taken))) if taken else report
 
 
 def _failed(path: str, message: str) -> BudgetReport:

@@ -21,19 +21,21 @@ class FlagSystem:
     Attributes:
         ways: What "roll back" can be there, the usual one first.
         cohort_ways: With which of them a single cohort can be rolled back; empty: only the whole release.
+        is_set_back: Whether a drill can turn the flag and set it back; elsewhere a person sets it back.
         scope: What `flag.scope` names there, part by part with slashes between; None where it may say anything.
     """
 
     ways: tuple[RollbackBy, ...]
     cohort_ways: tuple[RollbackBy, ...] = ()
     scope: tuple[str, ...] | None = None
+    is_set_back: bool = False
 
 
 FLAG_SYSTEMS: Final[Mapping[str, FlagSystem]] = {
-    "flagd": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,)),
-    "flagd-file": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,)),
+    "flagd": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,), is_set_back=True),
+    "flagd-file": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,), is_set_back=True),
     "flipt": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), scope=("environment", "namespace")),
-    "gofeatureflag-file": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,)),
+    "gofeatureflag-file": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), is_set_back=True),
     "growthbook": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), scope=("environment",)),
     "launchdarkly": FlagSystem(
         ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), scope=("project", "environment")

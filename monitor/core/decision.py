@@ -64,6 +64,7 @@ class Type(StrEnum):
     ROLLBACK_APPLIED = "rollback.applied"
     ROLLBACK_VERIFIED = "rollback.verified"
     ROLLBACK_FAILED = "rollback.failed"
+    ROLLBACK_REHEARSED = "rollback.rehearsed"
     PAGE_OPENED = "page.opened"
     PAGE_DELIVERED = "page.delivered"
     PAGE_ACKNOWLEDGED = "page.acknowledged"

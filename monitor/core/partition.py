@@ -20,6 +20,7 @@ from monitor.core.event import Observation
 from monitor.core.exemplar import EXEMPLARS_PER_CELL, EXEMPLARS_PER_PART, Exemplar
 from monitor.core.indicator import INCIDENTS
 from monitor.core.plan import Plan, View, exemplar_id
+from monitor.core.rehearsal import traffic_of
 from monitor.core.seen import SeenIds
 from monitor.core.window import BUCKET_MS, FUTURE_MS, LATENESS_MS, closed_before
 
@@ -191,8 +192,8 @@ class PartitionFold:
         release = event.release
         views = self.plan.views.get(release)
         minute, open_from = at_ms // BUCKET_MS, (horizon_ms - LATENESS_MS) // BUCKET_MS
-        is_outcome, is_live = event.is_outcome, views is not None and event.traffic == "live"
-        if is_live and event.incident_severity is not None and event.is_high_severity:
+        is_outcome, counts = event.is_outcome, views is not None and event.traffic == traffic_of(release)
+        if counts and event.incident_severity is not None and event.is_high_severity:
             # An incident that comes late still happened: it counts in the oldest minute that is open.
             self._add_incident(event, release, max(minute, open_from))
         later = False
@@ -207,9 +208,9 @@ class PartitionFold:
                     self.late_by_release[release] = self.late_by_release.get(release, 0) + 1
                 return Fate.LATE
         self.totals.accepted += 1
-        if is_live:
+        if counts:
             row = self._row(minute, release, later=later)
-            if not later:
+            if not later and event.traffic == "live":  # `fold` asks no more whether an event counts there
                 self._newest[release] = minute, row
             self._add(event, row, is_outcome=is_outcome)
             if event.unit_id is not None and not is_outcome:

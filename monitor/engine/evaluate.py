@@ -19,6 +19,7 @@ from monitor.core.moment import rfc3339
 from monitor.core.partition import CellKey, Incident
 from monitor.core.record import Arming, Finding, failure_classes, release_data
 from monitor.core.reference import BaselineChoice
+from monitor.core.rehearsal import is_rehearsal
 from monitor.core.rules import rules_for
 from monitor.core.safety import SafetyWatch
 from monitor.core.trigger import Phase
@@ -264,11 +265,10 @@ class Evaluator:
         rolls_back: bool,
         text: str = "",
     ) -> list[Decision]:
-        """Page or roll back for a finding, and open its eval debt, once per episode."""
+        """Page or roll back for a finding, and open its eval debt, once per episode; a drill owes nothing."""
         text = text or finding_words(finding)
-        classes = failure_classes(finding.exemplars)
-        owed = debt(self.budget, self.arming, finding, classes, episode_ms, at_ms)
-        debts = [] if owed.decision_id in self._owed else [owed]
+        owed = debt(self.budget, self.arming, finding, failure_classes(finding.exemplars), episode_ms, at_ms)
+        debts = [] if owed.decision_id in self._owed or is_rehearsal(owed.release) else [owed]
         self._owed.add(owed.decision_id)
         if rolls_back:
             return [*debts, *ask(self, finding, reason, at_ms, text, episode_ms=episode_ms)]

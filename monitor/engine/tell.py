@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from monitor.core.decision import Type
 from monitor.core.moment import moment_ms, rfc3339
+from monitor.core.rehearsal import is_rehearsal
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.errors import PagerFailed
 from monitor.engine.patience import Trying
@@ -71,6 +72,8 @@ class Teller:
             PagerFailed: Some pager did not confirm; calling again tells only those.
             LogUnreachable: A delivery is not on record.
         """
+        if is_rehearsal(notice.release):  # a drill wakes nobody
+            return False
         all_told = follow_up_id(Type.PAGE_DELIVERED, notice.event_id)
         if on_record and await self._ledger.known(all_told):
             return False

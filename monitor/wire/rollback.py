@@ -106,6 +106,8 @@ class RollbackRehearsed(Message):
     succeeded: bool
     seconds: dict[str, Seconds] = Field(description="Per step, among them `total`.")
     restored: bool = Field(description="True: the flag stands as before the drill.")
+    flag: Name | None = Field(None, description="The key of the flag that was turned.")
+    real_flag: bool = Field(False, description="True: it is the flag that users are served by.")
     author: Name
     decided_at: Moment
     expires_at: Moment | None = Field(None, description="From then on the drill is too old to count.")

@@ -155,6 +155,22 @@ class ApiActuator:
             self._give_up_if_final(failed, order)
             raise ActuatorFailed(self._said(failed), retryable=True) from failed
 
+    async def serves_baseline(self, order: RollbackOrder) -> bool:
+        """Read the flag and tell whether nothing is missing to the baseline; one attempt.
+
+        Raises:
+            ActuatorFailed: It could not be read.
+        """
+        check_order(self._system.name, order)
+        try:
+            calls, _ = await self._look(order)
+        except WebhookUnusable as error:
+            raise final(str(error)) from error
+        except WebhookFailed as failed:
+            self._give_up_if_final(failed, order)
+            raise ActuatorFailed(self._said(failed), retryable=True) from failed
+        return not calls
+
     async def serve_baseline(self, order: RollbackOrder) -> Effect:
         """Make the flag serve the baseline, read it back, and return only when it does.
 

@@ -66,6 +66,12 @@ class FlagForm(Protocol):
     def turned(self, document: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the document with the order carried out; all else stays."""
 
+    def kept(self, document: JsonObject, order: RollbackOrder) -> JsonObject:
+        """Return what an order may change, as it stands, so that a drill can set it back."""
+
+    def restored(self, document: JsonObject, order: RollbackOrder, was: JsonObject) -> JsonObject:
+        """Return the document with what was kept in its place again; all else stays."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
@@ -98,6 +104,54 @@ class FlagFileActuator:
         """
         check_order(self._form.name, order)
         return await asyncio.to_thread(self._serve_baseline, order)
+
+    async def serves_baseline(self, order: RollbackOrder) -> bool:
+        """Read the file and tell whether nothing is left to do; raises as `serve_baseline`."""
+        check_order(self._form.name, order)
+        return await asyncio.to_thread(
+            lambda: self._form.serves_baseline(self._flag(self._target(), order), order)
+        )
+
+    async def keep(self, order: RollbackOrder) -> JsonObject:
+        """Return the flag as it stands, for `put_back`; raises `ActuatorFailed` where it cannot be read."""
+        return await asyncio.to_thread(self._keep, order)
+
+    async def put_back(self, order: RollbackOrder, kept: JsonObject) -> None:
+        """Set the flag back after a drill, and read that back.
+
+        Raises:
+            ActuatorFailed: It was not as the drill had left it, so it was left alone; or it could not be written.
+        """
+        await asyncio.to_thread(self._put_back, order, kept)
+
+    def _keep(self, order: RollbackOrder) -> JsonObject:
+        target = self._target()
+        self._flag(target, order)  # checked
+        return self._form.kept(self._read(target).document, order)
+
+    def _put_back(self, order: RollbackOrder, kept: JsonObject) -> None:
+        target = self._target()
+        with self._lock(target):
+            for _ in range(_WRITE_TRIES):
+                seen = self._read(target)
+                if not self._form.serves_baseline(
+                    self._form.flag_of(seen.document, order, str(self._path)), order
+                ):
+                    raise final(
+                        f"{self._path}: flag {order.flag_key!r} was changed by somebody else during the drill; it is "
+                        "left as it is: look at it"
+                    )
+                wanted = self._form.restored(seen.document, order, kept)
+                with suppress(_Changed):
+                    self._replace(target, seen, wanted)
+                    if self._form.serves_baseline(self._flag(target, order), order):
+                        raise final(
+                            f"{self._path}: flag {order.flag_key!r} was set back and does not show it"
+                        )
+                    return
+        raise ActuatorFailed(
+            f"{self._path}: another writer keeps changing it; stop that writer", retryable=True
+        )
 
     def _probe(self, order: RollbackOrder) -> None:
         target = self._target()

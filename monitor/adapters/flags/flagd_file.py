@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from monitor.adapters.flags.api import JsonObject
 from monitor.adapters.flags.flag_file import FlagFileActuator, parse_json, write_json
-from monitor.adapters.flags.flagd_rules import flag_of, serves_baseline, turned
+from monitor.adapters.flags.flagd_rules import flag_of, kept, restored, serves_baseline, turned
 from monitor.adapters.flags.settings import ActuatorSettings, ActuatorUnusable
 from monitor.adapters.needed import needed
 from monitor.engine.ports import Actuator, RollbackOrder
@@ -55,6 +55,14 @@ class Flagd:
     def turned(self, document: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the document with the order carried out."""
         return turned(document, order)
+
+    def kept(self, document: JsonObject, order: RollbackOrder) -> JsonObject:
+        """Return the flag, and which decision the file names as its last."""
+        return kept(document, order)
+
+    def restored(self, document: JsonObject, order: RollbackOrder, was: JsonObject) -> JsonObject:
+        """Return the document with both as they were."""
+        return restored(document, order, was)
 
 
 FLAGD: Final = Flagd()

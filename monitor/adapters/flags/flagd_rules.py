@@ -8,6 +8,7 @@ need not be the baseline; therefore nothing counts as "serves the baseline" but 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from monitor.engine.errors import ActuatorFailed
@@ -158,3 +159,21 @@ def turned(document: JsonObject, order: RollbackOrder) -> JsonObject:
         "flags": {**document["flags"], order.flag_key: flag},
         "metadata": {**document.get("metadata", {}), DECISION_KEY: order.decision_id},
     }
+
+
+def kept(document: JsonObject, order: RollbackOrder) -> JsonObject:
+    """Return what `turned` changes, as it stands: the flag, and the decision that the flag set names."""
+    return {
+        "flag": deepcopy(document["flags"][order.flag_key]),
+        "decision": document.get("metadata", {}).get(DECISION_KEY),
+    }
+
+
+def restored(document: JsonObject, order: RollbackOrder, was: JsonObject) -> JsonObject:
+    """Return the document with what was kept in its place again."""
+    whole = {**document, "flags": {**document["flags"], order.flag_key: deepcopy(was["flag"])}}
+    metadata = {name: one for name, one in document.get("metadata", {}).items() if name != DECISION_KEY}
+    if was["decision"] is not None:
+        metadata[DECISION_KEY] = was["decision"]
+    whole.pop("metadata", None)
+    return {**whole, "metadata": metadata} if metadata else whole

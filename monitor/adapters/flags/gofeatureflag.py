@@ -86,6 +86,19 @@ class WithRelay:
         told = await self._refresh()
         return Effect(effect.changed, effect.before, {**effect.after, "relay": told})
 
+    async def serves_baseline(self, order: RollbackOrder) -> bool:
+        """Read the file and tell whether nothing is left to do."""
+        return await self._files.serves_baseline(order)
+
+    async def keep(self, order: RollbackOrder) -> JsonObject:
+        """Return the flag as it stands, for `put_back`."""
+        return await self._files.keep(order)
+
+    async def put_back(self, order: RollbackOrder, kept: JsonObject) -> None:
+        """Set the file back after a drill, then refresh the relay; raises as the file's."""
+        await self._files.put_back(order, kept)
+        await self._refresh()
+
     async def _refresh(self) -> str:
         try:
             async with asyncio.timeout(_REFRESH_S):
@@ -159,6 +172,16 @@ class GoFeatureFlag:
         flag = _turned(wanted[order.flag_key], order)
         flag["metadata"] = {**(flag.get("metadata") or {}), DECISION_KEY: order.decision_id}
         wanted[order.flag_key] = flag
+        return wanted
+
+    def kept(self, document: JsonObject, order: RollbackOrder) -> JsonObject:
+        """Return the flag."""
+        return {"flag": deepcopy(document[order.flag_key])}
+
+    def restored(self, document: JsonObject, order: RollbackOrder, was: JsonObject) -> JsonObject:
+        """Return the document with the flag as it was."""
+        wanted = deepcopy(document)
+        wanted[order.flag_key] = deepcopy(was["flag"])
         return wanted
 
 

@@ -98,6 +98,25 @@ class WebhookActuator:
             if error.status != _NOT_READABLE or self._verify_url is not None:
                 raise _failed(error) from error
 
+    async def serves_baseline(self, order: RollbackOrder) -> bool:
+        """Ask the verify URL what the flag serves.
+
+        Raises:
+            ActuatorFailed: It has no usable answer, or no verify URL is set.
+        """
+        if self._verify_url is None:
+            raise ActuatorFailed(
+                "actuator 'webhook': what the flag serves can be read only with the setting "
+                "actuator_webhook_verify_url",
+                retryable=False,
+            )
+        try:
+            return await self._read_back(order, once=True) == order.baseline_variation
+        except WebhookUnusable as error:
+            raise ActuatorFailed(str(error), retryable=False) from error
+        except WebhookFailed as error:
+            raise _failed(error) from error
+
     async def serve_baseline(self, order: RollbackOrder) -> Effect:
         """Send the order and return once the flag was read back as serving the baseline.
 

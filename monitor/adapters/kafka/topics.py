@@ -194,13 +194,33 @@ async def ensure_topics(
         created = await _create(admin, missing, copies)
         await _wait_for_leaders(admin, [topic.name for topic in wanted], deadline_s)
         to_check = [topic for topic in wanted if topic.name not in created]
-        described = await _described(admin, [topic.name for topic in to_check])
-        settings = await _settings(admin, [topic.name for topic in to_check])
-    findings = [
-        finding
-        for topic in to_check
-        for finding in _check(access, topic, described[topic.name], settings[topic.name], copies)
-    ]
+        return await _findings(access, admin, to_check, copies)
+
+
+async def inspect_topics(
+    access: KafkaAccess, wanted: Sequence[WantedTopic], replication: int | None = None
+) -> tuple[list[WantedTopic], list[TopicFinding]]:
+    """Return which of the topics are missing, and what is not as wanted about the others; nothing is changed.
+
+    Raises:
+        LogUnreachable: The brokers do not answer.
+    """
+    async with _admin(access, _REQUEST_S) as admin:
+        copies = replication or min(_FULL_REPLICATION, await _broker_count(admin))
+        present = await _described(admin, [topic.name for topic in wanted])
+        missing = [topic for topic in wanted if topic.name not in present]
+        there = [topic for topic in wanted if topic.name in present]
+        return missing, await _findings(access, admin, there, copies)
+
+
+async def _findings(
+    access: KafkaAccess, admin: Any, topics: Sequence[WantedTopic], copies: int
+) -> list[TopicFinding]:
+    described = await _described(admin, [topic.name for topic in topics])
+    settings = await _settings(admin, [topic.name for topic in topics])
+    findings: list[TopicFinding] = []
+    for topic in topics:
+        findings += _check(access, topic, described[topic.name], settings[topic.name], copies)
     return sorted(findings, key=lambda finding: finding.severity != "error")
 
 

@@ -53,6 +53,18 @@ class MemoryActuator:
         after = flag.served_to(order.cohort)
         return Effect(changed=before != after, before={"serving": before}, after={"serving": after})
 
+    async def serves_baseline(self, order: RollbackOrder) -> bool:
+        """Tell whether the cohort, or everybody, gets the baseline."""
+        return self._flag(order).served_to(order.cohort) == order.baseline_variation
+
+    async def keep(self, order: RollbackOrder) -> dict[str, object]:
+        """Return what is served now, for `put_back`."""
+        return {"serving": self._flag(order).serving}
+
+    async def put_back(self, order: RollbackOrder, kept: Mapping[str, object]) -> None:
+        """Serve what was served before the drill."""
+        self._flag(order).serving = str(kept["serving"])
+
     def _flag(self, order: RollbackOrder) -> MemoryFlag:
         flag = self.flags.get(order.flag_key)
         if flag is None:

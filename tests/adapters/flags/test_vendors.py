@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.adapters.flags import ACTUATORS
+from monitor.adapters.flags.driver import ApiActuator
 from monitor.adapters.flags.settings import USUAL
 from monitor.config.flag_systems import FLAG_SYSTEMS
 from monitor.engine.errors import ActuatorFailed, ApprovalRequired
@@ -43,6 +44,16 @@ async def test_the_baseline_is_served_and_the_record_says_from_what_to_what(case
     assert effect.before != effect.after
     assert Counter(server.changes) == Counter(case.changed)
     assert TOKEN not in f"{effect.before}{effect.after}"
+
+
+@every_case
+async def test_a_drill_can_read_what_is_served_and_changes_nothing_by_that(case: Case) -> None:
+    async with turner(case) as (actuator, server, _):
+        assert isinstance(actuator, ApiActuator)
+        assert not await actuator.serves_baseline(case.order())
+        assert not server.changes
+        await actuator.serve_baseline(case.order())
+        assert await actuator.serves_baseline(case.order())
 
 
 @every_case

@@ -1,0 +1,160 @@
+"""All that `doctor` asks, from the settings and the budgets: nothing of it is waited for in turn.
+
+Loaded by the verb when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.adapters.flags import ActuatorUnusable, actuator_for
+from monitor.adapters.kafka.checkup import KafkaCheckup, skew_finding
+from monitor.adapters.kafka.security import access_of
+from monitor.adapters.kafka.topics import product_topics
+from monitor.adapters.pagers.checkup import PagersCheckup
+from monitor.adapters.redis.checkup import RedisCheckup
+from monitor.config.files import check_budgets
+from monitor.config.problem import Severity
+from monitor.config.settings import Settings
+from monitor.config.settings_source import SettingsInvalid, read_settings
+from monitor.core.budget import Budget, FlagTarget
+from monitor.engine.checkup import Check, Finding, examine, failed, failure, ok, skipped, warning
+from monitor.engine.errors import ActuatorFailed
+from monitor.engine.ports import RollbackOrder
+
+_KAFKA_REMEDY = (
+    "is kafka_bootstrap right, are the brokers up, and their advertised.listeners reachable from here?"
+)
+_FLAG_REMEDY = "is the flag system's address right, and may this machine call it?"
+_REDIS_REMEDY = "is redis_url right, and the server up?"
+
+
+async def all_findings() -> list[Finding]:
+    """Return everything that was found; what the settings leave unasked is said to be skipped."""
+    try:
+        loaded = read_settings()
+    except SettingsInvalid as invalid:
+        remedy = "correct it; `rollback-budget settings` shows what is in force"
+        said = [failed("settings", one.path_in_file, str(one), remedy) for one in invalid.problems]
+        return [*said, skipped("everything else", "-", "asked once the settings can be used")]
+    settings = loaded.settings
+    found = [warning("settings", "-", text, "remove or rename it") for text in loaded.strangers]
+    found = found or [ok("settings", "-", "all of them can be used, secrets and their files included")]
+    told, budgets = _budgets(settings)
+    return [*found, *told, *await examine(_checks(settings, budgets))]
+
+
+def _budgets(settings: Settings) -> tuple[list[Finding], list[Budget]]:
+    if not settings.budgets:
+        text = "no budget files are configured: workers watch what is published on rollback.budgets.v1 alone"
+        remedy = "set budgets to files or a directory, or publish budgets"
+        return [warning("budgets", "-", text, remedy)], []
+    told: list[Finding] = []
+    budgets: list[Budget] = []
+    for report in check_budgets(settings.budgets):
+        worst = [one for one in report.problems if one.severity is Severity.ERROR]
+        if report.budget is None:
+            remedy = f"rollback-budget validate {report.file}"
+            told.append(failed("budgets", report.file, "; ".join(map(str, worst)), remedy))
+            continue
+        budgets.append(report.budget)
+        if report.problems:
+            text = "; ".join(f"{one.path_in_file}: {one.message}" for one in report.problems)
+            told.append(warning("budgets", report.file, text, f"rollback-budget validate {report.file}"))
+        else:
+            told.append(
+                ok("budgets", report.file, f"{report.budget.release} against {report.budget.baseline}")
+            )
+    return told, budgets
+
+
+def _checks(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
+    return [*_kafka(settings), *_redis(settings), *_flags(settings, budgets), *_pagers(settings)]
+
+
+def _kafka(settings: Settings) -> list[Check]:
+    wanted = product_topics(traces=settings.traces_topic, trace_partitions=settings.traces_partitions)
+    kafka = KafkaCheckup(access_of(settings), wanted, settings.group, settings.kafka_replication)
+    where = settings.kafka_bootstrap
+    return [
+        Check("kafka", where, kafka.broker, _KAFKA_REMEDY),
+        Check("topics", where, kafka.topics, _KAFKA_REMEDY),
+        Check("rights", where, kafka.rights, _KAFKA_REMEDY),
+        Check("workers", settings.group, kafka.workers, _KAFKA_REMEDY),
+        Check("clock", "kafka", kafka.clock, _KAFKA_REMEDY),
+    ]
+
+
+def _redis(settings: Settings) -> list[Check]:
+    redis = RedisCheckup(settings.redis_url.get_secret_value())
+
+    async def clock() -> Sequence[Finding]:
+        return [skew_finding("redis", *await redis.clock())]
+
+    return [
+        Check("redis", "server", redis.server, _REDIS_REMEDY),
+        Check("redis", "writes", redis.writes, _REDIS_REMEDY),
+        Check("clock", "redis", clock, _REDIS_REMEDY),
+    ]
+
+
+def _flags(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
+    """Return a probe per flag that a budget names; one that several name is asked once."""
+    asked: dict[FlagTarget, Budget] = {}
+    for budget in budgets:
+        if budget.flag is not None:
+            asked.setdefault(budget.flag, budget)
+    if not asked:
+
+        async def nothing() -> Sequence[Finding]:
+            return [skipped("flags", "-", "no budget file names a flag")]
+
+        return [Check("flags", "-", nothing, "")]
+    return [_flag(settings, flag, budget) for flag, budget in asked.items()]
+
+
+def _flag(settings: Settings, flag: FlagTarget, budget: Budget) -> Check:
+    subject = f"{flag.actuator} {flag.key}"
+
+    async def ask() -> Sequence[Finding]:
+        try:
+            actuator = actuator_for(flag.actuator, settings)
+        except ActuatorUnusable as error:
+            remedy = f"set that; the budget of {budget.release} turns its flag with it"
+            return [failed("flags", subject, str(error), remedy)]
+        order = RollbackOrder(
+            decision_id="doctor",
+            release=budget.release,
+            baseline=budget.baseline,
+            reason="doctor",
+            actuator=flag.actuator,
+            flag_key=flag.key,
+            baseline_variation=flag.baseline_variation,
+            candidate_variation=flag.candidate_variation,
+            scope=flag.scope,
+            rollback_by=flag.rollback_by,
+        )
+        try:
+            await actuator.probe(order)
+        except ActuatorFailed as error:
+            return [failure("flags", subject, error, _FLAG_REMEDY)]
+        finally:
+            if (close := getattr(actuator, "close", None)) is not None:
+                await close()
+        return [
+            ok("flags", subject, "the flag is there and could be turned, as far as that shows without it")
+        ]
+
+    return Check("flags", subject, ask, _FLAG_REMEDY)
+
+
+def _pagers(settings: Settings) -> list[Check]:
+    pagers = PagersCheckup(settings)
+
+    def check(name: str) -> Check:
+        async def ask() -> Sequence[Finding]:
+            return await pagers.ask(name)
+
+        return Check("pagers", name, ask, "is the paging system's address right?")
+
+    return [check(name) for name in pagers.names()]
