@@ -25,6 +25,7 @@ from tests.chaos.world import Setup
 from tests.simulation.crash_points import POINTS, Crash, crashes
 from tests.simulation.crash_points import POSITIONS as DEATHS
 
+WIDTH = 130  # of a table in a file
 PARTS = ("faults", "crash-points", "torn-tails")
 
 
@@ -32,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Return 0 where every promise was kept, else 1."""
     given = sys.argv[1:] if arguments is None else arguments
     asked = _parser().parse_args(given)
-    logging.basicConfig(level=logging.CRITICAL)
     tame_library_logs()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers go away here all the time
     seed = random.SystemRandom().randrange(1 << 20) if asked.seed is None else asked.seed
     parts = asked.only or PARTS
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -63,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--per-world", type=int, default=20, help="how many in each world (20)")
     parser.add_argument("--workers", type=int, default=Setup.workers, help="processes in each world (2)")
     parser.add_argument(
+        "--brokers", type=int, choices=(1, 3), default=1, help="one, or a cluster of three (1)"
+    )
+    parser.add_argument(
         "--per-min", type=int, default=Setup.per_min, help="requests of each release a minute (60)"
     )
     parser.add_argument("--positions", type=int, default=POSITIONS, help="of the torn file (4096)")
@@ -84,10 +88,11 @@ def _crash_points(progress: Progress) -> list[Crash]:
 
 
 def _torn_tails(progress: Progress, seed: int, positions: int) -> dict[str, int]:
-    bar, found = progress.add_task("torn tails", total=positions), Counter[str]()
+    every, found = max(1, POSITIONS // positions), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="torn-") as temporary:
         kept = written(Path(temporary), seed)
-        for one in torn_everywhere(kept, Path(temporary), every=max(1, POSITIONS // positions)):
+        bar = progress.add_task("torn tails", total=kept.last_bytes // every + 1)
+        for one in torn_everywhere(kept, Path(temporary), every=every):
             found[one.seen[0] if one.is_right else "wrong"] += 1
             progress.advance(bar)
             if not one.is_right:
@@ -104,7 +109,12 @@ def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Ou
 
     left = asked.faults
     while left > 0:
-        setup = Setup(faults=min(left, asked.per_world), workers=asked.workers, per_min=asked.per_min)
+        setup = Setup(
+            faults=min(left, asked.per_world),
+            workers=asked.workers,
+            per_min=asked.per_min,
+            brokers=asked.brokers,
+        )
         world_seed = seed + len(outcomes)
         keep = None if asked.keep is None else asked.keep / str(world_seed)
         outcomes.append(asyncio.run(play(world_seed, setup, keep=keep, on_fault=on_fault)))
@@ -120,6 +130,8 @@ def _machine() -> str:
 
 def _tell(run: Run, found: dict[str, object]) -> None:
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     if run.outcomes:
         console.print(table(found))
     console.print(f"counted: {found['counts']}", markup=False)

@@ -66,18 +66,21 @@ class Outcome:
         wrong = [(f"after fault {one.number}, {one.name}", how) for one in self.struck for how in one.wrong]
         lines += [f"BROKEN {promise}: {how}" for promise, how in [*wrong, *self.found]]
         again = f"--seed {self.seed} --faults {self.setup.faults} --per-world {self.setup.faults}"
+        if self.setup.brokers > 1:
+            again += f" --brokers {self.setup.brokers}"
         return "\n".join([*lines, f'replay it: make chaos ARGS="{again}"'])
 
 
 def drawn(seed: int, setup: Setup) -> list[tuple[Fault, Fault | None]]:
     """Return the faults of a seed in their order: the same seed is the same faults."""
     rng = Random(f"faults {seed}")
-    weights = [fault.weight for fault in FAULTS]
+    kinds = [fault for fault in FAULTS if fault.brokers <= setup.brokers]
+    weights = [fault.weight for fault in kinds]
     found: list[tuple[Fault, Fault | None]] = []
     left = setup.faults
     while left:
-        (one,) = rng.choices(FAULTS, weights)
-        (other,) = rng.choices(FAULTS, weights)
+        (one,) = rng.choices(kinds, weights)
+        (other,) = rng.choices(kinds, weights)
         is_pair = left > 1 and one.on != other.on and rng.random() < PAIR_RATIO
         found.append((one, other if is_pair else None))
         left -= 1 + is_pair
@@ -100,6 +103,7 @@ async def play(
         async with living(seed, setup, folder) as world:
             for worker in world.running():
                 await worker.ready()
+            await world.recovered()  # from the start, which is no fault
             rng = Random(f"pauses {seed}")
             for number, (one, other) in enumerate(drawn(seed, setup), 1):
                 await asyncio.sleep(rng.random() * PAUSE_S)

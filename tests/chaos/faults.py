@@ -36,6 +36,7 @@ class Fault:
         on: What it strikes; two that strike the same do not happen at once.
         weight: How often it is drawn, against the others.
         target_s: Within how many seconds all that is on the log has to be in the store again.
+        brokers: How many it needs.
     """
 
     code: str
@@ -44,6 +45,7 @@ class Fault:
     on: str
     weight: int
     target_s: float
+    brokers: int = 1
 
 
 async def kill_worker(world: World, rng: Random) -> None:
@@ -107,23 +109,44 @@ async def storm(world: World, rng: Random) -> None:
 
 
 async def broker_killed(world: World, rng: Random) -> None:
+    """Kill one broker, and start it again after a while. Producers are silent, so that nothing is late by it."""
+    node = rng.choice(world.servers.kafka.nodes)
     async with world.quiet:
-        world.note("the broker is killed")
-        await asyncio.to_thread(world.servers.kafka.kill)
+        world.note(f"broker {node.number} is killed")
+        await asyncio.to_thread(node.kill)
         await asyncio.sleep(rng.random() * 3.0)
-        await asyncio.to_thread(world.servers.kafka.start)
-        world.note("the broker is back")
+        await asyncio.to_thread(node.start)
+        world.note(f"broker {node.number} is back")
 
 
 async def broker_frozen(world: World, rng: Random) -> None:
+    node, seconds = rng.choice(world.servers.kafka.nodes), 3.0 + rng.random() * 7.0
     async with world.quiet:
-        seconds, pid = 3.0 + rng.random() * 7.0, world.servers.kafka.pid
-        world.note(f"the broker is mute for {seconds:.1f} s")
-        world.servers.freeze(pid)
+        world.note(f"broker {node.number} is mute for {seconds:.1f} s")
+        node.freeze()
         try:
             await asyncio.sleep(seconds)
         finally:
-            world.servers.thaw(pid)
+            node.thaw()
+
+
+async def brokers_rolled(world: World, rng: Random) -> None:
+    """Restart every broker in turn, as an upgrade does, while everything goes on."""
+    for node in world.servers.kafka.nodes:
+        world.note(f"broker {node.number} is restarted")
+        await asyncio.to_thread(node.stop)
+        await asyncio.to_thread(node.start)
+
+
+async def majority_killed(world: World, rng: Random) -> None:
+    """Kill two of three brokers: what is left takes no writes."""
+    dead = rng.sample(world.servers.kafka.nodes, 2)
+    async with world.quiet:
+        world.note(f"brokers {[node.number for node in dead]} are killed")
+        for node in dead:
+            await asyncio.to_thread(node.kill)
+        await asyncio.sleep(rng.random() * 5.0)
+        await asyncio.gather(*(asyncio.to_thread(node.start) for node in dead))
 
 
 async def store_killed(world: World, rng: Random) -> None:
@@ -134,9 +157,9 @@ async def store_killed(world: World, rng: Random) -> None:
 
 
 async def store_frozen(world: World, rng: Random) -> None:
-    seconds, pid = 2.0 + rng.random() * 6.0, world.servers.valkey.pid
+    seconds = 2.0 + rng.random() * 6.0
     world.note(f"the store is mute for {seconds:.1f} s")
-    world.servers.freeze(pid)
+    pid = world.servers.freeze()
     try:
         await asyncio.sleep(seconds)
     finally:
@@ -316,6 +339,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F5", "rolling restart", roll, "workers", 2, SESSION_S + 5),
     Fault("F6", "rebalance storm", storm, "workers", 1, SESSION_S + 5),
     Fault("F7", "broker killed", broker_killed, "broker", 2, 15.0),
+    Fault("F8", "brokers restarted in turn", brokers_rolled, "broker", 2, 15.0, brokers=3),
+    Fault("F8", "two of three brokers killed", majority_killed, "broker", 2, 15.0, brokers=3),
     Fault("F9", "broker stopped for 3-10 s", broker_frozen, "broker", 2, 15.0),
     Fault("F11", "store killed", store_killed, "store", 3, 10.0),
     Fault("F12", "FLUSHALL", state_flushed, "store", 2, 90.0),

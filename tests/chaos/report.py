@@ -40,7 +40,6 @@ _DUPLICATE = ("I6", "I7")
 
 NOT_RUN = (
     ("F4", "an event loop that blocks: from outside it is a stopped worker, F3"),
-    ("F8", "three brokers: rolling restarts, a killed leader, two of three down"),
     ("F10", "a truncated or re-created topic, another cluster at the same address"),
     ("F14", "a full disk, fsync errors, a rewrite of the append-only file under load"),
     ("F15, F16", "Redis Cluster and failover to a replica that is behind: the store is one server"),
@@ -143,7 +142,8 @@ def table(found: Mapping[str, Any]) -> Table:
     """Return the table for a terminal."""
     shown = Table(title=f"seed {found['seed']}")
     for column in COLUMNS:
-        shown.add_column(column, justify="left" if column in ("plan", "fault") else "right")
+        is_text = column in ("plan", "fault")
+        shown.add_column(column, justify="left" if is_text else "right", no_wrap=True)
     for row in found["faults"]:
         is_bad = any(row[column] for column in ("lost", "double", "missed", "false", "duplicate"))
         shown.add_row(*(_cell(row[column]) for column in COLUMNS), style="red" if is_bad else None)

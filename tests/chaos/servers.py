@@ -16,23 +16,21 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.redis.keys import partition_key
 from monitor.engine.ports import Partition
 from tests.adapters.receiver import loopback
+from tests.chaos.brokers import Brokers
 from tests.chaos.outside import Flags, People
-from tests.chaos.segments import Row, rows_of
 
 
 @dataclass
 class Servers:
     """What runs besides the workers."""
 
-    kafka: EmbeddedKafka
+    kafka: Brokers
     valkey: EmbeddedValkey
-    folder: Path
     flags: Flags
     people: People
     flags_url: str
@@ -49,10 +47,6 @@ class Servers:
         port = urlsplit(self.valkey.url).port
         assert port is not None
         return port
-
-    def rows(self, topic: str) -> dict[int, list[Row]]:
-        """Return a topic's records, from the broker's own files."""
-        return rows_of(self.folder / "kafka" / "topics", topic)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Any]:
@@ -72,9 +66,11 @@ class Servers:
             return {}
         return {name.decode(): value for name, value in found.items()}
 
-    def freeze(self, pid: int) -> None:
-        """Stop a server where it is: alive, and mute."""
+    def freeze(self) -> int:
+        """Stop the state store where it is, alive and mute; return its process id."""
+        pid = self.valkey.pid
         os.kill(pid, signal.SIGSTOP)
+        return pid
 
     def thaw(self, pid: int) -> None:
         """Let it go on."""
@@ -82,15 +78,15 @@ class Servers:
 
 
 @asynccontextmanager
-async def serving(folder: Path, rng: Random) -> AsyncIterator[Servers]:
+async def serving(folder: Path, rng: Random, brokers: int = 1) -> AsyncIterator[Servers]:
     """Start everything; end all of it afterwards."""
-    kafka, valkey = EmbeddedKafka(folder / "kafka"), EmbeddedValkey(folder / "valkey")
+    kafka, valkey = Brokers(folder, brokers), EmbeddedValkey(folder / "valkey")
     flags, people = Flags(Random(rng.random())), People(Random(rng.random()))
     try:
         await asyncio.to_thread(kafka.start)
         await asyncio.to_thread(valkey.start)
         async with loopback(flags.handle) as flags_url, loopback(people.handle) as pager_url:
-            yield Servers(kafka, valkey, folder, flags, people, flags_url, pager_url)
+            yield Servers(kafka, valkey, flags, people, flags_url, pager_url)
     finally:
         await asyncio.to_thread(valkey.stop)
         await asyncio.to_thread(kafka.stop)

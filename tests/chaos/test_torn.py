@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+from tests.chaos.__main__ import main
 from tests.chaos.torn import POSITIONS, Kept, torn_everywhere, written
 
 
@@ -25,3 +29,15 @@ def test_a_mixture_would_be_seen(tmp_path: Path) -> None:
     other = Kept(kept.folder, kept.last_bytes, kept.before, {**kept.before, b"offset": b"7"})
     (whole, *_) = torn_everywhere(other, tmp_path, every=POSITIONS)
     assert not whole.is_right
+
+
+def test_the_command_tears_counts_and_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`make chaos ARGS="--only torn-tails --positions 4"`, as a person runs it."""
+    results = tmp_path / "results.json"
+    asked = ["--seed", "3", "--only", "torn-tails", "--positions", "4", "--json", str(results)]
+    assert main(asked) == 0
+    assert "every promise kept" in capsys.readouterr().out
+    found = json.loads(results.read_text(encoding="utf-8"))
+    assert sum(found["torn_tails"].values()) >= 4
+    assert (found["seed"], found["worlds"]) == (3, [])
+    assert found["command"] == f'make chaos ARGS="{" ".join(asked)}"'

@@ -30,10 +30,10 @@ from monitor.adapters.redis.store import RedisStateStore
 from monitor.engine.ports import Partition
 from tests.crashes import until_logged
 
-POSITIONS = 4_096
+POSITIONS = 4_096  # at least
 RESTARTS = 2
 PARTITION = Partition("torn", 0)
-_FIELDS, _FIELD_BYTES = 40, 100  # a little more than `POSITIONS` bytes
+_FIELDS, _FIELD_BYTES = 35, 100  # a little more than `POSITIONS` bytes, with their names and lengths
 _WAIT_S = 60.0
 _POLL_S = 0.002
 
@@ -101,16 +101,14 @@ def _log_of(folder: Path) -> Path:
     return max(folder.glob("appendonlydir/*.incr.aof"))
 
 
-def torn_everywhere(
-    kept: Kept, folder: Path, *, every: int = 1, cuts_tails: bool = True, limit: int = POSITIONS
-) -> Iterator[Torn]:
-    """Tear the last write at its positions, from its last byte to its first.
+def torn_everywhere(kept: Kept, folder: Path, *, every: int = 1, cuts_tails: bool = True) -> Iterator[Torn]:
+    """Tear the last write at its positions, from behind its last byte to before its first.
 
     Args:
         every: Take each so-many-th position.
         cuts_tails: Whether the server repairs a torn file by cutting it, or refuses it.
     """
-    for missing in range(0, min(kept.last_bytes, limit - 1) + 1, every):
+    for missing in range(0, kept.last_bytes + 1, every):
         copy = folder / "torn"
         shutil.copytree(kept.folder / "appendonlydir", copy / "appendonlydir")
         log = _log_of(copy)

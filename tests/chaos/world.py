@@ -63,6 +63,7 @@ class Setup:
         speed: Minutes of event time in a minute.
         per_min: Requests of each of four releases in a minute of event time.
         min_per_fault: Minutes of event time that the traffic's story has for each fault.
+        brokers: One, or three that replicate each other.
     """
 
     faults: int = 10
@@ -72,6 +73,7 @@ class Setup:
     per_min: int = 60
     hostile: float = 0.2
     min_per_fault: float = 2.5
+    brokers: int = 1
 
     @property
     def minutes(self) -> int:
@@ -298,16 +300,15 @@ class World:
 
     def published(self) -> int:
         """Return how many bytes the monitor's events take on the log by now: it grows with each of them."""
-        folder = self.servers.folder / "kafka" / "topics"
-        return sum(log.stat().st_size for log in folder.glob(f"{DECISIONS}-*/*.log"))
+        return self.servers.kafka.size(DECISIONS)
 
     async def look(self, *, whole: bool) -> Seen:
         """Return what is seen now; the control topics only where `whole` is asked for."""
         hashes = {one: dict(await self.servers.stored(one)) for one in self.partitions}
-        rows = await asyncio.to_thread(self.servers.rows, TRACES)
+        rows = await asyncio.to_thread(self.servers.kafka.rows, TRACES)
         topics = {}
         for topic in _SAID if whole else ():
-            parts = await asyncio.to_thread(self.servers.rows, topic)
+            parts = await asyncio.to_thread(self.servers.kafka.rows, topic)
             topics[topic] = [row for number in sorted(parts) for row in parts[number]]
         return Seen(
             broker=Log([Part(rows.get(one.number, [])) for one in self.partitions], topics),
@@ -352,7 +353,7 @@ class World:
             for log in worker.logs:
                 told["fenced"] += log.count('"event": "fenced"')
                 told["rebuilt"] += log.count("state damaged: rebuilding")
-                told["tracebacks"] += log.count("Traceback (most recent call last)")
+                told["workers gave up"] += log.count("the worker cannot go on")
                 if "halted" in log:
                     self.violations.append(("no crash", f"{name} halted a release"))
         return dict(told)
@@ -362,11 +363,9 @@ class World:
 async def living(seed: int, setup: Setup, folder: Path) -> AsyncIterator[World]:
     """Start a world and keep it going; end all of it afterwards."""
     rng = Random(seed)
-    async with serving(folder, rng) as servers:
+    async with serving(folder, rng, setup.brokers) as servers:
         world = World(seed, setup, servers, folder, rng)
-        await ensure_topics(
-            servers.access, product_topics(traces=TRACES, trace_partitions=setup.partitions), 1
-        )
+        await ensure_topics(servers.access, product_topics(traces=TRACES, trace_partitions=setup.partitions))
         world.wall_ms = _wall_ms()
         await world._connect()
         tasks: list[asyncio.Task[None]] = []
