@@ -36,7 +36,7 @@ exit 1
 endef
 export FIND_PYTHON
 
-.PHONY: help setup demo test check format simulate integration-alertmanager bench real-rows operating-characteristics requirements clean distclean
+.PHONY: help setup demo test check format chaos simulate integration-alertmanager bench real-rows operating-characteristics requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,9 @@ integration-alertmanager: $(STAMP) ## its pager against the real one; apt-get in
 	@test -n "$(ALERTMANAGER)" || { echo "make: no Alertmanager here: apt-get install prometheus-alertmanager," \
 	  "or name one: make $@ ALERTMANAGER=/path/to/alertmanager" >&2; exit 1; }
 	ROLLBACK_BUDGET_TEST_ALERTMANAGER=$(ALERTMANAGER) $(BIN)/pytest tests/adapters/pagers -k alertmanager $(ARGS)
+
+chaos: $(STAMP) ## faults from a seed on a real Kafka and Valkey, crash points, torn tails; ARGS="--seed 7 --faults 200"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 simulate: $(STAMP) ## the engine in simulated worlds, faults from a seed; STEPS=10000000 SEED=1, ARGS=--trace for one world
 	$(BIN)/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from monitor.core.cohort import CohortKey, cohort_key
 from monitor.core.decision import Decision, Reason, Type
+from monitor.core.rehearsal import is_rehearsal
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,9 @@ class StormRecord:
 
 
 def is_automatic(decision: Decision) -> bool:
-    """Tell whether a decision asks for a rollback that nobody ordered; a commander's silence is no order."""
-    return decision.type is Type.ROLLBACK_REQUESTED and decision.data.get("reason") != Reason.COMMANDER.value
+    """Tell whether a decision asks for a rollback that nobody ordered; silence is no order, a drill is one."""
+    asks = decision.type is Type.ROLLBACK_REQUESTED and not is_rehearsal(decision.release)
+    return asks and decision.data.get("reason") != Reason.COMMANDER.value
 
 
 def _asked(page: Decision) -> Asked:

@@ -18,6 +18,7 @@ from monitor.core.errors import MonitorError
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.record import Finding
+from monitor.core.rehearsal import is_rehearsal
 from monitor.core.storm import Asked, BreakerStanding, StormLimit, StormRecord, is_automatic, standing_of
 from monitor.core.window import tick_ms
 from monitor.engine.book import Command, CommandBook, LedgerBook
@@ -59,7 +60,9 @@ class Breaker:
     def withhold(
         self, evaluator: Evaluator, finding: Finding, request_id: str, at_ms: int, text: str
     ) -> str | None:
-        """Return what to say instead of rolling back; None where the rollback may be asked for."""
+        """Return what to say instead of rolling back; None where the rollback may be asked for, as for a drill."""
+        if is_rehearsal(evaluator.budget.release):
+            return None
         objective_id = finding.objective.objective_id
         asked = Asked(evaluator.budget.release, evaluator.arming.number, objective_id, finding.view, at_ms)
         if not self.record.was_withheld(asked) and (self.record.knows(request_id) or not self.is_open(at_ms)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.core.cohort import OVERALL
 from monitor.core.decision import Decision, Reason, Type
+from monitor.core.rehearsal import stand_ins
 from monitor.core.storm import Asked, StormLimit, StormRecord, crowd, standing_of
 from tests.engine.worlds import LAWS
 
@@ -71,6 +73,12 @@ def test_an_order_is_no_automatic_rollback_and_a_silence_is_one() -> None:
     assert record.crowd(10, 60) == 1
     assert record.knows("silent")
     assert not record.knows("ordered")
+
+
+def test_a_drill_is_no_part_of_a_storm() -> None:
+    record = StormRecord()
+    record.note(replace(rollback("drill", 10), release=stand_ins("today").candidate))
+    assert record.crowd(10, 60) == 0
 
 
 def test_what_was_forgiven_no_longer_counts_and_what_comes_does() -> None:

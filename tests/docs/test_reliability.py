@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from monitor.core.sight import BLIND_MS, LATE_MS, STUCK_MS, Cause, Sight, Sign, 
 from monitor.core.vigil import CANARIES_MAX, Trouble, VigilLimits
 from monitor.watcher import limits_of
 from monitor.wire.canary import CANARY_RELEASE
+from tests.chaos.report import RESULTS, with_results
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
 
@@ -51,3 +53,7 @@ def test_the_watchers_figures_are_the_codes() -> None:
     assert f"at most {CANARIES_MAX} are sent" in TEXT
     assert f"`{CANARY_RELEASE}`" in TEXT
     assert limits_of(Settings()) == VigilLimits()
+
+
+def test_the_campaigns_figures_are_those_of_its_results() -> None:
+    assert with_results(TEXT, json.loads(RESULTS.read_text(encoding="utf-8"))) == TEXT

@@ -93,6 +93,25 @@ class Worker:
         self._signal(signal.SIGKILL)
         self._ended()
 
+    def freeze(self) -> None:
+        """Stop it where it is; it does not know that it was stopped."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its process is there to be signalled."""
+        return self.is_running and self._pid_file.exists()
+
+    @property
+    def logs(self) -> list[str]:
+        """What each of its runs has written."""
+        paths = (self._folder / f"{self.name}.{run}.log" for run in range(1, self._runs + 1))
+        return [path.read_text(errors="replace") for path in paths if path.exists()]
+
     async def terminate(self) -> int:
         """Ask it to end; returns its exit code."""
         self._signal(signal.SIGTERM)

@@ -51,6 +51,17 @@ def test_what_the_contract_leaves_open_is_refused() -> None:
         totals((0, NOW, event(NOW)), (1, NOW + 4 * M, event(NOW, "f")))
 
 
+def test_where_producers_are_real_what_is_open_is_set_apart_and_no_more_than_that() -> None:
+    records = [Arrived(0, NOW, event(NOW)), Arrived(1, NOW + 4 * M, event(NOW, "f"))]
+    truth = oracle.truth_of({0: records}, ["new"], is_strict=False)
+    assert truth.totals[0] == Totals(accepted=1, unsure=1)
+    assert truth.unsure == {(NOW // M, "new")}
+    allowed = [Totals(accepted=2), Totals(accepted=1, late=1)]
+    wrong = [Totals(accepted=1), Totals(accepted=3), Totals(late=2), Totals(accepted=1, duplicates=1)]
+    assert all(truth.totals[0].allows(one) for one in allowed)
+    assert not any(truth.totals[0].allows(one) for one in wrong)
+
+
 @pytest.mark.parametrize(
     ("hits", "minute"),
     [

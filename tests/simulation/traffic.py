@@ -70,6 +70,7 @@ class Producer:
 
     Attributes:
         per_min: Requests of each release a minute.
+        delay_ms: How old a request may be when it is sent; most are much younger.
     """
 
     rng: Random
@@ -78,6 +79,7 @@ class Producer:
     partitions: int
     hostile: float = 0.04
     per_min: int = 10
+    delay_ms: int = 100_000
     numbers: int = 0
     clocks: dict[int, int] = field(default_factory=dict)
     coming: dict[int, int] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class Producer:
         return out
 
     def _request(self, release: str, now_ms: int, **more: Any) -> tuple[int, bytes]:
-        at_ms = now_ms - int(self.rng.random() ** 4 * 100_000)
+        at_ms = now_ms - int(self.rng.random() ** 4 * self.delay_ms)
         return self._event(release, at_ms, now_ms, **more)
 
     def _event(self, release: str, at_ms: int, now_ms: int, **more: Any) -> tuple[int, bytes]:

@@ -96,6 +96,7 @@ class World:
     setup: Setup = Setup()
     make: Make = Make()
     wants_notes: bool = False
+    is_simulated: bool = True
     violations: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[float, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)

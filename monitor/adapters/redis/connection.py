@@ -16,6 +16,8 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -29,6 +31,9 @@ from monitor.engine.errors import StoreUnreachable, StoreUnusable
 _RETRIES: Final = 3
 _BACKOFF_BASE_S: Final = 0.02
 _BACKOFF_CAP_S: Final = 0.25
+# Refusals that pass: disk full or failing (MISCONF), too few replicas, a script that still runs. The client has no
+# classes for them.
+_PASSING: Final = ("MISCONF", "NOREPLICAS", "BUSY ", "CLUSTERDOWN")
 SOCKET_TIMEOUT_S: Final = 1.0
 DEADLINE_S: Final = 3.0
 
@@ -67,8 +72,9 @@ async def answers(address: str, deadline_s: float = DEADLINE_S) -> AsyncIterator
     """Bound everything inside by one deadline, and name what went wrong.
 
     Raises:
-        StoreUnreachable: No answer, or the server is still loading its data: trying again is right.
-        StoreUnusable: It answered and refused (out of memory, disk full, read-only, no permission).
+        StoreUnreachable: No answer, or one that may be another soon (still loading its data, out of memory, disk
+            full, read-only): nothing was written, and trying again is right.
+        StoreUnusable: It answered and refused for good (no permission, wrong password).
     """
     try:
         async with asyncio.timeout(deadline_s):
@@ -84,7 +90,11 @@ async def answers(address: str, deadline_s: float = DEADLINE_S) -> AsyncIterator
     ) as error:
         cause = str(error) or f"no answer within {deadline_s:g} s"
         raise StoreUnreachable(f"{address}: {cause}; is the server up and the address right?") from error
+    except (OutOfMemoryError, ReadOnlyError) as error:
+        raise StoreUnreachable(f"{address}: the server takes no writes: {error}") from error
     except ResponseError as error:
+        if str(error).startswith(_PASSING):
+            raise StoreUnreachable(f"{address}: the server takes no writes: {error}") from error
         raise StoreUnusable(f"{address}: the server refused: {error}") from error
     except RedisError as error:
         raise StoreUnreachable(f"{address}: {error}") from error

@@ -164,15 +164,39 @@ async def test_a_wrong_password_is_no_outage(own_valkey: EmbeddedValkey) -> None
     await client.aclose()
 
 
-async def test_a_full_server_refuses_the_whole_batch(own_valkey: EmbeddedValkey) -> None:
+async def test_a_full_server_refuses_the_whole_batch_and_takes_it_later(own_valkey: EmbeddedValkey) -> None:
+    """Memory that is full passes: it is an outage, waited for and told of, and no reason for a worker to end."""
     client = connect(own_valkey.url)
     store = RedisStateStore(own_valkey.url)
     claim = await store.claim(PARTITION, "w1")
     await client.config_set("maxmemory", "1")
-    with pytest.raises(StoreUnusable, match="refused"):
-        await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1", "a": b"1"})
+    fields = {"offset": b"1", "a": b"1"}
+    with pytest.raises(StoreUnreachable, match=r"takes no writes.*maxmemory"):
+        await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
     await client.config_set("maxmemory", "0")
     assert await store.read([PARTITION], ["offset", "a", "batch"]) == [[None, None, None]]
+    answer = await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
+    assert answer is FlushAnswer.APPLIED
+    await store.close()
+    await client.aclose()
+
+
+async def test_a_server_that_takes_no_writes_for_now_is_away(own_valkey: EmbeddedValkey) -> None:
+    """Read-only after a failover, and with fewer replicas than it wants: both pass."""
+    client = connect(own_valkey.url)
+    store = RedisStateStore(own_valkey.url)
+    claim = await store.claim(PARTITION, "w1")
+    fields = {"offset": b"1"}
+    await client.config_set("min-replicas-to-write", "1")
+    with pytest.raises(StoreUnreachable, match="takes no writes"):
+        await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
+    await client.config_set("min-replicas-to-write", "0")
+    await client.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
+    with pytest.raises(StoreUnreachable):
+        await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
+    await client.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+    answer = await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
+    assert answer is FlushAnswer.APPLIED
     await store.close()
     await client.aclose()
 

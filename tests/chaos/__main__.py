@@ -1,0 +1,148 @@
+"""`python -m tests.chaos`: faults from a seed on real servers, the crash points, torn tails; a table in the end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import random
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from monitor.adapters.kafka.client import tame_library_logs
+from tests.chaos.campaign import Outcome, Struck, play
+from tests.chaos.report import Run, as_json, table, write
+from tests.chaos.torn import POSITIONS, torn_everywhere, written
+from tests.chaos.world import Setup
+from tests.simulation.crash_points import POINTS, Crash, crashes
+from tests.simulation.crash_points import POSITIONS as DEATHS
+
+WIDTH = 130  # of a table in a file
+PARTS = ("faults", "crash-points", "torn-tails")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return 0 where every promise was kept, else 1."""
+    given = sys.argv[1:] if arguments is None else arguments
+    asked = _parser().parse_args(given)
+    tame_library_logs()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers go away here all the time
+    seed = random.SystemRandom().randrange(1 << 20) if asked.seed is None else asked.seed
+    parts = asked.only or PARTS
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        crashed = _crash_points(progress) if "crash-points" in parts else []
+        torn = _torn_tails(progress, seed, asked.positions) if "torn-tails" in parts else {}
+        outcomes = _faults(progress, seed, asked) if "faults" in parts else []
+    command = f'make chaos ARGS="{" ".join(given)}"' if given else "make chaos"
+    run = Run(command, _machine(), seed, outcomes, crashed, torn)
+    found = as_json(run)
+    _tell(run, found)
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if asked.write:
+        write(found)
+    return 0 if run.is_right else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos",
+        description="Faults from a seed on a real Kafka and a real Valkey, held against an oracle.",
+        epilog='example: make chaos ARGS="--seed 7 --faults 200"',
+    )
+    parser.add_argument("--seed", type=int, help="the first world's; a fresh one where none is given")
+    parser.add_argument("--faults", type=int, default=40, help="how many in all (40)")
+    parser.add_argument("--per-world", type=int, default=20, help="how many in each world (20)")
+    parser.add_argument("--workers", type=int, default=Setup.workers, help="processes in each world (2)")
+    parser.add_argument(
+        "--brokers", type=int, choices=(1, 3), default=1, help="one, or a cluster of three (1)"
+    )
+    parser.add_argument(
+        "--per-min", type=int, default=Setup.per_min, help="requests of each release a minute (60)"
+    )
+    parser.add_argument("--positions", type=int, default=POSITIONS, help="of the torn file (4096)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
+    parser.add_argument("--keep", type=Path, help="where the logs and files of all worlds stay")
+    parser.add_argument("--json", type=Path, help="where the results are written, too")
+    parser.add_argument("--write", action="store_true", help="put the results into the docs")
+    return parser
+
+
+def _crash_points(progress: Progress) -> list[Crash]:
+    bar, found = progress.add_task("crash points", total=len(POINTS) * len(DEATHS)), []
+    for one in crashes():
+        found.append(one)
+        progress.advance(bar)
+        if one.found:
+            progress.print(f"{one.point}, seed {one.seed}, passage {one.passage}: {one.found}", markup=False)
+    return found
+
+
+def _torn_tails(progress: Progress, seed: int, positions: int) -> dict[str, int]:
+    every, found = max(1, POSITIONS // positions), Counter[str]()
+    with tempfile.TemporaryDirectory(prefix="torn-") as temporary:
+        kept = written(Path(temporary), seed)
+        bar = progress.add_task("torn tails", total=kept.last_bytes // every + 1)
+        for one in torn_everywhere(kept, Path(temporary), every=every):
+            found[one.seen[0] if one.is_right else "wrong"] += 1
+            progress.advance(bar)
+            if not one.is_right:
+                progress.print(f"{one.missing} bytes missing: {one.seen}", markup=False)
+    return dict(found)
+
+
+def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Outcome]:
+    bar = progress.add_task("faults", total=asked.faults)
+    outcomes: list[Outcome] = []
+
+    def on_fault(struck: Struck) -> None:
+        progress.update(bar, advance=1, description=f"seed {struck.seed}: {struck.name}")
+
+    left = asked.faults
+    while left > 0:
+        setup = Setup(
+            faults=min(left, asked.per_world),
+            workers=asked.workers,
+            per_min=asked.per_min,
+            brokers=asked.brokers,
+        )
+        world_seed = seed + len(outcomes)
+        keep = None if asked.keep is None else asked.keep / str(world_seed)
+        outcomes.append(asyncio.run(play(world_seed, setup, keep=keep, on_fault=on_fault)))
+        left -= setup.faults
+        if not outcomes[-1].is_right:
+            progress.print(f"seed {world_seed}:\n{outcomes[-1].told()}", markup=False)
+    return outcomes
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
+
+
+def _tell(run: Run, found: dict[str, object]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    if run.outcomes:
+        console.print(table(found))
+    console.print(f"counted: {found['counts']}", markup=False)
+    if run.crashes:
+        broken = sum(bool(one.found) for one in run.crashes)
+        console.print(f"crash points: {len(run.crashes) - broken} of {len(run.crashes)}")
+    if run.torn:
+        console.print(f"torn tails: {run.torn}", markup=False)
+    failed = [one.seed for one in run.outcomes if not one.is_right]
+    console.print(f"FAILED: seeds {failed}" if failed else "every promise kept")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

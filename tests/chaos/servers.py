@@ -1,0 +1,92 @@
+"""A broker, a state store and the systems outside, all real, on loopback: what a world's workers run against."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from monitor.adapters.embedded.valkey import EmbeddedValkey
+from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.redis.keys import partition_key
+from monitor.engine.ports import Partition
+from tests.adapters.receiver import loopback
+from tests.chaos.brokers import Brokers
+from tests.chaos.outside import Flags, People
+
+
+@dataclass
+class Servers:
+    """What runs besides the workers."""
+
+    kafka: Brokers
+    valkey: EmbeddedValkey
+    flags: Flags
+    people: People
+    flags_url: str
+    pager_url: str
+
+    @property
+    def access(self) -> KafkaAccess:
+        """How to reach the broker."""
+        return KafkaAccess(self.kafka.bootstrap)
+
+    @property
+    def valkey_port(self) -> int:
+        """The state store's own port, past every door."""
+        port = urlsplit(self.valkey.url).port
+        assert port is not None
+        return port
+
+    @asynccontextmanager
+    async def redis(self) -> AsyncIterator[Any]:
+        """Reach the state store past every door; one moment's connection."""
+        client = Redis.from_url(self.valkey.url, socket_timeout=5)
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+    async def stored(self, partition: Partition) -> Mapping[str, bytes]:
+        """Return a partition's state, all of one moment; empty where there is none, or no answer."""
+        try:
+            async with self.redis() as client:
+                found = await client.hgetall(partition_key(partition))
+        except (RedisError, OSError):
+            return {}
+        return {name.decode(): value for name, value in found.items()}
+
+    def freeze(self) -> int:
+        """Stop the state store where it is, alive and mute; return its process id."""
+        pid = self.valkey.pid
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    def thaw(self, pid: int) -> None:
+        """Let it go on."""
+        os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def serving(folder: Path, rng: Random, brokers: int = 1) -> AsyncIterator[Servers]:
+    """Start everything; end all of it afterwards."""
+    kafka, valkey = Brokers(folder, brokers), EmbeddedValkey(folder / "valkey")
+    flags, people = Flags(Random(rng.random())), People(Random(rng.random()))
+    try:
+        await asyncio.to_thread(kafka.start)
+        await asyncio.to_thread(valkey.start)
+        async with loopback(flags.handle) as flags_url, loopback(people.handle) as pager_url:
+            yield Servers(kafka, valkey, flags, people, flags_url, pager_url)
+    finally:
+        await asyncio.to_thread(valkey.stop)
+        await asyncio.to_thread(kafka.stop)
