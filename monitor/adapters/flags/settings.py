@@ -114,7 +114,7 @@ def needed(kind: str, value: Secret | str | None, setting: str) -> str:
     Raises:
         ActuatorUnusable: It is not set.
     """
-    given: Secret | str = needed_setting(f"actuator {kind!r}", value, setting, error=ActuatorUnusable)
+    given = needed_setting(f"actuator {kind!r}", value, setting, error=ActuatorUnusable)
     return given if isinstance(given, str) else given.get_secret_value()
 
 
