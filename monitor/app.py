@@ -286,14 +286,7 @@ def _build(
     redis_url = settings.redis_url.get_secret_value()
     log, store, lease = KafkaLog(access), RedisStateStore(redis_url), RedisLease(redis_url)
     ledger, outputs = KafkaLedger(log), KafkaOutputs(log)
-    consumer = TraceConsumer(
-        access,
-        settings.traces_topic,
-        settings.group,
-        settings.worker_id,
-        settings.session_timeout_ms,
-        fetch_max_wait_ms=5,
-    )
+    consumer = _consumer(settings, access)
     tenure = Tenure(lease, settings.worker_id, settings.lease_ttl_ms)
     control = Control(
         store=store,
@@ -339,6 +332,11 @@ def _build(
     act = Act(actuators, pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
     beat = _heartbeat(pagers, control)
     return _Parts(log, store, lease, consumer, feed, control, instance, act, actuators, clock, beat)
+
+
+def _consumer(settings: Settings, access: KafkaAccess) -> TraceConsumer:
+    member = settings.group, settings.worker_id, settings.session_timeout_ms
+    return TraceConsumer(access, settings.traces_topic, *member, fetch_max_wait_ms=5)
 
 
 def _feed_options(settings: Settings, partitions: int) -> FeedOptions:
