@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.adapters.egress import Private
 from monitor.adapters.http import HttpClient, Limits, endpoint
 
 _ATTEMPT_S = 5.0
@@ -10,7 +11,7 @@ _ATTEMPT_S = 5.0
 class DeadMansSwitch:
     """The URL of one check, as healthchecks.io, Dead Man's Snitch or Cronitor give it."""
 
-    def __init__(self, url: str, *, allow_private: bool, http: HttpClient | None = None) -> None:
+    def __init__(self, url: str, *, allow_private: Private, http: HttpClient | None = None) -> None:
         """Check the URL; nothing is sent.
 
         Raises:

@@ -3,8 +3,8 @@
 A URL comes from the operator's settings, never from an event. Still, a name is resolved here, every
 address it has is judged, and the connection goes to the very address that was judged (no second look-up that
 could answer differently). Link-local, metadata, multicast and unspecified addresses are always refused; private
-and loopback ones unless the operator allows them; `http://` is only for those. Redirects are not followed and
-proxies of the environment are not used.
+and loopback ones unless the operator allows them, all or by network; `http://` is only for those. Redirects are not
+followed and proxies of the environment are not used.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ import httpx
 from monitor.core.errors import MonitorError
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+Private = bool | Sequence[IPNetwork]
+"""Which private and loopback addresses may be called: all, none, or those in these networks."""
 
 _NEVER = tuple(  # what no webhook lives at, and where clouds keep their credentials
     ipaddress.ip_network(network)
@@ -27,8 +30,11 @@ _NEVER = tuple(  # what no webhook lives at, and where clouds keep their credent
         "0.0.0.0/8",
         "169.254.0.0/16",
         "100.100.100.200/32",
+        "168.63.129.16/32",  # a public address, and yet the host's own
+        "192.0.0.192/32",
         "fe80::/10",
         "fd00:ec2::/32",
+        "fd20:ce::254/128",
         "::/128",
     )
 )
@@ -60,12 +66,18 @@ def _embedded(address: IPAddress) -> IPAddress:
     return address
 
 
-def refusal(address: str, *, allow_private: bool, encrypted: bool) -> str | None:
+def _is_allowed(ip: IPAddress, allowed: Private) -> bool:
+    if isinstance(allowed, bool):
+        return allowed
+    return any(ip.version == network.version and ip in network for network in allowed)
+
+
+def refusal(address: str, *, allow_private: Private, encrypted: bool) -> str | None:
     """Return why a webhook must not be sent to this address, or None where it may."""
     ip = _embedded(ipaddress.ip_address(address.partition("%")[0]))
     if ip.is_multicast or any(ip.version == network.version and ip in network for network in _NEVER):
         return f"{ip} is a link-local, metadata, multicast or unspecified address: never a webhook's"
-    if not ip.is_global and not allow_private:
+    if not ip.is_global and not _is_allowed(ip, allow_private):
         return f"{ip} is a private or loopback address; allow private webhook addresses in the settings if it is meant"
     if ip.is_global and not encrypted:
         return f"{ip} is a public address and the URL is http://; use https://"
@@ -76,7 +88,7 @@ class JudgedTransport(httpx.AsyncBaseTransport):
     """Resolves, judges every address, and connects to a judged one; TLS still verifies the URL's host name."""
 
     def __init__(
-        self, *, allow_private: bool, resolver: Resolve = resolve, context: ssl.SSLContext | None = None
+        self, *, allow_private: Private, resolver: Resolve = resolve, context: ssl.SSLContext | None = None
     ) -> None:
         """Open nothing yet.
 

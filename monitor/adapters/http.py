@@ -19,7 +19,7 @@ from typing import Protocol
 import httpx
 from standardwebhooks import Webhook
 
-from monitor.adapters.egress import JudgedTransport, WebhookUnusable, place
+from monitor.adapters.egress import JudgedTransport, Private, WebhookUnusable, place
 from monitor.core.errors import MonitorError
 
 _RETRYABLE = frozenset({408, 429})  # and every 5xx; all other 4xx mean: asking again will not help
@@ -74,7 +74,7 @@ class Limits:
     first_wait_s: float = 0.5
     max_wait_s: float = 10.0
     max_answer_bytes: int = 64 * 1024
-    allow_private: bool = False
+    allow_private: Private = False
 
 
 def _utc_now() -> datetime:

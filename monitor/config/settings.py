@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -31,6 +32,9 @@ _NEEDS_URL: Final = (
     ("gofeatureflag_url", "gofeatureflag_file"),
     ("unleash_token", "unleash_url"),
 )
+_TRUTHS: Final = {"true": True, "1": True, "yes": True, "on": True} | {
+    "false": False, "0": False, "no": False, "off": False, "": False,
+}  # fmt: skip
 _CLOCK_MAP: Final = ("event_time_speed", "event_time_origin_ms", "wall_origin_ms")
 
 
@@ -63,11 +67,27 @@ def _http(value: str) -> str:
     return value
 
 
+def _private(value: object) -> object:
+    """Read `true`, `false`, or networks with commas between."""
+    if isinstance(value, str) and value.strip().lower() in _TRUTHS:
+        return _TRUTHS[value.strip().lower()]
+    parts = _listed(value)
+    if not isinstance(parts, list):
+        return value
+    try:
+        return tuple(ip_network(str(part)) for part in parts)
+    except ValueError as error:
+        raise _refuse("write true, false, or networks such as 10.2.0.0/16,192.168.7.9") from error
+
+
 Url = Annotated[str, AfterValidator(_http)]
 KafkaName = Annotated[str, AfterValidator(_kafka_name)]
 Listed = Annotated[list[str], BeforeValidator(_listed)]
 Urls = Annotated[list[Url], BeforeValidator(_listed)]
 PagerName = Literal["alertmanager", "apprise", "log", "pagerduty", "slack", "webhook"]
+
+
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
@@ -228,9 +248,10 @@ class Settings(BaseSettings):
     apprise_urls: SecretStr | None = Field(
         None, description="Apprise URLs of all other services, with white space between."
     )
-    webhook_allow_private: bool = Field(
+    webhook_allow_private: Annotated[bool | tuple[Network, ...], BeforeValidator(_private)] = Field(
         False,
-        description="Webhooks, flag and paging systems may be at private and loopback addresses, even without TLS.",
+        description="Webhooks, flag and paging systems may be at private and loopback addresses, even without TLS: "
+        "true, or the networks with commas between, such as 10.2.0.0/16. Metadata addresses are never called.",
     )
     watch_every_s: float = Field(
         10.0, ge=1, le=60, description="`watch`: seconds between two canary events of a partition."
@@ -337,4 +358,6 @@ def _shown(name: str, value: object) -> object:
         return masked_url(value, path=False)
     if name.endswith("_urls") and isinstance(value, list):
         return [masked_url(url, path=False) for url in value]
+    if isinstance(value, tuple):
+        return [str(one) for one in value]
     return str(value) if isinstance(value, Path) else value

@@ -22,6 +22,7 @@ from monitor.adapters.http import (
     retry_after_s,
     signers,
 )
+from monitor.config.settings import Settings
 from tests.adapters.receiver import LOCAL, SECRET, FakeTime, Sent, answer, receiver
 
 OTHER_SECRET = "whsec_" + "QUJD" * 8
@@ -221,7 +222,10 @@ async def test_messages_never_show_path_or_query_of_a_webhook() -> None:
         ("64:ff9b::a9fe:a9fe", True, True, False),
         ("2002:a9fe:a9fe::1", True, True, False),
         ("100.100.100.200", True, True, False),
+        ("168.63.129.16", True, True, False),
+        ("192.0.0.192", True, True, False),
         ("fd00:ec2::254", True, True, False),
+        ("fd20:ce::254", True, True, False),
         ("fe80::1%eth0", True, True, False),
         ("0.0.0.0", True, True, False),
         ("::", True, True, False),
@@ -230,6 +234,27 @@ async def test_messages_never_show_path_or_query_of_a_webhook() -> None:
 )
 def test_addresses_are_judged(address: str, allow_private: bool, encrypted: bool, goes: bool) -> None:
     why = refusal(address, allow_private=allow_private, encrypted=encrypted)
+    assert (why is None) == goes, why
+
+
+@pytest.mark.parametrize(
+    ("address", "goes"),
+    [
+        ("10.2.3.4", True),
+        ("10.3.0.1", False),
+        ("192.168.7.9", True),
+        ("192.168.7.10", False),
+        ("127.0.0.1", False),
+        ("::ffff:10.2.3.4", True),
+        ("fd12::1", True),
+        ("fd13::1", False),
+        ("169.254.169.254", False),  # listed, and still never
+        ("93.184.215.14", False),  # plain http to the internet stays refused
+    ],
+)
+def test_private_addresses_may_be_allowed_by_network(address: str, goes: bool) -> None:
+    made = Settings(webhook_allow_private="10.2.0.0/16, 192.168.7.9,fd12::/16,169.254.0.0/16")
+    why = refusal(address, allow_private=made.webhook_allow_private, encrypted=False)
     assert (why is None) == goes, why
 
 

@@ -13,6 +13,7 @@ from monitor.core.budget import Accounting, Budget, Objective, OnNoData, OnSilen
 from monitor.core.cohort import OVERALL
 from monitor.core.decision import Decision, Type
 from monitor.engine.answer import answer
+from monitor.engine.breaker import Breaker
 from monitor.engine.evaluate import Stage
 from tests.engine.worlds import (
     ACME,
@@ -170,3 +171,28 @@ def test_what_no_evaluator_ever_does(watched: Budget, steps: list[tuple[str, Any
     _overrides(drive.log)
     _requests(drive.log, stage)
     assert names(drive.log).count("release.assessed") == 1
+
+
+class _Open(Breaker):
+    """A breaker in a storm that does not end."""
+
+    def is_open(self, at_ms: int) -> bool:
+        return True
+
+
+@settings(LAWS, max_examples=75)
+@given(budgets(), STEPS, st.booleans())
+def test_with_the_breaker_open_only_a_person_rolls_back(
+    watched: Budget, steps: list[tuple[str, Any]], live: bool
+) -> None:
+    drive = Drive(watched, live=live)
+    drive.evaluator.breaker = _Open()
+    for number, (kind, what) in enumerate(steps):
+        _play(drive, number, kind, what)
+    asked = [one for one in drive.log if one.type is Type.ROLLBACK_REQUESTED]
+    assert {one.data["reason"] for one in asked} <= {"commander"}
+    pages = [one for one in drive.log if one.data.get("reason") == "rollback_storm"]
+    assert all(one.data["deadline"] is None for one in pages if one.type is Type.PAGE_OPENED)
+    _once(drive.log)
+    _pages(drive.log)
+    _requests(drive.log, drive.stage())

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import httpx
 
+from monitor.adapters.egress import Private
 from monitor.adapters.flags.api import API_LIMITS, Api
 from monitor.adapters.flags.driver import ApiActuator, FlagApi
 from monitor.adapters.http import HttpClient, Limits, Secret, Timing
@@ -40,8 +41,8 @@ class ActuatorSettings(Protocol):
         """The key or keys, `whsec_<base64>`."""
 
     @property
-    def webhook_allow_private(self) -> bool:
-        """Whether webhooks and flag systems may live at private and loopback addresses."""
+    def webhook_allow_private(self) -> Private:
+        """Whether, or in which networks, webhooks and flag systems may live at private and loopback addresses."""
 
     @property
     def unleash_url(self) -> str | None:
@@ -114,8 +115,9 @@ def needed(kind: str, value: Secret | str | None, setting: str) -> str:
     Raises:
         ActuatorUnusable: It is not set.
     """
-    given = needed_setting(f"actuator {kind!r}", value, setting, error=ActuatorUnusable)
-    return given if isinstance(given, str) else given.get_secret_value()
+    needed_setting(f"actuator {kind!r}", value, setting, error=ActuatorUnusable)
+    assert value is not None, "it was needed"
+    return value if isinstance(value, str) else value.get_secret_value()
 
 
 @dataclass(frozen=True, slots=True)

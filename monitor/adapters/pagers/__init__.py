@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from monitor.adapters.egress import Private
 from monitor.adapters.http import HttpClient, Limits, Secret, SignedWebhook
 from monitor.adapters.needed import needed
 from monitor.adapters.pagers.alertmanager import AlertmanagerPager
@@ -90,8 +91,8 @@ class PagerSettings(Protocol):
         """Apprise URLs, with white space between."""
 
     @property
-    def webhook_allow_private(self) -> bool:
-        """Whether paging systems may live at private and loopback addresses."""
+    def webhook_allow_private(self) -> Private:
+        """Whether, or in which networks, paging systems may live at private and loopback addresses."""
 
 
 def _needed(kind: str, value: _T | None, *settings: str) -> _T:
