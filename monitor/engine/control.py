@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from monitor.core.aggregate import Aggregate
@@ -26,6 +25,7 @@ from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.halts import Halts
 from monitor.engine.hearing import Hearing
 from monitor.engine.history import History, adopt, reference_of
+from monitor.engine.live import Live, nothing_to_do, nothing_to_read, urgency
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
@@ -36,22 +36,6 @@ from monitor.engine.view import View
 
 _HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
 TICKS_PER_READ = 60  # minutes read from the store at once while catching up
-
-
-@dataclass(slots=True)
-class Live:
-    """A release this instance evaluates now."""
-
-    evaluator: Evaluator
-    recalled: deque[LedgerEntry]
-    next_tick: int | None = None
-    term: int = 0
-    unsent: deque[LedgerEntry] = field(default_factory=deque)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick and an incident never at the same time
-
-    def is_sending(self, decision_id: str) -> bool:
-        """Tell whether a decision of this evaluation is being put on record."""
-        return any(one.decision.decision_id == decision_id for one in self.unsent)
 
 
 class Control:
@@ -95,7 +79,7 @@ class Control:
         self._hearing = hearing or Hearing()
         self.history = history or History()
         self.halts = Halts(lambda: time.monotonic_ns() // 1_000_000, observer.halted)
-        self.read_commands: Callable[[], Awaitable[None]] = _nothing_to_read
+        self.read_commands: Callable[[], Awaitable[None]] = nothing_to_read
 
     async def step(self) -> int:
         """Do what is due now: leases, arming, commands, ticks. Return how many ticks were evaluated."""
@@ -279,7 +263,7 @@ class Control:
             await asyncio.gather(*(self._ledger.append(entry) for entry in entries))
             for entry in entries:
                 self.book.note(entry)
-            for entry in sorted(entries, key=_urgency):
+            for entry in sorted(entries, key=urgency):
                 with self._observer.deciding(entry.decision):
                     await self._publish(entry)
             for _ in entries:
@@ -360,13 +344,27 @@ class Control:
             if live is not None and self.halts.get(release) is None:
                 judge = partial(self._judge_incidents, live)
                 at_ms = self._stands_at_ms(live)
-                await self.halts.guarded(release, digests.get(release), at_ms, judge, _nothing_to_do)
+                await self.halts.guarded(release, digests.get(release), at_ms, judge, nothing_to_do)
 
     async def _judge_incidents(self, live: Live) -> int:
         async with live.lock:
-            if self.live.get(live.evaluator.budget.release) is live:
+            if await self.heard_out(live):
                 await self._apply_incidents(live)
         return 0
+
+    async def heard_out(self, live: Live) -> bool:
+        """Obey what was ordered before something is said between two ticks; tell whether the release is still ours.
+
+        Who follows the commands may be behind: an incident must not roll back what a commander already holds back.
+        """
+        release = live.evaluator.budget.release
+        if live.recalled or self.live.get(release) is not live:
+            return False
+        await self.read_commands()
+        due, seen_to = live.next_tick, self.watermark
+        is_behind = due is not None and seen_to is not None and due <= seen_to
+        await self._apply_commands(live, tick_ms(due) if is_behind and due is not None else None)
+        return self.live.get(release) is live
 
     async def _apply_incidents(self, live: Live) -> None:
         if not live.recalled:
@@ -385,15 +383,3 @@ class Control:
         elif entry.command_id is not None and not live.is_sending(entry.decision.decision_id):
             # Answered elsewhere: the next step begins again, with the answer.
             del self.live[entry.decision.release]
-
-
-async def _nothing_to_do() -> None:
-    """Stand in for what a halted release obeys."""
-
-
-async def _nothing_to_read() -> None:
-    """Stand in for whoever reads the commands topic to its end, where there is none."""
-
-
-def _urgency(entry: LedgerEntry) -> bool:
-    return entry.decision.type is not Type.ROLLBACK_REQUESTED

@@ -113,6 +113,7 @@ class Instance:
         self._readers = readers
         self._fresh_commands = fresh_commands
         self._barrier: Follower | None = None
+        self._barrier_lock = asyncio.Lock()  # ticks and incidents ask at the same time; its reader is one
         self._observer = observer
         self._clock = clock
         self._turned_s = dict.fromkeys(("data", "control"), time.monotonic())
@@ -145,11 +146,12 @@ class Instance:
 
         A reader of its own, because the one that follows may be behind; hearing a command twice changes nothing.
         """
-        if self._barrier is None:
-            barrier = self._fresh_commands()
-            await barrier.start()
-            self._barrier = barrier
-        self._note_commands(await self._barrier.read_to_end())
+        async with self._barrier_lock:
+            if self._barrier is None:
+                barrier = self._fresh_commands()
+                await barrier.start()
+                self._barrier = barrier
+            self._note_commands(await self._barrier.read_to_end())
 
     async def run(self) -> None:
         """Run until `stop`; raises whatever ended a task."""
