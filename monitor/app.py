@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from monitor.adapters.closing import close_all
+from monitor.adapters.command_api import CommandApi, Reach
 from monitor.adapters.faust_app.host import Effects, HostOptions, Probes, serve
 from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
 from monitor.adapters.kafka.clock import BrokerClock
@@ -23,7 +24,7 @@ from monitor.adapters.kafka.history import KafkaHistory, history_hour
 from monitor.adapters.kafka.ledger import KafkaLedger, ledger_entry
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.outputs import KafkaOutputs, incident_of
-from monitor.adapters.kafka.readers import budget_of, command_of
+from monitor.adapters.kafka.readers import budget_of, command_of, signatures_of
 from monitor.adapters.kafka.security import KafkaAccess, access_of
 from monitor.adapters.kafka.source import KafkaSource, LogTime
 from monitor.adapters.kafka.topics import (
@@ -64,6 +65,7 @@ from monitor.engine.ports import Actuator, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
 from monitor.engine.tenure import Tenure
 from monitor.wire.cloudevent import NotACloudEvent, from_binary, of_decision, to_structured
+from monitor.wire.signing import Signatures
 
 _FOR_EVER_S = 10 * 365 * 86_400.0
 _STORE_PAUSE_S = 2.0
@@ -88,7 +90,7 @@ def run_worker(settings: Settings) -> None:
     as_json = None if settings.log_format == "auto" else settings.log_format == "json"
     configure_logs(settings.log_level, as_json=as_json)
     budgets = load_budgets(settings.budgets) if settings.budgets else ()
-    pagers = pagers_for(settings)  # what cannot page is said before anything is waited for
+    pagers = pagers_for(settings, with_quiet=True)  # what cannot page is said before anything is waited for
     prepared = asyncio.run(_prepare(settings, budgets))
     telemetry = configure(
         service_version=version("rollback-budget-monitor"),
@@ -237,6 +239,13 @@ class Worker:
             is_ready=lambda: self._built is not None and self._built.instance.is_ready,
             status=self._status,
             metrics=lambda: (self._telemetry.render_prometheus(), CONTENT_TYPE),
+            api=None if (token := self._settings.api_token) is None else CommandApi(token, self._reach),
+        )
+
+    def _reach(self) -> Reach | None:
+        parts = self._built
+        return (
+            Reach(parts.log, parts.control.book, parts.clock) if parts and parts.instance.is_ready else None
         )
 
     def _status(self) -> Mapping[str, object]:
@@ -320,7 +329,7 @@ def _build(
         feed=feed,
         control=control,
         followers=_followers(log),
-        readers=_readers(timebase),
+        readers=_readers(timebase, signatures_of(settings)),
         fresh_commands=lambda: log.follow(COMMANDS),
         fresh_ledger=lambda: log.follow(LEDGER),
         observer=observer,
@@ -329,8 +338,8 @@ def _build(
     )
     control.read_commands = instance.read_commands
     control.admission.read_ledger = instance.read_ledger
-    actuators = _actuators(settings)
-    act = Act(actuators, pagers, EffectLedger(control, ledger, outputs, clock), clock=clock)
+    actuators, effects = _actuators(settings), EffectLedger(control, ledger, outputs, clock)
+    act = Act(actuators, pagers, effects, clock=clock, quiet=settings.escalation_pagers)
     beat = _heartbeat(pagers, control)
     return _Parts(log, store, lease, consumer, feed, control, instance, act, actuators, clock, beat)
 
@@ -363,11 +372,11 @@ def _followers(log: KafkaLog) -> Followers:
     )
 
 
-def _readers(timebase: Timebase) -> Readers:
+def _readers(timebase: Timebase, signatures: Signatures) -> Readers:
     return Readers(
         entry=ledger_entry,
         budget=budget_of,
-        command=lambda record: command_of(record, timebase.event_ms(record.at_ms)),
+        command=lambda record: command_of(record, timebase.event_ms(record.at_ms), signatures),
         incident=incident_of,
         hour=history_hour,
     )

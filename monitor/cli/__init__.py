@@ -73,6 +73,7 @@ VERBS: Final = (
     Verb("decide", commander.decide, commander.DECIDE_EXAMPLE),
     Verb("override", commander.override, commander.OVERRIDE_EXAMPLE),
     Verb("acknowledge", commander.acknowledge, commander.ACKNOWLEDGE_EXAMPLE),
+    Verb("extend", commander.extend, commander.EXTEND_EXAMPLE),
     Verb("arm", commander.arm, commander.ARM_EXAMPLE),
     Verb("disarm", commander.disarm, commander.DISARM_EXAMPLE),
     Verb("close-breaker", commander.close_breaker, commander.CLOSE_BREAKER_EXAMPLE),

@@ -96,8 +96,8 @@ def _summary(budget: Budget) -> str:
 
 
 def _meanings(budget: Budget) -> Iterator[tuple[str, str]]:
-    """Yield what each objective means, by its id, the declared split, as `traffic`, and the proof, as `verify`."""
-    from monitor.config.words import meaning, proof_in_words, split_in_words
+    """Yield what each objective means, by its id; the split as `traffic`, the proof as `verify`; and `escalation`."""
+    from monitor.config.words import escalation_in_words, meaning, proof_in_words, split_in_words
 
     for one in budget.objectives:
         yield one.objective_id, meaning(one, budget)
@@ -105,3 +105,5 @@ def _meanings(budget: Budget) -> Iterator[tuple[str, str]]:
         yield "traffic", split_in_words(budget.traffic)
     if budget.flag is not None:
         yield "verify", proof_in_words(budget.verify)
+    if budget.escalation:
+        yield "escalation", escalation_in_words(budget.escalation)

@@ -12,8 +12,9 @@ from monitor.cli.output import Output, OutputOption, console, print_json
 from monitor.core.errors import MonitorError
 
 if TYPE_CHECKING:
-    from monitor.cli.orders import Answer, Order
+    from monitor.cli.orders import Answer
     from monitor.config.settings import Settings
+    from monitor.wire.commands import Order
 
 DECIDE_EXAMPLE: Final = (
     'rollback-budget decide model-v42 continue --until 2h --reason "the cache is still cold"'
@@ -22,6 +23,7 @@ OVERRIDE_EXAMPLE: Final = (
     'rollback-budget override model-v42 --until 30m --reason "provider outage, both are slow"'
 )
 ACKNOWLEDGE_EXAMPLE: Final = "rollback-budget acknowledge model-v42"
+EXTEND_EXAMPLE: Final = 'rollback-budget extend model-v42 --by 10m --reason "waiting for the provider"'
 ARM_EXAMPLE: Final = 'rollback-budget arm model-v42 --reason "prompt fixed, rolled out again"'
 DISARM_EXAMPLE: Final = 'rollback-budget disarm model-v42 --reason "the experiment is over"'
 CLOSE_BREAKER_EXAMPLE: Final = (
@@ -137,6 +139,21 @@ def acknowledge(
     _give({**order, "release": release, "author": author}, 0 if no_wait else wait, output)
 
 
+def extend(
+    release: Release,
+    by: Annotated[str, typer.Option("--by", metavar="DURATION", help="How much longer, such as 10m.")],
+    reason: Reason,
+    page: Page = None,
+    author: Author = None,
+    wait: Wait = WAIT_S,
+    no_wait: NoWait = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take more time to decide about a page, as far as its budget's `max_extension` allows."""
+    order = {"command": "extend", "page_id": page, "by_min": _minutes(by), "reason": reason}
+    _give({**order, "release": release, "author": author}, 0 if no_wait else wait, output)
+
+
 def arm(
     release: Release,
     reason: Reason,
@@ -210,7 +227,9 @@ def _signed(given: dict[str, Any], settings: Settings) -> Order:
     import json
     from uuid import uuid4
 
+    from monitor.config.command_keys import key_of
     from monitor.wire.commands import BadCommand, read_command
+    from monitor.wire.signing import signed
 
     order = {name: value for name, value in given.items() if value is not None}
     order["author"] = given.get("author") or login_name()
@@ -218,9 +237,23 @@ def _signed(given: dict[str, Any], settings: Settings) -> Order:
     if given.get("until") is not None:
         order["until"] = _moment_ms(given["until"], settings)
     try:
-        return read_command(json.dumps(order).encode())
+        read = read_command(json.dumps(order).encode())
     except BadCommand as error:
         raise BadOrder("\n".join(error.problems)) from error
+    key = settings.command_key
+    return read if key is None else signed(read, key_of(key.get_secret_value()))
+
+
+def _minutes(text: str) -> int:
+    from monitor.config.duration import NotADuration, minutes_of
+
+    try:
+        minutes = minutes_of(text)
+    except NotADuration as error:
+        raise BadOrder(f'--by: "{text}" {error}') from error
+    if minutes < 1:
+        raise BadOrder("--by: nothing is no extension; write at least 1m")
+    return minutes
 
 
 def _moment_ms(text: str, settings: Settings) -> int:
@@ -265,6 +298,7 @@ def _as_json(order: Order, answer: Answer | None) -> dict[str, object]:
         "command": order.command,
         "release": order.release,
         "author": order.author,
+        "signed": order.signature is not None,
         "answer": _in_a_word(answer),
         "decisions": [to_structured(of_decision(decision)) for decision in decisions],
     }

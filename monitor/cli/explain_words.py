@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -17,6 +16,7 @@ from monitor.core.record import StageMove, moved_most
 from monitor.core.stats.evidence import p_value
 from monitor.core.stats.thresholds import look_count
 from monitor.core.wording import indicator_words, slice_words, unit_words, value_words
+from monitor.engine.page_commands import for_open_page, order
 from monitor.wire.cloudevent import CloudEvent
 
 _MANY: Final = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
@@ -245,7 +245,7 @@ def verdict_facts(row: Mapping[str, Any], name: str) -> Iterator[Fact]:
 
 def next_steps(event: CloudEvent) -> Iterator[str]:
     """Yield what follows from the decision, and what to type."""
-    data, release = event.data, shlex.quote(event.subject)
+    data = event.data
     if event.name == "breach.started":
         yield "nothing is asked for yet; it acts when the harm has lasted and holds the evidence"
     elif event.name == "breach.cleared":
@@ -255,32 +255,45 @@ def next_steps(event: CloudEvent) -> Iterator[str]:
         turn = (
             f"flag {flag['key']} goes to {data.get('baseline_variation')}" if flag else "consumers of it act"
         )
-        yield f"{turn}; the release stays locked until `rollback-budget arm {release}`"
+        yield f"{turn}; the release stays locked until `{_arm(event.subject)}`"
     elif event.name == "rollback.applied":
         yield "the traffic has to show it now: `rollback.verified` follows, or a page"
     elif event.name == "rollback.verified":
-        yield f"nothing; the release stays locked until `rollback-budget arm {release}`"
+        yield f"nothing; the release stays locked until `{_arm(event.subject)}`"
     elif event.name == "rollback.failed":
         yield "see what still serves it, and turn it by hand where the monitor cannot"
     elif event.name == "page.opened":
-        yield from _page_steps(data, release)
+        yield from _page_steps(event, data)
     elif event.name == "evaldebt.created":
         yield f"an evaluation case is due by {data.get('due_at')}, of {data.get('owner') or 'nobody named'}"
 
 
-def _page_steps(data: Mapping[str, Any], release: str) -> Iterator[str]:
+def _arm(release: str) -> str:
+    return order("arm", release, None, "--reason", "mended")
+
+
+def _page_steps(event: CloudEvent, data: Mapping[str, Any]) -> Iterator[str]:
     if data.get("reason") in ABOUT_PROOF:
         yield "the rollback is decided; this page is resolved when the traffic shows that the candidate is gone"
         return
-    page = data.get("page_id")
     if data.get("deadline") is None:
         yield "no deadline: this page never acts by itself"
     else:
         silence = {"rollback": "the release rolls back", "hold": "the release stays as it is"}
         then = silence.get(str(data.get("on_silence")), "the budget's `on_commander_silence` decides")
         yield f"decide by {data['deadline']} (later if it was delivered later); in silence {then}"
-    for word in ("rollback", "continue"):
-        yield f"rollback-budget decide {release} {word} --page {page} --reason '...'"
+    yield from (
+        f"{what}: {line}"
+        for what, line in for_open_page(
+            event.subject,
+            str(data.get("page_id")),
+            event.id,
+            str(data.get("reason")),
+            is_seen=False,
+            has_deadline=data.get("deadline") is not None,
+            is_new=False,  # this is the explanation
+        )
+    )
 
 
 def answer_words(found: Derivation) -> str:

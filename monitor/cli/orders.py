@@ -23,9 +23,7 @@ from monitor.core.decision import Decision, Type
 from monitor.core.errors import MonitorError
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import Follower, LedgerEntry, Log, Record
-from monitor.wire.commands import AnyCommand, CloseBreaker, command_value
-
-Order = AnyCommand
+from monitor.wire.commands import CloseBreaker, Order, command_value
 
 # One order may lead to several decisions, recorded one right after the other.
 REST_S: Final = 0.3

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.config.settings import Settings
-from monitor.core.decision import EVERY_RELEASE, Decision, Type
+from monitor.core.decision import EVERY_RELEASE
 from monitor.core.sight import BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
 from monitor.engine.codec import META_FIELD, OFFSET_FIELD, read_meta
 from monitor.engine.errors import StoreUnreachable, TopicUnusable
 from monitor.engine.ports import LedgerEntry, Partition
 from monitor.engine.seal import StateDamaged
+from monitor.engine.standing import blindness
 
 STORE_DEADLINE_S: Final = 5.0
 
@@ -111,15 +112,6 @@ def seen(horizons: Horizons, now_ms: int, settings: Settings, said: dict[str, ob
 
 def _words(state: SightState) -> tuple[str, str | None]:
     return state.sight.value, None if state.cause is None else state.cause.value
-
-
-def blindness(decisions: Iterable[Decision], subject: str) -> dict[str, object] | None:
-    """Return what is on record of a blindness that nobody has said to be over; None where there is none."""
-    ours = [one for one in decisions if one.release == subject]
-    over = {one.data.get("page_id") for one in ours if one.type is Type.MONITOR_RECOVERED}
-    blind = (one for one in ours if one.type is Type.MONITOR_BLIND and one.decision_id not in over)
-    newest = max(blind, key=lambda one: one.at_ms, default=None)
-    return None if newest is None else {name: newest.data.get(name) for name in ("cause", "since", "summary")}
 
 
 def lines_of(found: Glance) -> list[tuple[str, str]]:

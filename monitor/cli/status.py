@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from monitor.cli.orders import ClosingLog
     from monitor.cli.sight import Glance
-    from monitor.cli.standing import Standing
     from monitor.core.storm import BreakerStanding
     from monitor.engine.ports import LedgerEntry
+    from monitor.engine.standing import Standing
 
 CLOSE_BREAKER: Final = 'rollback-budget close-breaker --reason "..."'
 STATUS_EXAMPLE: Final = "rollback-budget status model-v42"
@@ -42,9 +42,9 @@ def status(
     from monitor.app import timebase_of
     from monitor.cli import sight
     from monitor.cli.orders import kafka_log, kafka_said_plainly
-    from monitor.cli.standing import record_of, standings
     from monitor.config.settings_source import load_settings
     from monitor.core.storm import standing_of
+    from monitor.engine.standing import record_of, standings
 
     settings = load_settings()
     with kafka_said_plainly(settings):
@@ -189,9 +189,11 @@ def _rollback_lines(rollback: dict[str, Any]) -> list[tuple[str, str]]:
 def _page_lines(page: dict[str, Any], now_ms: int) -> list[tuple[str, str]]:
     told = f"delivered {page['delivered_at']}" if page["delivered_at"] else "not delivered yet"
     seen = f", seen by {page['acknowledged_by']}" if page["acknowledged_by"] else ""
+    seen += f", {page['extended_by']} takes {page['extended_min']} min more" if page["extended_by"] else ""
     head = f"page open since {page['opened_at']}{_slice(page)}, {told}{seen}: {page['summary']}"
     commands = [(f"  {command}", "") for command in page["commands"]]
-    return [(head, "bold yellow"), (f"  {_time_left(page, now_ms)}", ""), *commands]
+    called = [(f"  {page['escalated']}", "yellow")] if page["escalated"] else []
+    return [(head, "bold yellow"), (f"  {_time_left(page, now_ms)}", ""), *called, *commands]
 
 
 def _time_left(page: dict[str, Any], now_ms: int) -> str:

@@ -14,12 +14,14 @@ from monitor.config.budget_model import (
     MAX_OBJECTIVES,
     BudgetFile,
     DecisionSpec,
+    EscalationSpec,
     FlagSpec,
     GroupSpec,
     TrafficSpec,
     VerifySpec,
 )
 from monitor.config.canonical import with_digest
+from monitor.config.escalation import check_escalation, steps_of
 from monitor.config.flag_check import check_flag, check_verify
 from monitor.config.group import Group, objectives_of
 from monitor.config.limits import LimitName, limit_name
@@ -92,6 +94,7 @@ def _budget(source: Source, *, require_owner: bool) -> Budget | None:
     objectives = _objectives(kept, refused, source)
     _check_page(kept, objectives, source)
     check_verify(kept, source)
+    check_escalation(kept, refused, source)
     _check_slices(objectives, source)
     _check_owners(source, require_owner=require_owner)
     if file is None or errors_of(source.problems):
@@ -158,6 +161,8 @@ def _model_of(path: Path) -> type[BaseModel] | None:
             return GroupSpec
         case (str(parent), str()) if parent in _NESTED:
             return _NESTED[parent]
+        case ("escalation", int(), str()):
+            return EscalationSpec
     return None
 
 
@@ -283,6 +288,8 @@ def _assembled(file: BudgetFile, objectives: tuple[Objective, ...]) -> Budget:
         follow_ups=tuple(file.follow_ups),
         traffic=TrafficSplit(**file.traffic.model_dump()) if file.traffic else None,
         verify=Verification(file.verify.share_pct, file.verify.within),
+        max_extension_min=file.decision.max_extension,
+        escalation=steps_of(file),
     )
 
 

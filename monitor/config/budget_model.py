@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.config import fields as kinds
 from monitor.config.fields import AS_WORD
+from monitor.config.pager_names import PAGER_NAMES, PagerName
 from monitor.core.indicator import INDICATOR_NAMES, IndicatorKind, indicator
 
 MAX_OBJECTIVES: Final = (
@@ -118,6 +119,22 @@ class DecisionSpec(_Spec):
         description="The commander's clock: `incident_commander_decision_within_<N>m`.",
         json_schema_extra={"default": _CLOCK_DEFAULT},
     )
+    max_extension: kinds.Extension | None = Field(
+        None, description="The most time that the commander may add to that clock; by default as much again."
+    )
+
+
+class EscalationSpec(_Spec):
+    """Who hears of a page that nobody has acknowledged."""
+
+    after: kinds.StepAfter = Field(
+        description="How long after the page was opened, and not before anybody could read it.",
+        examples=["10m"],
+    )
+    pagers: list[Annotated[PagerName, AS_WORD]] = Field(
+        [], max_length=len(PAGER_NAMES), description="Which pagers are told; by default all of them."
+    )
+    on_call: kinds.Text128 | None = Field(None, description="Who is named in it, such as `platform lead`.")
 
 
 class FlagSpec(_Spec):
@@ -199,6 +216,11 @@ class BudgetFile(_Spec):
     )
     traffic: TrafficSpec | None = Field(
         None, description="The declared split; where it is wrong, no comparison rolls back by itself."
+    )
+    escalation: list[EscalationSpec] = Field(
+        [],
+        max_length=kinds.MAX_STEPS,
+        description="Who hears of a page that nobody acknowledges, the soonest first.",
     )
     verify: VerifySpec = Field(
         VerifySpec(),

@@ -15,6 +15,7 @@ from monitor.core.budget import (
     Accounting,
     BaselineMode,
     Budget,
+    EscalationStep,
     EvidenceMode,
     FlagTarget,
     Objective,
@@ -61,6 +62,8 @@ def canonical(budget: Budget) -> dict[str, Any]:
         # Left out where it is not declared: budgets of before it keep their digests.
         **({} if budget.traffic is None else {"traffic": _traffic(budget.traffic)}),
         **({} if budget.verify == Verification() else {"verify": _verify(budget.verify)}),
+        **({} if budget.max_extension_min is None else {"max_extension_min": budget.max_extension_min}),
+        **({} if not budget.escalation else {"escalation": [_step(one) for one in budget.escalation]}),
     }
 
 
@@ -144,6 +147,14 @@ def _read_verify(stored: Mapping[str, Any] | None) -> Verification:
     return Verification(share_pct=float(stored["share_pct"]), within_min=stored["within_min"])
 
 
+def _step(one: EscalationStep) -> dict[str, Any]:
+    return {"after_min": one.after_min, "pagers": list(one.pagers), "on_call": one.on_call}
+
+
+def _read_step(stored: Mapping[str, Any]) -> EscalationStep:
+    return EscalationStep(stored["after_min"], tuple(stored["pagers"]), stored["on_call"])
+
+
 def _number(value: float) -> int | float:
     """Return 15 for 15.0: one number, one text, in every language that writes canonical JSON (RFC 8785)."""
     return int(value) if float(value).is_integer() else value
@@ -172,6 +183,8 @@ def _budget(stored: Mapping[str, Any]) -> Budget:
         follow_ups=tuple(stored["follow_ups"]),
         traffic=_read_traffic(stored.get("traffic")),
         verify=_read_verify(stored.get("verify")),
+        max_extension_min=stored.get("max_extension_min"),
+        escalation=tuple(_read_step(one) for one in stored.get("escalation", ())),
     )
 
 

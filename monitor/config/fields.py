@@ -31,6 +31,7 @@ MAX_EXEMPLARS: Final = 50
 MAX_CLOCK_MIN: Final = 1_440  # a commander who has a day is no commander
 MIN_SHARE_PCT: Final = 0.01  # a smaller arm has hardly a request an hour
 MAX_TOLERANCE_PCT: Final = 50  # beyond half of it the share is not declared at all
+MAX_STEPS: Final = 10  # whoever is not there after ten people is not looked for by an eleventh
 MAX_REST_PCT: Final = 10  # who still serves every tenth request has not rolled back
 MIN_VERIFY_MIN: Final = 2  # the first whole minute after the flag was turned may end almost two minutes later
 MAX_VERIFY_MIN: Final = 1_440
@@ -246,6 +247,16 @@ RestPct = Annotated[
 VerifyWithin = Annotated[
     int,
     BeforeValidator(partial(as_minutes, least=MIN_VERIFY_MIN, most=MAX_VERIFY_MIN)),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+Extension = Annotated[
+    int,
+    BeforeValidator(partial(as_minutes, least=0, most=MAX_CLOCK_MIN)),
+    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"const": 0}]}),
+]
+StepAfter = Annotated[
+    int,
+    BeforeValidator(partial(as_minutes, least=1, most=MAX_CLOCK_MIN)),
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 Clock = Annotated[

@@ -8,11 +8,21 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from monitor.config.command_keys import MIN_CHARS, KeysInvalid, key_of, keys_of
 from monitor.config.masking import MASK, masked_url, parsed_url
+from monitor.config.pager_names import PagerName
 from monitor.core.storm import StormLimit
 
 PREFIX: Final = "ROLLBACK_BUDGET_"
@@ -84,7 +94,7 @@ Url = Annotated[str, AfterValidator(_http)]
 KafkaName = Annotated[str, AfterValidator(_kafka_name)]
 Listed = Annotated[list[str], BeforeValidator(_listed)]
 Urls = Annotated[list[Url], BeforeValidator(_listed)]
-PagerName = Literal["alertmanager", "apprise", "log", "pagerduty", "slack", "webhook"]
+QuietPager = Literal["apprise", "pagerduty", "slack", "webhook"]  # Alertmanager routes by itself
 
 
 Network = IPv4Network | IPv6Network
@@ -170,6 +180,10 @@ class Settings(BaseSettings):
     )
     http_host: str = Field("127.0.0.1", min_length=1, description="Where the console and the probes listen.")
     http_port: int = Field(6066, ge=0, le=65_535, description="Their port; 0 takes a free one.")
+    api_token: SecretStr | None = Field(
+        None,
+        description="Opens the HTTP API for orders to whoever sends it as a bearer token; unset: no API.",
+    )
     event_time_speed: float = Field(
         1.0, gt=0, le=100_000, description="Demos: minutes of event time in a minute of record time."
     )
@@ -219,6 +233,18 @@ class Settings(BaseSettings):
     pager_webhook_secret: SecretStr | None = Field(None, description="Signs those calls.")
     pagers: Annotated[list[PagerName], BeforeValidator(_listed)] = Field(
         [], description="Which pagers are told; by default every one that is set up, else the log."
+    )
+    command_keys: SecretStr | None = Field(
+        None, description="The commanders' keys, a line `author = key` each: orders are checked by them."
+    )
+    require_signed_commands: bool = Field(
+        False, description="Obey only orders that are signed by one of those keys."
+    )
+    command_key: SecretStr | None = Field(
+        None, description="Your own key: orders that you give on the command line are signed by it."
+    )
+    escalation_pagers: Annotated[list[QuietPager], BeforeValidator(_listed)] = Field(
+        [], description="Which pagers hear of a page only when a budget's `escalation` names them."
     )
     page_link: Annotated[str, AfterValidator(_http)] | None = Field(
         None, description="Where pages lead: a URL in which {release} and {page_id} stand for the page's."
@@ -299,13 +325,40 @@ class Settings(BaseSettings):
     def _collector(cls, value: str | None) -> str | None:
         return value and _http(value)
 
+    @field_validator("api_token")
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_CHARS:
+            raise _refuse(f"too short to keep anybody out; use {MIN_CHARS} characters or more")
+        return value
+
+    @field_validator("command_keys", "command_key")
+    @classmethod
+    def _keys(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        try:
+            if value is not None:
+                (keys_of if info.field_name == "command_keys" else key_of)(value.get_secret_value())
+        except KeysInvalid as problem:
+            raise _refuse(str(problem)) from None  # what it names is safe, what it comes from may not be
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         """Check what settings say about each other; all of it in one message, a line each."""
-        problems = (*self._login_problems(), *self._webhook_problems(), *self._clock_problems())
+        problems = (
+            *self._key_problems(),
+            *self._login_problems(),
+            *self._webhook_problems(),
+            *self._clock_problems(),
+        )
         if problems:
             raise PydanticCustomError("settings", "{message}", {"message": "\n".join(problems)})
         return self
+
+    def _key_problems(self) -> list[str]:
+        if self.require_signed_commands and self.command_keys is None:
+            return ["require_signed_commands: no order could be obeyed without command_keys; set both"]
+        return []
 
     def _login_problems(self) -> list[str]:
         login = ("kafka_sasl_mechanism", "kafka_username", "kafka_password")

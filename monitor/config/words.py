@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from monitor.config.duration import in_words
 from monitor.core.budget import (
     Accounting,
     Budget,
+    EscalationStep,
     Objective,
     OnSilence,
     Scope,
@@ -52,6 +56,19 @@ def proof_in_words(asked: Verification) -> str:
         f"a rollback is proven when at most {asked.share_pct:g} % of the requests are still the candidate's, "
         f"within {asked.within_min} {unit} of turning the flag: else it is turned again and a page says so"
     )
+
+
+def escalation_in_words(steps: Sequence[EscalationStep]) -> str:
+    """Return "a page that nobody acknowledges goes to slack after 5m, to the platform lead by pagerduty after 10m"."""
+    called = (
+        f"to {' by '.join(part for part in (one.on_call, _names(one.pagers)) if part)} after {in_words(one.after_min)}"
+        for one in steps
+    )
+    return f"a page that nobody acknowledges goes {', '.join(called)}"
+
+
+def _names(pagers: Sequence[str]) -> str:
+    return " and ".join(pagers)
 
 
 def name_in_words(meant: Indicator) -> str:

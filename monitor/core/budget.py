@@ -183,6 +183,21 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class EscalationStep:
+    """Who hears of a page that nobody has acknowledged.
+
+    Attributes:
+        after_min: After the page was opened, and not before it could be read.
+        pagers: Who is told; none: every pager.
+        on_call: Who is named in it.
+    """
+
+    after_min: int
+    pagers: tuple[str, ...] = ()
+    on_call: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The objectives of one release against its baseline, and who decides.
 
@@ -190,6 +205,8 @@ class Budget:
         digest: SHA-256 of the budget's canonical JSON: equal meaning, equal digest.
         window_min: How long the budget watches, from the candidate's first live request.
         decide_within_min: The commander's clock of a tier-B page.
+        max_extension_min: How much longer the commander may take, in all; None: as long again.
+        escalation: Who hears of a page that nobody acknowledges, the soonest first.
     """
 
     release: str
@@ -209,6 +226,13 @@ class Budget:
     follow_ups: tuple[str, ...] = ()
     traffic: TrafficSplit | None = None
     verify: Verification = Verification()
+    max_extension_min: int | None = None
+    escalation: tuple[EscalationStep, ...] = ()
+
+    @property
+    def extension_min(self) -> int:
+        """The most minutes that may be added to the commander's clock."""
+        return self.decide_within_min if self.max_extension_min is None else self.max_extension_min
 
     @property
     def title(self) -> str:

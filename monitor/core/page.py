@@ -26,6 +26,8 @@ class Page:
         event_id: The id of its newest `page.opened`: its delivery is what starts the clock.
         clock_ms: The commander's time to decide; None for a page that never runs out.
         delivered_ms: When it reached a person; None while nobody is known to have seen it.
+        extended_ms: What the commander has added to that time, in all.
+        answer: What a person decided about it, in a sentence; None while nobody has.
     """
 
     page_id: str
@@ -40,6 +42,8 @@ class Page:
     acknowledged_ms: int | None = None
     expired_ms: int | None = None
     resolved_ms: int | None = None
+    extended_ms: int = 0
+    answer: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -51,7 +55,17 @@ class Page:
         """The moment it runs out, as far as known now; None for a page that never does."""
         if self.clock_ms is None:
             return None
-        return max(self.opened_ms, self.delivered_ms or 0) + self.clock_ms
+        return self.begins_ms + self.clock_ms + self.extended_ms
+
+    @property
+    def begins_ms(self) -> int:
+        """The moment its clock starts, as far as known now: a person has to have it."""
+        return max(self.opened_ms, self.delivered_ms or 0)
+
+    @property
+    def half_time_ms(self) -> int | None:
+        """The moment half of the time to decide is over; None for a page that never runs out."""
+        return None if self.clock_ms is None else self.begins_ms + (self.clock_ms + self.extended_ms) // 2
 
     def is_due(self, at_ms: int) -> bool:
         """Tell whether it runs out at this tick. An undelivered page never does."""
@@ -68,13 +82,17 @@ class Page:
         """Return the page as seen by a person: reminders stop, the deadline does not."""
         return self if self.acknowledged_ms is not None else replace(self, acknowledged_ms=at_ms)
 
+    def extended_to(self, total_ms: int) -> Page:
+        """Return the page with so much time added in all; hearing of an extension twice changes nothing."""
+        return replace(self, extended_ms=max(self.extended_ms, total_ms))
+
     def expired(self, at_ms: int) -> Page:
         """Return the page as run out."""
         return replace(self, expired_ms=at_ms)
 
-    def resolved(self, at_ms: int) -> Page:
-        """Return the page as closed."""
-        return replace(self, resolved_ms=at_ms)
+    def resolved(self, at_ms: int, answer: str | None = None) -> Page:
+        """Return the page as closed, by a person's answer or without one."""
+        return replace(self, resolved_ms=at_ms, answer=answer)
 
     def can_reopen(self, at_ms: int) -> bool:
         """Tell whether a breach that starts again now belongs to this page."""
@@ -95,4 +113,6 @@ class Page:
             acknowledged_ms=None,
             expired_ms=None,
             resolved_ms=None,
+            extended_ms=0,
+            answer=None,
         )

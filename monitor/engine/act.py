@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from enum import Enum
 from typing import Any
 
@@ -35,11 +35,15 @@ from monitor.engine.tell import Ledger, Teller
 _STATES = {  # page events and what they are for the paging system
     "page.opened": "opened",
     "page.acknowledged": "acknowledged",
+    "page.extended": "extended",
+    "page.reminded": "reminded",
+    "page.escalated": "escalated",
     "page.expired": "expired",
     "page.resolved": "resolved",
     "monitor.blind": "opened",
     "monitor.recovered": "resolved",
 }
+_CALLS = frozenset({"reminded", "escalated"})  # said once: a pager may know no way to drop a repeat
 
 
 class Outcome(Enum):
@@ -69,6 +73,7 @@ class Act:
         *,
         clock: Clock,
         patience: Patience | None = None,
+        quiet: Collection[str] = (),
         steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -76,11 +81,12 @@ class Act:
 
         Args:
             pagers: Each is told of everything; by name, which deliveries are recorded under, or a single one.
+            quiet: The names of those that hear of a page only once it is escalated to them.
         """
         self._actuators, self._ledger, self._clock = dict(actuators), ledger, clock
         self._trying = Trying(patience or Patience(), steady, sleep)
         named = pagers if isinstance(pagers, Mapping) else {"pager": pagers}
-        self._teller = Teller(named, ledger, clock, self._trying)
+        self._teller = Teller(named, ledger, clock, self._trying, quiet)
 
     async def on_request(self, event: Mapping[str, Any]) -> Outcome:
         """Carry out one `rollback.requested`, record how it went, and tell people.
@@ -124,8 +130,8 @@ class Act:
             return await self._tell(notice_of(event, state))
         data = data_of(event)
         past = await self._ledger.page(str(data.get("release") or EVERY_RELEASE), str(data.get("page_id")))
-        # No record: the engine counts deliveries of a page, and the pager drops repeats by the event's id.
-        return await self._tell(notice_of(event, state, past.opening), on_record=False)
+        # Mostly no record: the engine counts deliveries of a page, and the pager drops repeats by the event's id.
+        return await self._tell(notice_of(event, state, past.opening), on_record=state in _CALLS)
 
     async def _turn(self, request: Mapping[str, Any], applied_id: str) -> None:
         """Turn the flag as a request asks for it, and record that.

@@ -91,6 +91,7 @@ def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | 
         event=data,
         about=_about(kind, opened or data),
         opened=opened or {},
+        pagers=tuple(map(str, data.get("pagers") or ())),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from monitor.core.cohort import CohortKey
+from dataclasses import replace
+from typing import Final
+
+from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
@@ -14,26 +17,44 @@ from monitor.core.window import tick_ms
 from monitor.engine.book import Command
 from monitor.engine.evaluate import Evaluator, Stage
 
+_WHICH: Final = "no single open page is meant; name its page id or objective"
+_ENDED: Final = "the release is no longer watched: arm it first"
+
 
 def answer(evaluator: Evaluator, command: Command) -> list[Decision]:
-    """Apply a command to the release it names and return what follows from it."""
+    """Apply a command to the release it names and return what follows from it, with who ordered it."""
+    by = {"command_id": command.command_id, "author": command.author, "signed": command.signed}
+    return [replace(one, data={**one.data, "ordered_by": by}) for one in _answer(evaluator, command)]
+
+
+def _answer(evaluator: Evaluator, command: Command) -> list[Decision]:
+    if command.fault is not None:
+        code, why = command.fault
+        return [refusal(evaluator, command, why, refused=code)]
+    if command.kind == "acknowledge":
+        # Of a locked release too, and of one whose window is over: a rollback that is not proven is a page then.
+        return [_acknowledge(evaluator, command)]
     if evaluator.progress.stage is Stage.ENDED:
-        return [refusal(evaluator, command, "the release is no longer watched: arm it first")]
+        return [refusal(evaluator, command, _ENDED)]
     if evaluator.progress.stage is Stage.LOCKED and command.kind != "disarm":
-        return [refusal(evaluator, command, "a rollback was already requested; the release is locked")]
+        return [refusal(evaluator, command, _locked(evaluator), stands=_request_id(evaluator))]
     if command.kind == "decide":
         return _decide(evaluator, command)
     if command.kind == "override":
         return _override(evaluator, command, command.objective)
-    if command.kind == "acknowledge":
-        return [_acknowledge(evaluator, command)]
+    if command.kind == "extend":
+        return [_extend(evaluator, command)]
     if command.kind == "disarm":
         return evaluator.disarm(command.at_ms, command.author, command.reason)
     return [refusal(evaluator, command, "the release is armed already")]
 
 
-def refusal(evaluator: Evaluator, command: Command, why: str) -> Decision:
-    """Return the answer to a command that cannot be carried out."""
+def refusal(evaluator: Evaluator, command: Command, why: str, **more: str) -> Decision:
+    """Return the answer to a command that cannot be carried out.
+
+    Args:
+        more: What its event says besides: `stands`, the id of the decision that was first; `refused`, a code.
+    """
     data = {
         **release_data(evaluator.budget, evaluator.arming),
         "command_id": command.command_id,
@@ -41,6 +62,7 @@ def refusal(evaluator: Evaluator, command: Command, why: str) -> Decision:
         "author": command.author,
         "decided_at": rfc3339(command.at_ms),
         "summary": f"{command.kind} by {command.author} is refused: {why}",
+        **more,
     }
     event_id = decision_id(
         Type.COMMAND_REFUSED.value, command.release, evaluator.arming.number, command.command_id, {}, None
@@ -48,12 +70,32 @@ def refusal(evaluator: Evaluator, command: Command, why: str) -> Decision:
     return Decision(Type.COMMAND_REFUSED, event_id, command.release, command.at_ms, data)
 
 
+def _request_id(evaluator: Evaluator) -> str:
+    arming = evaluator.arming
+    return decision_id(Type.ROLLBACK_REQUESTED.value, arming.release, arming.number)
+
+
+def _locked(evaluator: Evaluator) -> str:
+    """Say which decision was first; it stands."""
+    at_ms = evaluator.progress.requested.get(OVERALL)
+    when = "" if at_ms is None else f" at {rfc3339(at_ms)}"
+    case = evaluator.proofs.cases.get(OVERALL)
+    why = "" if case is None else f" ({case.data.get('summary')})"
+    return f"a rollback was already requested{when}{why}; the release is locked"
+
+
 def _decide(evaluator: Evaluator, command: Command) -> list[Decision]:
+    closed = evaluator.commander.answer_to(command.page_id)
+    if closed is not None and closed.resolved_ms is not None:
+        # The first valid decision wins: who copied the other command from the same page is told.
+        why = f"this page was answered at {rfc3339(closed.resolved_ms)} ({closed.answer})"
+        remedy = "; to roll back all the same, leave the page out" if command.decision == "rollback" else ""
+        return [refusal(evaluator, command, why + remedy, stands=_end_id(evaluator, closed))]
     page = evaluator.commander.find(command.page_id, command.objective)
     if command.decision == "rollback":
         return _roll_back(evaluator, command, page)
     if page is None:
-        return [refusal(evaluator, command, "no single open page is meant; name its page id or objective")]
+        return [refusal(evaluator, command, _WHICH)]
     text = f"{command.author} decided to continue: {command.reason}"
     is_breached = page.objective_id is not None and evaluator.is_breached(page.objective_id)
     if command.until_ms is None and not is_breached:
@@ -128,12 +170,62 @@ def _deltas(evaluator: Evaluator) -> dict[tuple[str | None, CohortKey], float | 
     return deltas
 
 
+def _end_id(evaluator: Evaluator, page: Page) -> str:
+    """Return the id of the event that resolved a page."""
+    end = evaluator.commander.page_event(Type.PAGE_RESOLVED, page, 0, Reason.COMMANDER, "")
+    return end.decision_id
+
+
 def _acknowledge(evaluator: Evaluator, command: Command) -> Decision:
     page = evaluator.commander.find(command.page_id, command.objective)
     if page is None:
-        return refusal(evaluator, command, "no single open page is meant; name its page id or objective")
+        return _nothing_to_acknowledge(evaluator, command)
     evaluator.commander.acknowledge(page.page_id, command.at_ms)
-    text = f"{command.author} has seen it; the deadline stays"
+    stays = "it never acts by itself" if page.deadline_ms is None else "the deadline stays"
+    text = f"{command.author} has seen it; {stays}"
     return evaluator.commander.page_event(
         Type.PAGE_ACKNOWLEDGED, page, command.at_ms, Reason.COMMANDER, text, author=command.author
+    )
+
+
+def _nothing_to_acknowledge(evaluator: Evaluator, command: Command) -> Decision:
+    if not any(page.is_open for page in evaluator.commander.pages.values()):
+        if evaluator.progress.stage is Stage.ENDED:
+            return refusal(evaluator, command, _ENDED)
+        if evaluator.progress.stage is Stage.LOCKED:
+            return refusal(evaluator, command, _locked(evaluator), stands=_request_id(evaluator))
+    return refusal(evaluator, command, _WHICH)
+
+
+def _extend(evaluator: Evaluator, command: Command) -> Decision:
+    """Give the commander more time, within what the budget allows for one page."""
+    page = evaluator.commander.find(command.page_id, command.objective)
+    if page is None:
+        return refusal(evaluator, command, _WHICH)
+    deadline_ms, most_min = page.deadline_ms, evaluator.budget.extension_min
+    if deadline_ms is None:
+        return refusal(evaluator, command, "this page never runs out: there is nothing to extend")
+    if page.expired_ms is not None or command.at_ms > deadline_ms:
+        return refusal(evaluator, command, f"its deadline {rfc3339(deadline_ms)} has passed already")
+    by_min, taken_min = command.by_min or 0, page.extended_ms // 60_000
+    if taken_min + by_min > most_min:
+        left = f"{most_min - taken_min} min are left of {most_min}" if most_min else "this budget allows none"
+        return refusal(evaluator, command, f"{by_min} min are too many: {left}; decide, or override")
+    total_min = taken_min + by_min
+    evaluator.commander.extend(page.page_id, total_min * 60_000)
+    text = (
+        f"{command.author} takes {by_min} min more to decide, until {rfc3339(deadline_ms + by_min * 60_000)}: "
+        f"{command.reason}"
+    )
+    return evaluator.commander.page_event(
+        Type.PAGE_EXTENDED,
+        page.extended_to(total_min * 60_000),
+        command.at_ms,
+        Reason.COMMANDER,
+        text,
+        of=command.command_id,
+        author=command.author,
+        note=command.reason,
+        extended_min=by_min,
+        extended_total_min=total_min,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from monitor.core.budget import Budget, Scope
-from monitor.core.decision import Type
+from monitor.core.decision import Decision, Type
 from monitor.core.storm import StormRecord
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.ports import LedgerEntry
@@ -19,9 +19,12 @@ class Command:
     """A person's instruction, as read from the commands topic.
 
     Attributes:
-        kind: `decide`, `override`, `acknowledge`, `arm`, `disarm` or `close_breaker`.
+        kind: `decide`, `override`, `acknowledge`, `extend`, `arm`, `disarm` or `close_breaker`.
         decision: `rollback` or `continue`, for `decide`.
         at_ms: Its record time, in event time.
+        by_min: Minutes that `extend` asks for.
+        signed: Whether its author is known by a key; None where no key is known here to tell by.
+        fault: Why it is not to be obeyed, whatever it asks, as a code and in words: it is not its author's.
     """
 
     kind: str
@@ -35,6 +38,9 @@ class Command:
     objective: str | None = None
     until_ms: int | None = None
     limit: float | None = None
+    by_min: int | None = None
+    signed: bool | None = None
+    fault: tuple[str, str] | None = None
 
 
 class LedgerBook:
@@ -47,13 +53,13 @@ class LedgerBook:
     def __init__(self) -> None:
         self._entries: dict[str, LedgerEntry] = {}
         self._by_release: dict[str, dict[str, None]] = {}
-        self._answered: set[str] = set()
+        self._answers: dict[str, dict[str, None]] = {}
         self.storm = StormRecord()
 
     def note(self, entry: LedgerEntry) -> None:
         """Take in an entry; a published one is never forgotten to be published."""
         if entry.command_id:
-            self._answered.add(entry.command_id)
+            self._answers.setdefault(entry.command_id, {})[entry.decision.decision_id] = None
         self.storm.note(entry.decision)
         known = self._entries.get(entry.decision.decision_id)
         if known is not None and known.is_published and not entry.is_published:
@@ -67,7 +73,15 @@ class LedgerBook:
 
     def is_answered(self, command_id: str) -> bool:
         """Tell whether a command already led to an entry."""
-        return command_id in self._answered
+        return command_id in self._answers
+
+    def answers(self, command_id: str) -> list[Decision]:
+        """Return the decisions that a command led to, as far as they are known; a refusal is one."""
+        return [self._entries[one].decision for one in self._answers.get(command_id, ())]
+
+    def entries(self) -> Collection[LedgerEntry]:
+        """Return all there is."""
+        return self._entries.values()
 
     def of(self, release: str) -> Iterator[LedgerEntry]:
         """Yield a release's entries, in the order they were first seen."""

@@ -157,9 +157,21 @@ class Commander:
         )
 
     def page_event(
-        self, type_: Type, page: Page, at_ms: int, reason: Reason, text: str, **more: object
+        self,
+        type_: Type,
+        page: Page,
+        at_ms: int,
+        reason: Reason,
+        text: str,
+        *,
+        of: str | None = None,
+        **more: object,
     ) -> Decision:
-        """Return an event about a page that exists."""
+        """Return an event about a page that exists.
+
+        Args:
+            of: What names the event where a page's episode has several of its type.
+        """
         data = {
             **release_data(self.budget, self._arming),
             "page_id": page.page_id,
@@ -171,7 +183,8 @@ class Commander:
             "summary": text,
             **more,
         }
-        event_id = self._id(type_, page.objective_id, page.cohort, page.episode_ms)
+        objective = page.objective_id if of is None else f"{page.event_id}/{of}"
+        event_id = self._id(type_, objective, page.cohort, page.episode_ms)
         return Decision(type_, event_id, self.budget.release, at_ms, data)
 
     def resolve(
@@ -240,7 +253,7 @@ class Commander:
     def _resolved(self, key: PageKey, page: Page, at_ms: int, reason: Reason, text: str) -> Decision:
         # A page that an incident opened may lie ahead of the tick that closes it.
         at_ms = max(at_ms, page.opened_ms)
-        self.pages[key] = page.resolved(at_ms)
+        self.pages[key] = page.resolved(at_ms, text if reason is Reason.COMMANDER else None)
         return self.page_event(Type.PAGE_RESOLVED, page, at_ms, reason, text)
 
     def is_due(self, at_ms: int) -> bool:
@@ -324,6 +337,15 @@ class Commander:
     def acknowledge(self, page_id: str, at_ms: int) -> bool:
         """Note that a person has seen a page; False where no such page is open."""
         return self._update(page_id, lambda page: page.acknowledged(at_ms))
+
+    def extend(self, page_id: str, total_ms: int) -> bool:
+        """Give a page so much more time in all; False where no such page is open."""
+        return self._update(page_id, lambda page: page.extended_to(total_ms))
+
+    def answer_to(self, page_id: str | None) -> Page | None:
+        """Return the page of this id if a person's answer has closed it."""
+        closed = (page for page in self.pages.values() if page.page_id == page_id)
+        return next((page for page in closed if not page.is_open and page.answer), None)
 
     def _update(self, page_id: str, change: Callable[[Page], Page]) -> bool:
         for key, page in self.pages.items():

@@ -325,7 +325,8 @@ class Control:
         for command in self.commands.waiting(live.evaluator.budget.release, self.book):
             if up_to_ms is not None and command.at_ms > up_to_ms:
                 continue
-            if command.kind == "arm" and live.evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
+            is_arming = command.kind == "arm" and command.fault is None
+            if is_arming and live.evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
                 await self._rearm(live, command)
                 return
             await self._emit(live, answer(live.evaluator, command), command.command_id)
@@ -370,10 +371,33 @@ class Control:
 
     async def _judge_incidents(self, live: Live) -> int:
         async with live.lock:
-            if self.live.get(live.evaluator.budget.release) is live:
-                with suppress(RollbackRefused):
+            with suppress(RollbackRefused):
+                if await self._heard_out(live):
                     await self._apply_incidents(live)
         return 0
+
+    async def _heard_out(self, live: Live) -> bool:
+        """Obey what was ordered before something is said between two ticks; tell whether the release is still ours.
+
+        Who follows the commands may be behind: an incident must not roll back what a commander already holds back.
+        """
+        release = live.evaluator.budget.release
+        if live.recalled or self.live.get(release) is not live:
+            return False
+        await self.read_commands()
+        due, seen_to = live.next_tick, self.watermark
+        is_behind = due is not None and seen_to is not None and due <= seen_to
+        await self._apply_commands(live, tick_ms(due) if is_behind and due is not None else None)
+        return self.live.get(release) is live
+
+    async def between_ticks(self, release: str, say: Callable[[Evaluator], list[Decision]]) -> None:
+        """Say something between two ticks, after all that was ordered before it is obeyed."""
+        live = self.live.get(release)
+        if live is not None:
+            async with live.lock:
+                if await self._heard_out(live):
+                    said = say(live.evaluator)
+                    await self._emit(live, [one for one in said if not live.is_sending(one.decision_id)])
 
     async def _apply_incidents(self, live: Live) -> None:
         if not live.recalled:

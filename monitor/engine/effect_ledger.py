@@ -52,6 +52,7 @@ class EffectLedger:
     async def page(self, release: str, page_id: str) -> PagePast:
         """Return what the ledger knows of a page."""
         past = PagePast()
+        escalations: list[Decision] = []
         for entry in self._control.book.of(release):
             decision = entry.decision
             if decision.data.get("page_id") != page_id:
@@ -60,4 +61,8 @@ class EffectLedger:
                 past = past._replace(opening=decision.data, opened_ms=decision.at_ms)
             elif decision.type in _CLOSE:
                 past = past._replace(resolved_ms=max(decision.at_ms, past.resolved_ms or 0))
-        return past
+            elif decision.type is Type.PAGE_ESCALATED:
+                escalations.append(decision)
+        since = [one.data.get("pagers") for one in escalations if one.at_ms >= (past.opened_ms or 0)]
+        names = (str(name) for pagers in since if isinstance(pagers, list) for name in pagers)
+        return past._replace(escalated_to=frozenset(names))

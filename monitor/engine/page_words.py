@@ -7,8 +7,6 @@ harmless here: one line, no control characters, no invisible ones that turn text
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,16 +16,12 @@ from urllib.parse import quote
 
 from monitor.core.decision import EVERY_RELEASE
 from monitor.core.moment import moment_ms
+from monitor.engine.page_commands import UNSEEN, Lines, for_open_page, order, why
 from monitor.engine.ports import About, PageNotice
 
 TITLE_MAX: Final = 200
 LINE_MAX: Final = 900
 _SHOWN_TRACES: Final = 3
-_ID_DIGITS: Final = 12  # of a decision: enough for `explain`
-# Control characters, and those that are invisible or turn the direction of what follows.
-_UNSEEN: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+"
-)
 _UNITS: Final = {"pct": " %", "pp": " points", "increase": " incidents"}
 
 
@@ -83,7 +77,7 @@ def page_words(notice: PageNotice, link: str | None = None) -> PageWords:
 
 def plain(text: str, most: int = LINE_MAX) -> str:
     """Return a text as one line without unseen characters, cut at `most` characters."""
-    line = " ".join(_UNSEEN.sub(" ", text).split())
+    line = " ".join(UNSEEN.sub(" ", text).split())
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
@@ -113,6 +107,12 @@ def _head(notice: PageNotice) -> str:
         return f"Seen by {notice.event.get('author', 'somebody')}, {release}"
     if notice.state == "expired":
         return f"Nobody decided about {release}"
+    if notice.state == "reminded":
+        return f"Half of the time is over, {release}"
+    if notice.state == "escalated":
+        return f"Escalated{_to(notice)}, {release}"
+    if notice.state == "extended":
+        return f"{notice.event.get('author', 'Somebody')} takes more time, {release}"
     if notice.about is About.NOT_APPLIED:
         return f"Rollback of {release} NOT APPLIED"
     if notice.about is About.NOT_PROVEN:
@@ -123,6 +123,11 @@ def _head(notice: PageNotice) -> str:
         return "Nobody watches"
     by = _minute(notice.deadline_ms)
     return f"Decide by {by} about {release}" if by else f"Look at {release}"
+
+
+def _to(notice: PageNotice) -> str:
+    on_call = notice.event.get("on_call")
+    return f" to {on_call}" if on_call else ""
 
 
 def _facts(notice: PageNotice) -> list[tuple[str, str]]:
@@ -137,7 +142,9 @@ def _facts(notice: PageNotice) -> list[tuple[str, str]]:
     elif isinstance(data.get("releases"), list):
         facts.append(("Not watched", ", ".join(map(str, data["releases"]))))
     facts += [("Since", _since(data)), ("How sure", _sure(data))]
-    if notice.state in ("opened", "acknowledged", "reminded"):
+    if notice.state == "escalated":
+        facts.append(("Called", str(notice.event.get("on_call") or "")))
+    if notice.state in ("opened", "acknowledged", "reminded", "escalated", "extended"):
         facts.append(("At the deadline", _silence(notice, data)))
     traces = data.get("exemplars")
     if isinstance(traces, list) and traces:
@@ -190,37 +197,26 @@ def _silence(notice: PageNotice, data: Mapping[str, Any]) -> str:
     return f"{by} (later if this page came later): {silent}"
 
 
-def _commands(notice: PageNotice) -> list[tuple[str, str]]:
+def _commands(notice: PageNotice) -> Lines:
     """Return what can be typed. A name that no shell line can hold has no command."""
-    if _UNSEEN.search(notice.release + notice.page_id):
+    if UNSEEN.search(notice.release + notice.page_id):
         return []
-    why = ("Why", f"rollback-budget explain {shlex.quote(notice.event_id[:_ID_DIGITS])}")
+    reasons = why(notice.release, notice.event_id)
     if notice.about in (About.BLIND, About.NOT_APPLIED):
         return [("How it stands", "rollback-budget status")]
-    if notice.about is About.NOT_PROVEN:  # the rollback is decided: there is nothing to decide
-        return [why, ("How it stands", "rollback-budget status")]
     if notice.about is About.ROLLED_BACK:
-        return [why, ("When it is mended", _order("arm", notice, reason="mended", page=False))]
+        return [*reasons, ("When it is mended", order("arm", notice.release, None, "--reason", "mended"))]
     if notice.state == "resolved":
-        return [("How it stands", _order("status", notice, page=False))]
-    return [
-        ("Roll back now", _order("decide", notice, "rollback", reason="decided from the page")),
-        ("Go on with it", _order("decide", notice, "continue", reason="decided from the page")),
-        *([("I am on it", _order("acknowledge", notice))] if notice.state != "acknowledged" else []),
-        *([why] if notice.state == "opened" else []),
-    ]
-
-
-def _order(
-    verb: str, notice: PageNotice, answer: str | None = None, *, reason: str = "", page: bool = True
-) -> str:
-    words = ["rollback-budget", verb]
-    words += ["--page", notice.page_id] if page else []
-    words += ["--reason", reason] if reason else []
-    # A release may begin with a dash: after `--` nothing is an option.
-    words += ["--"] if notice.release.startswith("-") else []
-    words += [notice.release, *([answer] if answer else [])]
-    return shlex.join(words)
+        return [("How it stands", order("status", notice.release))]
+    return for_open_page(
+        notice.release,
+        notice.page_id,
+        notice.event_id,
+        str(facts_of(notice).get("reason")),
+        is_seen=notice.state == "acknowledged",
+        has_deadline=notice.deadline_ms is not None and notice.state != "expired",
+        is_new=notice.state == "opened",
+    )
 
 
 def _link(template: str, notice: PageNotice) -> str:

@@ -233,11 +233,13 @@ class PageNotice:
 
     Attributes:
         page_id: Stays the same while a page is open, reopened or resolved: the pager's dedup key.
-        state: `opened`, `acknowledged`, `expired`, `resolved`, or `informed` (a rollback happened).
+        state: `opened`, `reminded`, `escalated`, `acknowledged`, `extended`, `expired`, `resolved`, or `informed` (a
+            rollback happened).
         release: The candidate; `EVERY_RELEASE` where it is about the monitor as a whole.
         text: One sentence: what broke, for whom, since when, how sure, what happens next.
         event: The CloudEvent's data, for pagers that pass it on.
         opened: The data of the page's newest opening, for a later change of it; empty where that is not known.
+        pagers: Whom alone it is for; empty: every pager.
     """
 
     event_id: str
@@ -249,6 +251,7 @@ class PageNotice:
     event: Mapping[str, object]
     about: About = About.PAGE
     opened: Mapping[str, object] = field(default_factory=dict)
+    pagers: tuple[str, ...] = ()
 
 
 class Pager(Protocol):

@@ -30,10 +30,15 @@ def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget
             commander.delivered(str(data["event_id"]), decision.at_ms)
         case Type.PAGE_ACKNOWLEDGED:
             commander.acknowledge(str(data["page_id"]), decision.at_ms)
+        case Type.PAGE_EXTENDED:
+            total_min = data["extended_total_min"]
+            commander.extend(str(data["page_id"]), total_min * 60_000 if isinstance(total_min, int) else 0)
         case Type.PAGE_OPENED:
             _recall_page(evaluator, entry)
         case Type.PAGE_RESOLVED:
-            _recall_resolved(evaluator, str(data["page_id"]), decision.at_ms)
+            is_answer = data.get("reason") == Reason.COMMANDER.value
+            answer = str(data.get("summary")) if is_answer else None
+            _recall_resolved(evaluator, str(data["page_id"]), decision.at_ms, answer)
         case Type.OVERRIDE_CREATED:
             _recall_override(evaluator, entry)
         case Type.ROLLBACK_REQUESTED:
@@ -92,11 +97,11 @@ def _has_acted(evaluator: Evaluator, objective_id: str, view: CohortKey) -> bool
     return bool(found)
 
 
-def _recall_resolved(evaluator: Evaluator, page_id: str, at_ms: int) -> None:
+def _recall_resolved(evaluator: Evaluator, page_id: str, at_ms: int, answer: str | None) -> None:
     pages = evaluator.commander.pages
     for key, page in pages.items():
         if page.page_id == page_id and page.is_open and page.opened_ms <= at_ms:
-            pages[key] = page.resolved(at_ms)
+            pages[key] = page.resolved(at_ms, answer)
 
 
 def _recall_override(evaluator: Evaluator, entry: LedgerEntry) -> None:

@@ -26,10 +26,12 @@ from monitor.engine.lookout import LOOK_S, Lookout
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock, Follower, LedgerEntry, Record
 from monitor.engine.seal import StateDamaged
+from monitor.engine.summons import Summons
 
 CONTROL_PAUSE_S = 0.2
 OUTAGE_PAUSE_S = 1.0
 SAFETY_PAUSE_S = 1.0  # without news, incidents that wait for their reference are looked at so often
+SUMMONS_PAUSE_S = 1.0  # reminders and escalation are counted in minutes
 SPARE_MIN = 120  # beyond a budget's window: time to recover in
 KEPT_MIN = (
     24 * 60 + SPARE_MIN
@@ -116,12 +118,14 @@ class Instance:
         self._fresh_ledger = fresh_ledger
         self._barrier: Follower | None = None
         self._ledger_barrier: Follower | None = None
+        self._barrier_lock = asyncio.Lock()  # ticks and incidents ask at the same time; its reader is one
         self._observer = observer
         self._clock = clock
         self._turned_s = dict.fromkeys(("data", "control"), time.monotonic())
         self._progressed_s = dict(self._turned_s)
         self._is_started = False
         self._dropped_before = 0
+        self._summons = Summons(control, clock, observer)
         self._stopping = asyncio.Event()
 
     async def prepare(self) -> None:
@@ -150,11 +154,12 @@ class Instance:
 
         A reader of its own, because the one that follows may be behind; hearing a command twice changes nothing.
         """
-        if self._barrier is None:
-            barrier = self._fresh_commands()
-            await barrier.start()
-            self._barrier = barrier
-        self._note_commands(await self._barrier.read_to_end())
+        async with self._barrier_lock:
+            if self._barrier is None:
+                barrier = self._fresh_commands()
+                await barrier.start()
+                self._barrier = barrier
+            self._note_commands(await self._barrier.read_to_end())
 
     async def read_ledger(self) -> None:
         """Read the ledger to the end it has now: what another instance has on record by now counts."""
@@ -176,6 +181,7 @@ class Instance:
             self._guarded("incidents", self._each(follow.incidents, self._on_incidents)),
             self._guarded("history", self._each(follow.history, self._on_hours)),
             self._guarded("safety", self._safety_loop()),
+            self._guarded("summons", self._summons_loop()),
             self._guarded("log's ends", self._look_loop()),
         )
         async with asyncio.TaskGroup() as group:
@@ -233,6 +239,12 @@ class Instance:
         while not self._stopping.is_set():
             await self._control.incidents(timeout_s=SAFETY_PAUSE_S)
             await self._round("safety", self._control.decide_now)
+
+    async def _summons_loop(self) -> None:
+        """Call people again in time, whatever the control plane is busy with or waits for."""
+        while not self._stopping.is_set():
+            await self._round("summons", self._summons.step)
+            await self._pause(SUMMONS_PAUSE_S)
 
     async def _look_loop(self) -> None:
         while not self._stopping.is_set():

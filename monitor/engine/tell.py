@@ -7,7 +7,7 @@ pager has confirmed is on record per pager, so trying again, also after a crash,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from monitor.core.decision import Type
@@ -20,13 +20,22 @@ from monitor.engine.ports import Clock, PageNotice, Pager
 
 REMEMBERED_MAX: Final = 10_000  # notices without a record that this process remembers to have told, or to owe
 
+_ASKS: Final = frozenset({"opened", "reminded", "escalated", "extended"})  # about a page that is open
+
 
 class PagePast(NamedTuple):
-    """What the ledger knows of a page: its newest opening, and when it was opened and resolved at last."""
+    """What the ledger knows of a page.
+
+    Attributes:
+        opening: The data of its newest opening.
+        opened_ms, resolved_ms: When it was opened and resolved at last.
+        escalated_to: The pagers that a step of its escalation named since then.
+    """
 
     opening: Mapping[str, Any] | None = None
     opened_ms: int | None = None
     resolved_ms: int | None = None
+    escalated_to: frozenset[str] = frozenset()
 
 
 class Ledger(Protocol):
@@ -55,10 +64,22 @@ class _Few(dict[tuple[str, str], None]):
 
 
 class Teller:
-    """Tells every pager, and writes down who was told."""
+    """Tells every pager, and writes down who was told.
 
-    def __init__(self, pagers: Mapping[str, Pager], ledger: Ledger, clock: Clock, trying: Trying) -> None:
+    Args:
+        quiet: The names of those that hear of a page only once it is escalated to them.
+    """
+
+    def __init__(
+        self,
+        pagers: Mapping[str, Pager],
+        ledger: Ledger,
+        clock: Clock,
+        trying: Trying,
+        quiet: Collection[str] = (),
+    ) -> None:
         self._pagers, self._ledger, self._clock, self._trying = dict(pagers), ledger, clock, trying
+        self._quiet = frozenset(quiet)
         self._told, self._owed = _Few(), _Few()
 
     async def tell(self, notice: PageNotice, *, on_record: bool) -> bool:
@@ -79,21 +100,33 @@ class Teller:
             return False
         if await self._is_overtaken(notice):
             return False
+        names = await self._for_whom(notice)
         ends = await asyncio.gather(
-            *(self._tell_one(name, notice, on_record) for name in self._pagers), return_exceptions=True
+            *(self._tell_one(name, notice, on_record) for name in names), return_exceptions=True
         )
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, PagerFailed):
                 raise end
-        failures = {
-            name: end for name, end in zip(self._pagers, ends, strict=True) if isinstance(end, PagerFailed)
-        }
+        failures = {name: end for name, end in zip(names, ends, strict=True) if isinstance(end, PagerFailed)}
         if failures:
             self._owed.note((notice.event_id, ""))
             raise _together(failures)
         if on_record and len(self._pagers) > 1:
             await self._record(all_told, notice, "all")
         return True
+
+    async def _for_whom(self, notice: PageNotice) -> list[str]:
+        """Return who hears of a notice: those it names, else all that are not quiet and whom its page has reached.
+
+        A name that is not set up here must not make a page fall silent: then all others hear of it.
+        """
+        named = [name for name in self._pagers if name in notice.pagers]
+        if named:
+            return named
+        reached: Collection[str] = ()
+        if self._quiet and notice.state not in ("opened", "informed"):
+            reached = (await self._ledger.page(notice.release, notice.page_id)).escalated_to
+        return [name for name in self._pagers if name not in self._quiet or name in reached]
 
     async def _tell_one(self, name: str, notice: PageNotice, on_record: bool) -> None:
         key = (notice.event_id, name)
@@ -133,7 +166,7 @@ class Teller:
             return False
         at_ms = _decided_ms(notice)
         past = await self._ledger.page(notice.release, notice.page_id)
-        later_ms = past.resolved_ms if notice.state == "opened" else past.opened_ms
+        later_ms = past.resolved_ms if notice.state in _ASKS else past.opened_ms
         return at_ms is not None and later_ms is not None and later_ms > at_ms
 
 

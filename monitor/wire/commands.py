@@ -39,6 +39,9 @@ class _Order(BaseModel):
     release: Release
     author: Author = Field(description="Who orders it.")
     reason: Words = Field(description="Why, in the author's words.")
+    signature: Annotated[str, Field(pattern=r"^v1,[A-Za-z0-9+/]{43}=$")] | None = Field(
+        None, description="By the author's key: `v1,` and HMAC-SHA256 of the order without it, in base64."
+    )
 
 
 class Decide(_Order):
@@ -75,6 +78,15 @@ class Acknowledge(_Order):
     objective: ObjectiveId | None = None
 
 
+class Extend(_Order):
+    """The commander takes more time to decide about a page, as far as its budget allows."""
+
+    command: Literal["extend"]
+    by_min: Annotated[int, Field(ge=1, le=1_440)] = Field(description="Minutes to add to the deadline.")
+    page_id: Id | None = Field(None, description="Which page; not needed where one alone is open.")
+    objective: ObjectiveId | None = None
+
+
 class Arm(_Order):
     """Arm a release again after a rollback or a disarming."""
 
@@ -94,12 +106,12 @@ class CloseBreaker(_Order):
     release: Literal["*"] = Field(description="Every release: the breaker is of all.")
 
 
-AnyCommand = Decide | HoldBack | Acknowledge | Arm | Disarm | CloseBreaker
-Command = Annotated[AnyCommand, Field(discriminator="command")]
-COMMANDS: Final = TypeAdapter[AnyCommand](Command)
+Order = Decide | HoldBack | Acknowledge | Extend | Arm | Disarm | CloseBreaker
+Command = Annotated[Order, Field(discriminator="command")]
+COMMANDS: Final = TypeAdapter[Order](Command)
 
 
-def read_command(value: bytes | None) -> AnyCommand:
+def read_command(value: bytes | None) -> Order:
     """Return the command a record holds; `until` is then epoch milliseconds.
 
     Raises:

@@ -12,7 +12,15 @@ from monitor.wire.envelope import StructuredEvent
 from monitor.wire.eval_debt import EvalDebtClosed, EvalDebtCreated
 from monitor.wire.monitor_state import MonitorBlind, MonitorRecovered
 from monitor.wire.override import OverrideCreated, OverrideExpired
-from monitor.wire.page import PageAcknowledged, PageExpired, PageOpened, PageResolved
+from monitor.wire.page import (
+    PageAcknowledged,
+    PageEscalated,
+    PageExpired,
+    PageExtended,
+    PageOpened,
+    PageReminded,
+    PageResolved,
+)
 from monitor.wire.release import ReleaseAssessed
 from monitor.wire.rollback import (
     RollbackApplied,
@@ -33,6 +41,9 @@ DATA_MODELS: Final[Mapping[str, type[Message]]] = {
     "rollback.rehearsed": RollbackRehearsed,
     "page.opened": PageOpened,
     "page.acknowledged": PageAcknowledged,
+    "page.extended": PageExtended,
+    "page.reminded": PageReminded,
+    "page.escalated": PageEscalated,
     "page.expired": PageExpired,
     "page.resolved": PageResolved,
     "override.created": OverrideCreated,

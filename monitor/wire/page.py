@@ -43,6 +43,27 @@ class PageAcknowledged(PageChanged):
     author: Name
 
 
+class PageExtended(PageChanged):
+    """The commander takes more time; `deadline` is the new one."""
+
+    author: Name
+    note: str = Field(description="The author's reason.")
+    extended_min: int = Field(ge=1, description="Minutes added now.")
+    extended_total_min: int = Field(ge=1, description="Minutes added since the page was opened.")
+
+
+class PageReminded(PageChanged):
+    """Half of the time to decide is over, and nobody has acknowledged the page."""
+
+
+class PageEscalated(PageChanged):
+    """Nobody has acknowledged the page: it goes to the next in the budget's `escalation`."""
+
+    step: int | None = Field(description="Number of the step; null: the deadline has passed and waits.")
+    pagers: list[Name] = Field(description="Who is told; empty: every pager.")
+    on_call: str | None = Field(description="Who is named in it.")
+
+
 class PageExpired(PageChanged):
     """Nobody decided in time."""
 

@@ -25,6 +25,16 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class OrderedBy(Message):
+    """Which order led to an event, and whose it is."""
+
+    command_id: Name
+    author: Name
+    signed: bool | None = Field(
+        description="Whether the author is known by a key; null: no key is known to tell by."
+    )
+
+
 class ReleaseData(Message):
     """What every event of an armed release says."""
 
@@ -33,6 +43,7 @@ class ReleaseData(Message):
     budget: Name = Field(description="The budget's name, else its release.")
     budget_digest: Sha256 = Field(description="SHA-256 of the budget's meaning.")
     arming: Count = Field(description="Number of the arming.")
+    ordered_by: OrderedBy | None = Field(None, description="Absent: nobody ordered it.")
 
 
 class CappedMean(Message):

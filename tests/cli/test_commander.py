@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from typing import Any
 
 import pytest
 
+from monitor.adapters.kafka.readers import command_of
+from monitor.adapters.kafka.topics import COMMANDS
 from monitor.cli import main, orders
+from monitor.engine.book import Command
+from monitor.engine.page_commands import for_open_page
+from monitor.wire.signing import Signatures
 from tests.cli.ledger_world import LedgerWorld
 from tests.golden.cases import CASES
 from tests.golden.traffic import START_MS
@@ -253,3 +259,46 @@ def test_the_breaker_is_closed_by_an_order_of_no_release(
         "accepted\n  breaker.closed: dana closed the breaker: 0 automatic rollbacks no longer count"
     )
     assert [(one.kind, one.release) for one in world.commands][-1] == ("close_breaker", "*")
+
+
+def test_extend_takes_more_time(world: LedgerWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = give(capsys, "extend", "assistant-8", "--by", "5m", "--reason", "looking")
+    assert code == 0
+    assert re.match(r"accepted\n  page\.extended: dana takes 5 min more to decide, until .*: looking\n", out)
+    code, out, _ = give(capsys, "extend", "assistant-8", "--by", "1h", "--reason", "looking")
+    assert code == 1
+    assert "min are left of" in out
+
+
+@pytest.mark.parametrize("by", ["5", "0m", "soon", "90s"])
+def test_more_time_is_a_duration(capsys: pytest.CaptureFixture[str], by: str) -> None:
+    code, _, err = give(capsys, "extend", "assistant-8", "--by", by, "--reason", "looking")
+    assert code == 2
+    assert err.startswith("rollback-budget: --by: ")
+
+
+def test_the_command_that_a_page_shows_works_as_it_stands(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Copied from the page into a shell, by somebody who never saw the product."""
+    page = page_id(world)
+    lines = dict(for_open_page("assistant-8", page, page, "breach", is_seen=False, has_deadline=True))
+    for what in ("I am on it", "Five minutes more", "Go on with it"):
+        code, out, err = give(capsys, *shlex.split(lines[what])[1:])
+        assert (code, err) == (0, ""), out
+    assert [command.kind for command in world.commands] == ["acknowledge", "extend", "decide"]
+
+
+def test_an_order_is_signed_where_there_is_a_key(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "0123456789abcdef" * 4
+    monkeypatch.setenv(f"{P}COMMAND_KEY", key)
+    code, out, _ = give(capsys, "acknowledge", "assistant-8", "--output", "json")
+    assert (code, json.loads(out)["signed"]) == (0, True)
+    (record,) = [one for part in world.records(COMMANDS) for one in part]
+    strict = Signatures({"dana": key.encode()}, is_required=True)
+    read = command_of(record, record.at_ms, strict)
+    assert isinstance(read, Command)
+    assert (read.signed, read.fault) == (True, None)
+    assert key not in out

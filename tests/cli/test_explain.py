@@ -113,7 +113,7 @@ def test_a_page_says_until_when_and_what_silence_means(
         text = said(capsysbinary, page["id"], "--events", str(path))
         assert f"decide by {page['data']['deadline']}" in text
         assert f"in silence the release {outcome}" in text
-        assert f"decide assistant-8 continue --page {page['data']['page_id']}" in text
+        assert f"rollback-budget decide --page {page['data']['page_id']}" in text
 
 
 def test_what_is_not_proven_yet_is_said_so(

@@ -15,7 +15,6 @@ import pytest
 from monitor.adapters.kafka.ledger import KafkaLedger
 from monitor.cli import main, orders, sight, status
 from monitor.cli.orders import entries_of
-from monitor.cli.standing import Standing, standings
 from monitor.config.settings import Settings
 from monitor.core.decision import EVERY_RELEASE, Decision, Reason, Type
 from monitor.core.ids import decision_id
@@ -25,6 +24,7 @@ from monitor.engine.answer import answer
 from monitor.engine.book import Command
 from monitor.engine.errors import StoreUnreachable
 from monitor.engine.ports import LedgerEntry, Partition
+from monitor.engine.standing import Standing, standings
 from tests.cli.ledger_world import MINUTE_MS, LedgerWorld, arming_of
 from tests.golden.cases import CASES
 from tests.golden.traffic import START_MS
@@ -70,10 +70,16 @@ def test_a_watched_release_shows_its_breach_and_its_page() -> None:
     (breach,) = found.breaches
     assert (breach["objective"], breach["cohort"], breach["tier"]) == (OBJECTIVE, {}, "B")
     (page,) = found.pages
-    assert page["commands"] == [
-        f"rollback-budget decide assistant-8 {word} --page {page['page_id']} --reason '...'"
-        for word in ("rollback", "continue")
+    named, why = f"--page {page['page_id']}", "--reason 'decided from the page'"
+    commands = page["commands"]
+    assert isinstance(commands, list)
+    assert commands[:4] == [
+        f"rollback-budget decide {named} {why} assistant-8 rollback",
+        f"rollback-budget decide {named} {why} assistant-8 continue",
+        f"rollback-budget acknowledge {named} assistant-8",
+        f"rollback-budget extend --by 5m {named} --reason looking assistant-8",
     ]
+    assert commands[4].startswith("rollback-budget explain ")
     assert (page["delivered_at"], page["acknowledged_by"], page["expired_at"]) == (None, None, None)
     assert found.rollback is None
     assert found.assessment is None
@@ -158,7 +164,11 @@ def test_a_page_about_an_unproven_rollback_asks_for_no_decision() -> None:
     opened = world.evaluator.commander.open_release_page(Reason.ROLLBACK_FAILED, at(44.5), text)
     asyncio.run(world.record(opened))
     (page,) = stands(world).pages
-    assert page["commands"] == [f"rollback-budget explain {opened[0].decision_id[:12]}"]
+    assert page["commands"] == [
+        f"rollback-budget acknowledge --page {page['page_id']} assistant-8",
+        f"rollback-budget explain {opened[0].decision_id[:12]}",
+        "rollback-budget status assistant-8",
+    ]
 
 
 def test_a_page_that_ran_out_stays_until_somebody_decides() -> None:
@@ -262,9 +272,7 @@ def test_machines_get_json(world: LedgerWorld, capsys: pytest.CaptureFixture[str
     (release,) = said["releases"]
     assert said["now"].startswith("2026-11-02T09:45:0")
     assert set(release) == set(Standing.__dataclass_fields__)
-    assert release["pages"][0]["commands"][0].startswith(
-        "rollback-budget decide assistant-8 rollback --page "
-    )
+    assert release["pages"][0]["commands"][0].startswith("rollback-budget decide --page ")
 
 
 def test_an_open_breaker_is_said_with_what_to_type(

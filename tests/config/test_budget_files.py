@@ -158,6 +158,10 @@ def test_the_schema_agrees_with_the_loader_on_good_files() -> None:
         (("traffic",), {"candidate_share_pct": 10, "tolerance_pct": 51}),
         (("verify",), {"share_pct": 11}),
         (("verify",), {"within": 5}),
+        (("decision", "max_extension"), 10),
+        (("escalation",), {"after": "5m"}),
+        (("escalation",), [{"pagers": ["slack"]}]),
+        (("escalation",), [{"after": "5m", "pagers": ["phone"]}]),
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(path: tuple[str, ...], value: object) -> None:

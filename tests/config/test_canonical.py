@@ -108,7 +108,10 @@ def test_the_digest_of_a_budget_stays_what_it_is() -> None:
 
 
 def test_every_field_of_the_core_is_part_of_the_canonical_form() -> None:
-    form = canonical(loaded(changed(traffic={"candidate_share_pct": 10}, verify={"within": "9m"})))
+    plain = loaded(SEED)
+    assert not {"escalation", "max_extension_min"} & canonical(plain).keys()  # digests of before stay
+    more: Tree = {"decision": {"max_extension": "5m"}, "escalation": [{"after": "5m", "on_call": "ada"}]}
+    form = canonical(loaded(changed(traffic={"candidate_share_pct": 10}, verify={"within": "9m"}, **more)))
     assert set(form) == {field.name for field in fields(Budget)} - {"digest"} | {"form"}
     renamed = {"objective_id": "id"}
     assert set(form["objectives"][0]) == {renamed.get(field.name, field.name) for field in fields(Objective)}

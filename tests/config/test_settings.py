@@ -113,10 +113,38 @@ def test_lists_come_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.kafka_bootstrap == "a:1,[::1]:9092"
 
 
+KEY = "0123456789abcdef" * 4
+KEPT_LONG = ("api_token", "command_key")  # what is short can be guessed
+
+
+@pytest.mark.parametrize(
+    ("given_keys", "says"),
+    [
+        ({"COMMAND_KEYS": "ada = planted"}, "line 1: the key of ada has 7 characters; use 32 or more"),
+        ({"COMMAND_KEYS": f"# all\nada={KEY}\nada={KEY}"}, "line 3: ada has a key already"),
+        ({"COMMAND_KEYS": f"planted{KEY}"}, "line 1: write `author = key`"),
+        ({"COMMAND_KEYS": "# nobody"}, "no key in it"),
+        ({"COMMAND_KEY": "planted"}, "the key has 7 characters"),
+        ({"API_TOKEN": "planted"}, "too short to keep anybody out"),
+        ({"REQUIRE_SIGNED_COMMANDS": "true"}, "no order could be obeyed without command_keys"),
+    ],
+)
+def test_keys_that_keep_nobody_out(
+    monkeypatch: pytest.MonkeyPatch, given_keys: dict[str, str], says: str
+) -> None:
+    given(monkeypatch, **given_keys)
+    said = problems()
+    assert says in said
+    assert "planted" not in said
+
+
 def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in secret_names():
         url = "redis://h\n" if name == "redis_url" else "http://h/x\n"
-        (tmp_path / name).write_text(url if name.endswith("_url") else "s3cret\r\n", encoding="utf-8")
+        said = (
+            f"ada = {KEY}\n" if name == "command_keys" else f"{KEY}\n" if name in KEPT_LONG else "s3cret\r\n"
+        )
+        (tmp_path / name).write_text(url if name.endswith("_url") else said, encoding="utf-8")
         monkeypatch.setenv(f"{variable_of(name)}_FILE", str(tmp_path / name))
     given(
         monkeypatch,
@@ -154,6 +182,9 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         "slack_token",
         "apprise_urls",
         "watch_ping_url",
+        "api_token",
+        "command_key",
+        "command_keys",
     }
 
 

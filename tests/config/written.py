@@ -105,7 +105,15 @@ def budgets(draw: st.DrawFn) -> Tree:
             optional={
                 "tier_a_breach": st.sampled_from(("auto_rollback", "page")),
                 "tier_b_breach": st.integers(1, 1440).map("incident_commander_decision_within_{}m".format),
+                "max_extension": st.sampled_from((0, "10m", "24h")),
             },
+        ),
+        "escalation": st.sampled_from(
+            (
+                [],
+                [{"after": "5m", "pagers": ["slack"]}],
+                [{"after": "1m", "on_call": "ada"}, {"after": "1h", "pagers": ["webhook"], "on_call": "b"}],
+            )
         ),
         "flag": st.just(
             {"actuator": "flagd", "key": "chat", "baseline_variation": "a", "candidate_variation": "b"}

@@ -109,8 +109,9 @@ def test_its_page_is_loud_and_asks_for_no_decision(reason: str) -> None:
     assert (notice.about, words.severity) == (About.NOT_PROVEN, Severity.CRITICAL)
     assert words.title == "Rollback of model-v42 NOT PROVEN: v42 is still served"
     assert [command for _, command in words.commands] == [
+        "rollback-budget acknowledge --page p1 model-v42",
         "rollback-budget explain e-page.opene",
-        "rollback-budget status",
+        "rollback-budget status model-v42",
     ]
     ended = notice_of(page("page.resolved", reason="recovered"), "resolved", notice.event)
     assert (ended.about, page_words(ended).title[:8]) == (About.NOT_PROVEN, "Resolved")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Budget, Scope, Tier
+from monitor.core.budget import Budget, OnSilence, Scope, Tier
 from monitor.core.cohort import OVERALL
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import Decision, Reason, Type
 from monitor.core.moment import rfc3339
 from monitor.engine.answer import answer
 from monitor.engine.evaluate import Stage
@@ -268,3 +268,98 @@ def test_an_order_that_names_what_is_no_page_is_about_the_release() -> None:
 def test_the_same_refusal_has_the_same_id() -> None:
     ids = {_say(_breached(), "arm", command_id=name)[0].decision_id for name in ("a", "a", "b")}
     assert len(ids) == 2
+
+
+# More time -------------------------------------------------------------------------------------------------------
+
+
+def test_the_commander_takes_more_time_within_the_cap() -> None:
+    drive = _breached()
+    page = only(drive.log, Type.PAGE_OPENED)
+    (first,) = _say(drive, "extend", by_min=10)
+    assert first.type is Type.PAGE_EXTENDED
+    assert first.data["deadline"] == rfc3339(page.at_ms + 25 * MINUTE)
+    assert (first.data["extended_min"], first.data["note"]) == (10, "because")
+    (refused,) = _say(drive, "extend", by_min=6, command_id="c-2")
+    assert "5 min are left of 15" in str(refused.data["summary"])
+    (second,) = _say(drive, "extend", by_min=5, command_id="c-3")
+    assert second.decision_id != first.decision_id
+    assert second.data["extended_total_min"] == 15
+    assert "page.expired" not in names(drive.run(29, BAD))
+    assert names(drive.run(1, BAD))[:2] == ["page.expired", "rollback.requested"]
+
+
+@pytest.mark.parametrize(("allowed", "says"), [(0, "allows none"), (3, "3 min are left of 3")])
+def test_the_budget_says_how_much_more(allowed: int, says: str) -> None:
+    drive = _breached(budget(handoff(), max_extension_min=allowed))
+    (refused,) = _say(drive, "extend", by_min=4)
+    assert refused.type is Type.COMMAND_REFUSED
+    assert says in str(refused.data["summary"])
+
+
+def test_what_never_runs_out_or_has_run_out_is_not_extended() -> None:
+    drive = Drive(budget(objective(), incidents(), on_silence=OnSilence.HOLD))
+    drive.note(drive.evaluator.incident(incident(1, drive.at_ms)))
+    (refused,) = _say(drive, "extend", by_min=1)
+    assert "never runs out" in str(refused.data["summary"])
+    drive = _breached(budget(handoff(), on_silence=OnSilence.HOLD))
+    drive.run(16, BAD)
+    (refused,) = _say(drive, "extend", by_min=1)
+    assert "has passed already" in str(refused.data["summary"])
+
+
+# The first valid decision wins -----------------------------------------------------------------------------------
+
+
+def test_who_decides_second_is_told_what_stands() -> None:
+    drive = _breached()
+    page_id = str(only(drive.log, Type.PAGE_OPENED).data["page_id"])
+    first = _continue(drive, page_id=page_id)
+    ended = only(first, Type.PAGE_RESOLVED)
+    (refused,) = _roll_back(drive, page_id=page_id, command_id="c-2")
+    assert refused.data["stands"] == ended.decision_id
+    assert "ada holds back" in str(refused.data["summary"])
+    (request, *_) = _roll_back(drive, command_id="c-3")  # an order of its own needs no page
+    assert request.type is Type.ROLLBACK_REQUESTED
+    (late,) = _continue(drive, page_id=page_id, command_id="c-4")
+    assert late.data["stands"] == request.decision_id
+    assert "ordered by ada" in str(late.data["summary"])
+
+
+# Who it was ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["decide", "override", "acknowledge", "extend", "disarm", "arm"])
+def test_an_order_that_is_not_its_author_s_does_nothing(kind: str) -> None:
+    drive = _breached()
+    (refused,) = _say(
+        drive, kind, decision="rollback", signed=False, fault=("wrong_signature", "by another key")
+    )
+    assert refused.type is Type.COMMAND_REFUSED
+    assert refused.data["refused"] == "wrong_signature"
+    assert [page.is_open for page in drive.evaluator.commander.pages.values()] == [True]
+    assert drive.stage() is Stage.WATCHING
+
+
+@pytest.mark.parametrize("signed", [True, False, None])
+def test_what_was_ordered_says_by_whom(signed: bool | None) -> None:
+    drive = _breached()
+    for decision in _roll_back(drive, signed=signed):
+        assert decision.data["ordered_by"] == {"command_id": "c-1", "author": "ada", "signed": signed}
+
+
+# Locked releases -------------------------------------------------------------------------------------------------
+
+
+def test_a_page_about_a_rollback_that_is_not_proven_is_acknowledged_while_the_release_is_locked() -> None:
+    drive = _breached()
+    _roll_back(drive)
+    refused = _say(drive, "acknowledge", command_id="c-2")
+    assert names(refused) == ["command.refused"]
+    commander = drive.evaluator.commander
+    (page,) = commander.open_release_page(Reason.ROLLBACK_FAILED, drive.at_ms, "it is still served")
+    (seen,) = _say(drive, "acknowledge", page_id=str(page.data["page_id"]), command_id="c-3")
+    assert seen.type is Type.PAGE_ACKNOWLEDGED
+    assert "never acts by itself" in str(seen.data["summary"])
+    drive.evaluator.progress.stage = Stage.ENDED  # its window is over, and the page is not
+    assert names(_say(drive, "acknowledge", command_id="c-4")) == ["page.acknowledged"]

@@ -68,6 +68,7 @@ def test_a_page_answers_what_a_person_asks() -> None:
         "Roll back now: rollback-budget decide --page p1 --reason 'decided from the page' model-v42 rollback",
         "Go on with it: rollback-budget decide --page p1 --reason 'decided from the page' model-v42 continue",
         "I am on it: rollback-budget acknowledge --page p1 model-v42",
+        "Five minutes more: rollback-budget extend --by 5m --page p1 --reason looking model-v42",
         "Why: rollback-budget explain e-page.opene",
         "Look: https://rollback.example/model-v42#p1",
     ]
@@ -103,7 +104,7 @@ def test_what_is_not_known_is_not_said(data: dict[str, object], question: str, a
             OPENED,
             "Decide by 2026-11-22 10:15 UTC",
             Severity.ERROR,
-            ["decide", "decide", "acknowledge", "explain"],
+            ["decide", "decide", "acknowledge", "extend", "explain"],
         ),
         (
             notice_of(page(**{**DATA, "tier": "A", "deadline": None}), "opened"),

@@ -93,6 +93,7 @@ class Truth:
         letters: Partition and offset of every record that does not fit.
         incidents: Severe incidents per release.
         unsure: The cells of events of which the contract leaves open whether they are late.
+        first_incident_ms: Record time of a release's first one.
     """
 
     totals: dict[int, Totals] = field(default_factory=dict)
@@ -100,6 +101,7 @@ class Truth:
     letters: set[tuple[int, int]] = field(default_factory=set)
     incidents: dict[str, int] = field(default_factory=dict)
     unsure: set[tuple[int, str]] = field(default_factory=set)
+    first_incident_ms: dict[str, int] = field(default_factory=dict)
 
 
 def truth_of(
@@ -145,6 +147,8 @@ def _count(
         release, is_live = event["release"], event.get("traffic", "live") == "live"
         if is_live and release in watched and event.get("incident_severity") in ("high", "critical"):
             truth.incidents[release] = truth.incidents.get(release, 0) + 1
+            first_ms = truth.first_incident_ms.get(release, record.at_ms)
+            truth.first_incident_ms[release] = min(first_ms, record.at_ms)
         if event["at"] < clock - LATE_MS:
             totals.late += 1
             continue
@@ -244,8 +248,11 @@ def _beyond(mine: Cell, theirs: Cell, pct: Fraction) -> bool:
 
 def must_roll_back(truth: Truth, limit: Limit, from_minute: int, to_minute: int) -> bool:
     """Tell whether a release had to be rolled back by what was judged."""
-    if limit.literal_safety and truth.incidents.get(limit.release, 0):
-        return True
+    first_ms = truth.first_incident_ms.get(limit.release)
+    if limit.literal_safety and first_ms is not None:
+        is_held = limit.held_from_ms is not None and limit.held_from_ms < first_ms
+        if not is_held:
+            return True
     return breaks(truth, limit, from_minute, to_minute) is not None
 
 

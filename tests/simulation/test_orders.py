@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.simulation.worker import LEASE_MS
 from tests.simulation.world import World
 
 HELD = Story("model-4", bad=((6, 12),), held_at=6)
+HELD_WHEN_FINE = Story("model-4", held_at=6)
 SOON_S = 0.05
 
 
@@ -30,6 +32,21 @@ def world_with(story: Story, seed: int) -> World:
 async def deafness(world: World) -> None:
     """Nobody who follows the commands hears any: only who asks does."""
     world.broker.stuck.add(COMMANDS)
+
+
+async def incident(world: World) -> None:
+    """Nobody who follows the commands hears any, and an incident comes before the next tick asks for them."""
+    await deafness(world)
+    while HELD_WHEN_FINE.release not in world.held_ms:  # noqa: ASYNC110 - looking costs nothing where time is virtual
+        await asyncio.sleep(SOON_S)
+    await asyncio.sleep(SOON_S)
+    event = {
+        "event_id": "severe",
+        "at": world.event_ms(world.wall_ms()),
+        "release": HELD_WHEN_FINE.release,
+        "incident_severity": "critical",
+    }
+    world.broker.produce(0, json.dumps(event).encode())
 
 
 async def lapse(world: World) -> None:
@@ -60,6 +77,15 @@ def test_what_was_held_back_before_a_tick_is_held_at_it(nemesis, seed: int) -> N
     """Whoever follows the commands is behind; or another worker answered the order, and its lease came back here."""
     world = world_with(HELD, seed)
     world.run(nemesis)
+    assert judge(world) == []
+    world.close()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_was_held_back_before_an_incident_is_held_at_it(seed: int) -> None:
+    """An incident waits for no tick, and reads the orders to their end all the same."""
+    world = world_with(HELD_WHEN_FINE, seed)
+    world.run(incident)
     assert judge(world) == []
     world.close()
 

@@ -70,7 +70,7 @@ def test_the_breaker_is_of_every_release() -> None:
         (sent(), r"command: unable to extract tag"),
         (
             sent(command="pause"),
-            r"(?s)command: .*'pause'.*'decide', 'override', 'acknowledge', 'arm', 'disarm'",
+            r"(?s)command: .*'pause'.*'decide', 'override', 'acknowledge', 'extend', 'arm', 'disarm'",
         ),
         (sent(command="arm", reason=""), r"reason: string should have at least 1 character, got ''"),
         (sent(command="arm", author=7), r"author: input should be a valid string, got 7"),

@@ -19,6 +19,8 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from mode import Service
 
+from monitor.adapters.command_api import CommandApi
+from monitor.adapters.faust_app.api_pages import add_api
 from monitor.adapters.kafka.client import tame_library_logs
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topics import PAGES, REQUESTS
@@ -64,12 +66,17 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What the web part answers."""
+    """What the web part answers.
+
+    Attributes:
+        api: Takes orders; None where there is no such door.
+    """
 
     is_alive: Callable[[], bool]
     is_ready: Callable[[], bool]
     status: Callable[[], Mapping[str, object]]
     metrics: Callable[[], tuple[bytes, str]]
+    api: CommandApi | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +256,8 @@ def _add_pages(app: faust.App, probes: Probes) -> None:
 
     for path, page in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
         app.page(path, name=path.strip("/"))(page)
+    if probes.api is not None:
+        add_api(app, probes.api)
 
 
 class _Tasks(Service):

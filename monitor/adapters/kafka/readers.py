@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from monitor.config.budget_file import load_budget
+from monitor.config.command_keys import keys_of
 from monitor.config.problem import BudgetInvalid
+from monitor.config.settings import Settings
 from monitor.core.budget import Budget
 from monitor.engine.book import Command
 from monitor.engine.ports import Record
-from monitor.wire.commands import Acknowledge, BadCommand, Decide, HoldBack, read_command
+from monitor.wire.commands import Acknowledge, BadCommand, Decide, Extend, HoldBack, read_command
+from monitor.wire.signing import Signatures
+
+UNCHECKED: Final = Signatures()
 
 
 def budget_of(record: Record) -> tuple[str, Budget | None] | str:
@@ -27,16 +34,25 @@ def budget_of(record: Record) -> tuple[str, Budget | None] | str:
     return record.key, budget
 
 
-def command_of(record: Record, at_ms: int) -> Command | str:
+def signatures_of(settings: Settings) -> Signatures:
+    """Return what tells whose an order is."""
+    keys = settings.command_keys
+    known = {} if keys is None else keys_of(keys.get_secret_value())
+    return Signatures(known, settings.require_signed_commands)
+
+
+def command_of(record: Record, at_ms: int, signatures: Signatures = UNCHECKED) -> Command | str:
     """Return the command a record holds, or why it is none.
 
     Args:
         at_ms: The record's time, in event time: a command counts from then on.
+        signatures: What tells whose it is.
     """
     try:
         order = read_command(record.value)
     except BadCommand as error:
         return str(error)
+    shown = signatures.check(order)
     return Command(
         kind=order.command,
         command_id=order.command_id,
@@ -45,8 +61,11 @@ def command_of(record: Record, at_ms: int) -> Command | str:
         reason=order.reason,
         at_ms=at_ms,
         decision=order.decision if isinstance(order, Decide) else None,
-        page_id=order.page_id if isinstance(order, Decide | Acknowledge) else None,
-        objective=order.objective if isinstance(order, Decide | Acknowledge | HoldBack) else None,
+        page_id=order.page_id if isinstance(order, Decide | Acknowledge | Extend) else None,
+        objective=order.objective if isinstance(order, Decide | Acknowledge | HoldBack | Extend) else None,
         until_ms=order.until if isinstance(order, Decide | HoldBack) else None,
         limit=order.limit if isinstance(order, HoldBack) else None,
+        signed=shown.is_known,
+        fault=shown.fault,
+        by_min=order.by_min if isinstance(order, Extend) else None,
     )

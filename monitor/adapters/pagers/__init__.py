@@ -43,6 +43,10 @@ class PagerSettings(Protocol):
         """The names of those that are told; none: every one that is set up, else the log."""
 
     @property
+    def escalation_pagers(self) -> Sequence[str]:
+        """The names of those that are told only of pages that are escalated to them."""
+
+    @property
     def page_link(self) -> str | None:
         """Where pages lead: a URL with `{release}` and `{page_id}` in it."""
 
@@ -181,10 +185,21 @@ def pager_for(kind: str, settings: PagerSettings) -> ClosingPager:
     return factory(settings, partial(page_words, link=settings.page_link))
 
 
-def pagers_for(settings: PagerSettings) -> dict[str, ClosingPager]:
-    """Return the pagers that are told, by name; raises as `pager_for`."""
-    kinds = list(settings.pagers) or [kind for kind in PAGERS if _is_set_up(kind, settings)] or ["log"]
-    return {kind: pager_for(kind, settings) for kind in kinds}
+def pagers_for(settings: PagerSettings, *, with_quiet: bool = False) -> dict[str, ClosingPager]:
+    """Return the pagers that are told, by name; raises as `pager_for`.
+
+    Args:
+        with_quiet: Those too that hear of a page only once it is escalated to them.
+    """
+    quiet = list(settings.escalation_pagers)
+    kinds = list(settings.pagers) or [
+        kind for kind in PAGERS if _is_set_up(kind, settings) and kind not in quiet
+    ]
+    if both := sorted({*kinds} & {*quiet}):
+        raise PagerUnusable(
+            f"escalation_pagers: {', '.join(both)} stands in pagers too; put it into one of them"
+        )
+    return {kind: pager_for(kind, settings) for kind in [*(kinds or ["log"]), *(quiet if with_quiet else [])]}
 
 
 def forgetful(pagers: Mapping[str, Pager]) -> list[Forgetful]:

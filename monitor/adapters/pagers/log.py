@@ -7,11 +7,11 @@ import structlog
 from monitor.engine.page_words import Words, page_words
 from monitor.engine.ports import PageNotice
 
-_LOUD = frozenset({"opened", "expired"})
+_LOUD = frozenset({"opened", "reminded", "escalated", "expired"})
 
 
 class LogPager:
-    """Writes notices to the log: open and expired pages as errors, all others as information."""
+    """Writes notices to the log: pages that call for somebody as errors, all others as information."""
 
     def __init__(self, words: Words = page_words) -> None:
         self._log = structlog.stdlib.get_logger("monitor.page")

@@ -28,11 +28,14 @@ LOOKED_AT: Final = 200  # messages since the page was opened that are looked thr
 LOOK_BACK_S: Final = 120  # clocks may differ
 _EVENT_TYPE: Final = "rollback_budget_page"
 _OPENING: Final = frozenset({"opened", "informed"})  # a message of its own; all others change it
-_LOUD: Final = _OPENING | {"expired"}  # what people are notified of
+_LOUD: Final = _OPENING | {"expired", "reminded", "escalated"}  # what people are notified of
 _MARKS: Final = {
     "opened": ":rotating_light:",
     "acknowledged": ":eyes:",
     "expired": ":alarm_clock:",
+    "extended": ":hourglass:",
+    "reminded": ":alarm_clock:",
+    "escalated": ":mega:",
     "resolved": ":white_check_mark:",
     "informed": ":rewind:",
 }

@@ -16,7 +16,8 @@ from monitor.adapters.pagers.log import LogPager
 from monitor.adapters.pagers.pagerduty import PagerDutyPager
 from monitor.adapters.pagers.slack import SlackPager
 from monitor.adapters.pagers.webhook import WebhookPager
-from monitor.config.settings import PagerName, Settings
+from monitor.config.pager_names import PagerName
+from monitor.config.settings import Settings
 from tests.adapters.receiver import SECRET
 
 HOOKED: dict[str, Any] = {

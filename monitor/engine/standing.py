@@ -5,20 +5,28 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from monitor.cli.sight import blindness
-from monitor.core.decision import ABOUT_PROOF, Decision, Type
-from monitor.core.moment import rfc3339
+from monitor.core.decision import Decision, Type
+from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
+from monitor.engine.page_commands import for_open_page
 from monitor.engine.ports import LedgerEntry
-from monitor.wire.rfc3339 import parse_strictly
 
 LAST_DECISIONS: Final = 5
+_OF_PAGES: Final = frozenset(
+    {
+        Type.PAGE_OPENED,
+        Type.PAGE_ACKNOWLEDGED,
+        Type.PAGE_EXTENDED,
+        Type.PAGE_ESCALATED,
+        Type.PAGE_EXPIRED,
+        Type.PAGE_RESOLVED,
+    }
+)
 _FOLLOW_UPS: Final = (Type.ROLLBACK_APPLIED, Type.ROLLBACK_VERIFIED, Type.ROLLBACK_FAILED)
 
 
@@ -113,6 +121,15 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
     )
 
 
+def blindness(decisions: Iterable[Decision], subject: str) -> dict[str, object] | None:
+    """Return what is on record of a blindness that nobody has said to be over; None where there is none."""
+    ours = [one for one in decisions if one.release == subject]
+    over = {one.data.get("page_id") for one in ours if one.type is Type.MONITOR_RECOVERED}
+    blind = (one for one in ours if one.type is Type.MONITOR_BLIND and one.decision_id not in over)
+    newest = max(blind, key=lambda one: one.at_ms, default=None)
+    return None if newest is None else {name: newest.data.get(name) for name in ("cause", "since", "summary")}
+
+
 def _number(decision: Decision) -> int:
     number = decision.data.get("arming")
     return number if isinstance(number, int) else 0
@@ -188,10 +205,9 @@ def _written(decisions: Sequence[Decision], objective: str, at_ms: int | None = 
 
 
 def _pages(decisions: Sequence[Decision], told: Mapping[str, int]) -> list[dict[str, object]]:
-    kinds = (Type.PAGE_OPENED, Type.PAGE_ACKNOWLEDGED, Type.PAGE_EXPIRED, Type.PAGE_RESOLVED)
     by_page: dict[str, list[Decision]] = {}
     for one in decisions:
-        if one.type in kinds:
+        if one.type in _OF_PAGES:
             by_page.setdefault(str(one.data["page_id"]), []).append(one)
     pages = []
     for page_id, events in by_page.items():
@@ -210,10 +226,17 @@ def _page(
 ) -> dict[str, object]:
     seen, expired = _last(since, Type.PAGE_ACKNOWLEDGED), _last(since, Type.PAGE_EXPIRED)
     data = opened.data
-    asked = f"rollback-budget decide {shlex.quote(opened.release)}"
-    commands = [f"{asked} {word} --page {page_id} --reason '...'" for word in ("rollback", "continue")]
-    if data.get("reason") in ABOUT_PROOF:  # the rollback is decided: there is nothing to decide
-        commands = [f"rollback-budget explain {opened.decision_id[:12]}"]
+    extended, escalated = _last(since, Type.PAGE_EXTENDED), _last(since, Type.PAGE_ESCALATED)
+    total_min = None if extended is None else extended.data.get("extended_total_min")
+    more_min = total_min if isinstance(total_min, int) else 0
+    commands = for_open_page(
+        opened.release,
+        page_id,
+        opened.decision_id,
+        str(data.get("reason")),
+        is_seen=seen is not None,
+        has_deadline=data.get("deadline") is not None and expired is None,
+    )
     return {
         "page_id": page_id,
         "objective": data.get("objective"),
@@ -222,21 +245,23 @@ def _page(
         "reason": data.get("reason"),
         "opened_at": rfc3339(opened.at_ms),
         "delivered_at": None if told_ms is None else rfc3339(told_ms),
-        "deadline": _deadline(opened, told_ms),
+        "deadline": _deadline(opened, told_ms, more_min),
         "acknowledged_by": None if seen is None else seen.data.get("author"),
+        "extended_by": None if extended is None else extended.data.get("author"),
+        "extended_min": more_min,
+        "escalated": None if escalated is None else escalated.data.get("summary"),
         "expired_at": None if expired is None else rfc3339(expired.at_ms),
         "summary": data.get("summary"),
-        "commands": commands,
+        "commands": [line for _, line in commands],
     }
 
 
-def _deadline(opened: Decision, told_ms: int | None) -> str | None:
+def _deadline(opened: Decision, told_ms: int | None, more_min: int) -> str | None:
     """Return when the page runs out: its clock runs from its opening or its delivery, whichever is later."""
     text = opened.data.get("deadline")
-    planned_ms = parse_strictly(text) if isinstance(text, str) else None
-    if planned_ms is None:
+    if not isinstance(text, str):
         return None
-    return rfc3339(planned_ms + max(0, (told_ms or 0) - opened.at_ms))
+    return rfc3339(moment_ms(text) + max(0, (told_ms or 0) - opened.at_ms) + more_min * 60_000)
 
 
 def _overrides(decisions: Sequence[Decision], now_ms: int) -> list[dict[str, object]]:
@@ -252,8 +277,7 @@ def _overrides(decisions: Sequence[Decision], now_ms: int) -> list[dict[str, obj
 
 
 def _has_passed(until: Any, now_ms: int) -> bool:
-    at_ms = parse_strictly(until) if isinstance(until, str) else None
-    return at_ms is not None and at_ms <= now_ms
+    return isinstance(until, str) and moment_ms(until) <= now_ms
 
 
 def _line(decision: Decision) -> dict[str, object]:
