@@ -23,9 +23,9 @@ from monitor.core.decision import Decision, Type
 from monitor.core.errors import MonitorError
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import Follower, LedgerEntry, Log, Record
-from monitor.wire.commands import Acknowledge, Arm, Decide, Disarm, HoldBack, command_value
+from monitor.wire.commands import Acknowledge, Arm, CloseDebt, Decide, Disarm, HoldBack, command_value
 
-Order = Decide | HoldBack | Acknowledge | Arm | Disarm
+Order = Decide | HoldBack | Acknowledge | Arm | Disarm | CloseDebt
 
 # One order may lead to several decisions, recorded one right after the other.
 REST_S: Final = 0.3

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.cli.sight import blindness
-from monitor.core.decision import ABOUT_PROOF, Decision, Type
+from monitor.core.decision import AFTER_ROLLBACK, Decision, Type
+from monitor.core.eval_debt import debts_of
 from monitor.core.moment import rfc3339
 from monitor.engine.ports import LedgerEntry
 from monitor.wire.rfc3339 import parse_strictly
@@ -27,6 +28,7 @@ class Standing:
     Attributes:
         stage: `watching`; `locked` after a request to roll back; `ended` with its window or disarmed.
         halted: What is on record of a defect of the monitor that keeps it from judging this release.
+        eval_debt: Open ones of every arming of the release; `eval_debt_overdue` of them are beyond their due date.
         pages: Open ones; `commands` are ready to be copied.
         assessment: The data of the newest `release.assessed`.
     """
@@ -44,6 +46,7 @@ class Standing:
     pages: list[dict[str, object]]
     overrides: list[dict[str, object]]
     eval_debt: int
+    eval_debt_overdue: int
     assessment: Mapping[str, object] | None
     last_decisions: list[dict[str, object]]
 
@@ -77,6 +80,7 @@ def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
             event_id = str(one.data.get("event_id"))
             told[event_id] = min(one.at_ms, told.get(event_id, one.at_ms))
     assessed = _last(ours, Type.RELEASE_ASSESSED)
+    owed = [one for one in debts_of(decisions) if one.is_open]
     shown = [one for one in ours if one.type is not Type.PAGE_DELIVERED]
     return Standing(
         release=arming.release,
@@ -91,7 +95,8 @@ def _standing(decisions: Sequence[Decision], now_ms: int) -> Standing | None:
         breaches=_breaches(ours) if stage == "watching" else [],
         pages=_pages(ours, told),
         overrides=_overrides(ours, now_ms) if stage == "watching" else [],
-        eval_debt=sum(one.type is Type.DEBT_CREATED for one in ours),
+        eval_debt=len(owed),
+        eval_debt_overdue=sum(one.is_overdue(now_ms) for one in owed),
         assessment=None if assessed is None else assessed.data,
         last_decisions=[_line(one) for one in shown[-LAST_DECISIONS:]],
     )
@@ -196,7 +201,7 @@ def _page(
     data = opened.data
     asked = f"rollback-budget decide {shlex.quote(opened.release)}"
     commands = [f"{asked} {word} --page {page_id} --reason '...'" for word in ("rollback", "continue")]
-    if data.get("reason") in ABOUT_PROOF:  # the rollback is decided: there is nothing to decide
+    if data.get("reason") in AFTER_ROLLBACK:  # the rollback is decided: there is nothing to decide
         commands = [f"rollback-budget explain {opened.decision_id[:12]}"]
     return {
         "page_id": page_id,

@@ -10,6 +10,7 @@ from monitor.core.decision import Type
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.ports import LedgerEntry
 
+CLOSE_DEBT = "close_debt"  # the one command that is about no arming: a worker answers it at any time
 COMMANDS_MAX = 10_000  # unanswered commands remembered; more is counted as dropped and said
 
 
@@ -18,7 +19,7 @@ class Command:
     """A person's instruction, as read from the commands topic.
 
     Attributes:
-        kind: `decide`, `override`, `acknowledge`, `arm` or `disarm`.
+        kind: `decide`, `override`, `acknowledge`, `arm`, `disarm` or `close_debt`.
         decision: `rollback` or `continue`, for `decide`.
         at_ms: Its record time, in event time.
     """
@@ -34,6 +35,8 @@ class Command:
     objective: str | None = None
     until_ms: int | None = None
     limit: float | None = None
+    debt_id: str | None = None
+    evaluation: str | None = None
 
 
 class LedgerBook:
@@ -217,7 +220,17 @@ class CommandBook:
         return {one.release for one in self._commands.values()}
 
     def waiting(self, release: str, ledger: LedgerBook) -> list[Command]:
-        """Return a release's unanswered commands in the order they came, and forget the answered ones."""
+        """Return a release's unanswered commands in the order they came, but for `closings`."""
+        self._forget_answered(ledger)
+        return [one for one in self._commands.values() if one.release == release and one.kind != CLOSE_DEBT]
+
+    def closings(self, ledger: LedgerBook) -> list[Command]:
+        """Return the unanswered commands that close an eval debt, in the order they came."""
+        if not any(one.kind == CLOSE_DEBT for one in self._commands.values()):
+            return []
+        self._forget_answered(ledger)
+        return [one for one in self._commands.values() if one.kind == CLOSE_DEBT]
+
+    def _forget_answered(self, ledger: LedgerBook) -> None:
         for done in [one for one in self._commands if ledger.is_answered(one)]:
             del self._commands[done]
-        return [one for one in self._commands.values() if one.release == release]

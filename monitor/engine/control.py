@@ -22,6 +22,7 @@ from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer
 from monitor.engine.arming import armed_at_minute, arming_entry, arming_of, budget_changed, spec_of
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
+from monitor.engine.debts import answer_beside_ticks
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.halts import Halts
 from monitor.engine.hearing import Hearing
@@ -31,7 +32,6 @@ from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition,
 from monitor.engine.recall import recall
 from monitor.engine.state_reader import StateReader
 from monitor.engine.tenure import Tenure
-from monitor.engine.unwatched import refuse_unwatched
 from monitor.engine.view import View
 
 _HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
@@ -114,8 +114,8 @@ class Control:
                 self.halts.forget(release)
             await asyncio.sleep(0)  # many releases take their time; an incident of one must not wait for all
         self.halts.keep(releases)
-        args = (self.commands, self.book, self._ledger, self._tenure)
-        await refuse_unwatched(releases, *args, now_ms=self._clock.now_ms())
+        args = (self.commands, self.book, self._ledger, self._tenure, self._outputs)
+        await answer_beside_ticks(releases, *args, now_ms=self._clock.now_ms())
         await self.history.flush()
         return ticks
 

@@ -14,6 +14,7 @@ from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective, Tier, TierAction
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import Decision, Reason, Type
+from monitor.core.eval_debt import debt
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.partition import CellKey, Incident
@@ -29,7 +30,7 @@ from monitor.engine.alarm import hear, judge_incidents, watches_of
 from monitor.engine.assess import assessment
 from monitor.engine.breach import breach_event
 from monitor.engine.cohorts import Cohorts
-from monitor.engine.commander import Commander, debt
+from monitor.engine.commander import Commander
 from monitor.engine.conditions import Conditions
 from monitor.engine.finding import finding_of
 from monitor.engine.reading import Reading, feed, reads_of
@@ -261,8 +262,7 @@ class Evaluator:
     ) -> list[Decision]:
         """Page or roll back for a finding, and open its eval debt, once per episode."""
         text = text or finding_words(finding)
-        classes = failure_classes(finding.exemplars)
-        owed = debt(self.budget, self.arming, finding, classes, episode_ms, at_ms)
+        owed = debt(self.budget, self.arming, finding, failure_classes(finding.exemplars), episode_ms, at_ms)
         debts = [] if owed.decision_id in self._owed else [owed]
         self._owed.add(owed.decision_id)
         if rolls_back:

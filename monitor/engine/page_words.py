@@ -94,7 +94,7 @@ def facts_of(notice: PageNotice) -> Mapping[str, Any]:
 
 def severity_of(notice: PageNotice) -> Severity:
     """Return how loud the page is; it stays the same from its opening to its end."""
-    if notice.about in (About.NOT_APPLIED, About.NOT_PROVEN):
+    if notice.about in (About.NOT_APPLIED, About.NOT_PROVEN, About.NOT_HELPED):
         return Severity.CRITICAL
     if notice.about is About.BLIND:
         return Severity.ERROR
@@ -117,6 +117,8 @@ def _head(notice: PageNotice) -> str:
         return f"Rollback of {release} NOT APPLIED"
     if notice.about is About.NOT_PROVEN:
         return f"Rollback of {release} NOT PROVEN"
+    if notice.about is About.NOT_HELPED:
+        return f"Rollback of {release} DID NOT HELP"
     if notice.about is About.ROLLED_BACK:
         return f"Rolled back {release}"
     if notice.about is About.BLIND:
@@ -197,7 +199,10 @@ def _commands(notice: PageNotice) -> list[tuple[str, str]]:
     why = ("Why", f"rollback-budget explain {shlex.quote(notice.event_id[:_ID_DIGITS])}")
     if notice.about in (About.BLIND, About.NOT_APPLIED):
         return [("How it stands", "rollback-budget status")]
-    if notice.about is About.NOT_PROVEN:  # the rollback is decided: there is nothing to decide
+    if notice.about in (
+        About.NOT_PROVEN,
+        About.NOT_HELPED,
+    ):  # the rollback is decided: nothing is left to decide
         return [why, ("How it stands", "rollback-budget status")]
     if notice.about is About.ROLLED_BACK:
         return [why, ("When it is mended", _order("arm", notice, reason="mended", page=False))]

@@ -87,11 +87,23 @@ class Disarm(_Order):
     command: Literal["disarm"]
 
 
-Command = Annotated[Decide | HoldBack | Acknowledge | Arm | Disarm, Field(discriminator="command")]
-COMMANDS: Final = TypeAdapter[Decide | HoldBack | Acknowledge | Arm | Disarm](Command)
+class CloseDebt(_Order):
+    """An evaluation case covers an eval debt of the release now."""
+
+    command: Literal["close_debt"]
+    debt_id: Id = Field(description="As `evaldebt.created` has it.")
+    evaluation: Annotated[str, Field(min_length=1, max_length=1_000)] | None = Field(
+        None, description="Where the case is: a path, a link, a name."
+    )
 
 
-def read_command(value: bytes | None) -> Decide | HoldBack | Acknowledge | Arm | Disarm:
+Command = Annotated[
+    Decide | HoldBack | Acknowledge | Arm | Disarm | CloseDebt, Field(discriminator="command")
+]
+COMMANDS: Final = TypeAdapter[Decide | HoldBack | Acknowledge | Arm | Disarm | CloseDebt](Command)
+
+
+def read_command(value: bytes | None) -> Decide | HoldBack | Acknowledge | Arm | Disarm | CloseDebt:
     """Return the command a record holds; `until` is then epoch milliseconds.
 
     Raises:

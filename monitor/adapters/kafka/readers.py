@@ -7,7 +7,7 @@ from monitor.config.problem import BudgetInvalid
 from monitor.core.budget import Budget
 from monitor.engine.book import Command
 from monitor.engine.ports import Record
-from monitor.wire.commands import Acknowledge, BadCommand, Decide, HoldBack, read_command
+from monitor.wire.commands import Acknowledge, BadCommand, CloseDebt, Decide, HoldBack, read_command
 
 
 def budget_of(record: Record) -> tuple[str, Budget | None] | str:
@@ -49,4 +49,6 @@ def command_of(record: Record, at_ms: int) -> Command | str:
         objective=order.objective if isinstance(order, Decide | Acknowledge | HoldBack) else None,
         until_ms=order.until if isinstance(order, Decide | HoldBack) else None,
         limit=order.limit if isinstance(order, HoldBack) else None,
+        debt_id=order.debt_id if isinstance(order, CloseDebt) else None,
+        evaluation=order.evaluation if isinstance(order, CloseDebt) else None,
     )
