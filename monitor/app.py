@@ -64,6 +64,7 @@ from monitor.engine.lookout import lookout_over
 from monitor.engine.ports import Actuator, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
 from monitor.engine.tenure import Tenure
+from monitor.wire.cdevents import Place
 from monitor.wire.cloudevent import NotACloudEvent, from_binary, of_decision, to_structured
 from monitor.wire.signing import Signatures
 
@@ -119,7 +120,11 @@ async def _prepare(settings: Settings, budgets: Sequence[Budget]) -> Prepared:
     log = structlog.get_logger("monitor")
     access = kafka_access(settings)
     await wait_for_kafka(access, log.warning, settings.kafka_wait_s or _FOR_EVER_S)
-    wanted = product_topics(traces=settings.traces_topic, trace_partitions=settings.traces_partitions)
+    wanted = product_topics(
+        traces=settings.traces_topic,
+        trace_partitions=settings.traces_partitions,
+        cdevents=settings.cdevents,
+    )
     findings = await ensure_topics(access, wanted, settings.kafka_replication)
     for finding in findings:
         log.warning(str(finding))
@@ -295,7 +300,8 @@ def _build(
     clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics, telemetry.spans)
     redis_url = settings.redis_url.get_secret_value()
     log, store, lease = KafkaLog(access), RedisStateStore(redis_url), RedisLease(redis_url)
-    ledger, outputs = KafkaLedger(log), KafkaOutputs(log)
+    place = Place(settings.cdevents_environment, settings.cdevents_ticket_url) if settings.cdevents else None
+    ledger, outputs = KafkaLedger(log), KafkaOutputs(log, place)
     consumer = _consumer(settings, access)
     tenure = Tenure(lease, settings.worker_id, settings.lease_ttl_ms)
     control = Control(

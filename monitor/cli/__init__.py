@@ -20,6 +20,7 @@ from monitor.cli import (
     budget,
     budget_test,
     commander,
+    debt,
     demo,
     doctor,
     explain,
@@ -57,6 +58,15 @@ class Verb:
     lists: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A noun with verbs of its own, as `debt list`."""
+
+    name: str
+    help: str
+    verbs: tuple[Verb, ...]
+
+
 VERBS: Final = (
     Verb("demo", demo.demo, demo.DEMO_EXAMPLE),
     Verb("validate", budget.validate, budget.VALIDATE_EXAMPLE),
@@ -79,6 +89,18 @@ VERBS: Final = (
     Verb("close-breaker", commander.close_breaker, commander.CLOSE_BREAKER_EXAMPLE),
     Verb("settings", settings.settings, settings.SETTINGS_EXAMPLE),
 )
+GROUPS: Final = (
+    Group(
+        "debt",
+        "Evaluation cases that breaches still owe: list, show, close, export.",
+        (
+            Verb("list", debt.list_debts, debt.LIST_EXAMPLE),
+            Verb("show", debt.show, debt.SHOW_EXAMPLE),
+            Verb("close", debt.close, debt.CLOSE_EXAMPLE),
+            Verb("export", debt.export, debt.EXPORT_EXAMPLE),
+        ),
+    ),
+)
 
 
 def build_app() -> typer.Typer:
@@ -93,12 +115,20 @@ def build_app() -> typer.Typer:
         epilog=f"{_AS_WRITTEN}Example: {PROGRAM} validate budgets/",
     )
     app.callback()(_root)
-    for verb in VERBS:
+    _add(app, VERBS)
+    for group in GROUPS:
+        nouns = typer.Typer(name=group.name, no_args_is_help=True, help=group.help)
+        _add(nouns, group.verbs)
+        app.add_typer(nouns, epilog=f"{_AS_WRITTEN}Example: {group.verbs[0].example}")
+    return app
+
+
+def _add(app: typer.Typer, verbs: Sequence[Verb]) -> None:
+    for verb in verbs:
         first_line = (verb.run.__doc__ or "").partition("\n")[0]
         app.command(verb.name, epilog=f"{_AS_WRITTEN}Example: {verb.example}", short_help=first_line)(
             verb.run
         )
-    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

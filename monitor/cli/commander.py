@@ -195,6 +195,11 @@ def close_breaker(
     _give(order, 0 if no_wait else wait, output)
 
 
+def send_order(given: dict[str, Any], wait_s: float, output: Output) -> None:
+    """Sign an order of another noun's verb, send it, and say what became of it."""
+    _give(given, wait_s, output)
+
+
 def _give(given: dict[str, Any], wait_s: float, output: Output) -> None:
     """Sign an order, send it, and say what became of it."""
     import asyncio

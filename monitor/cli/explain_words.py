@@ -9,7 +9,7 @@ from typing import Any, Final
 from monitor.cli.backtest_report import REFUSALS
 from monitor.core.budget import Objective, Tier, Unit
 from monitor.core.cohort import cohort_key
-from monitor.core.decision import ABOUT_PROOF
+from monitor.core.decision import ABOUT_PROOF, Reason
 from monitor.core.derivation import Derivation
 from monitor.core.indicator import Direction, indicator
 from monitor.core.record import StageMove, moved_most
@@ -273,6 +273,9 @@ def _arm(release: str) -> str:
 
 
 def _page_steps(event: CloudEvent, data: Mapping[str, Any]) -> Iterator[str]:
+    if data.get("reason") == Reason.ROLLBACK_DID_NOT_HELP:
+        yield "look for another cause than the release; this page is resolved when the metric is back"
+        return
     if data.get("reason") in ABOUT_PROOF:
         yield "the rollback is decided; this page is resolved when the traffic shows that the candidate is gone"
         return

@@ -5,6 +5,7 @@ Releases are read from the ledger, what is seen of the traffic from the stored s
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -103,7 +104,8 @@ def _print(
         table.add_column(title, justify="right")
     for one in found:
         stage = _stage(one, is_live=seen.sight == "live")
-        counts = (len(one.breaches), len(one.pages), len(one.overrides), one.eval_debt)
+        late = f" ({one.eval_debt_overdue} overdue)" if one.eval_debt_overdue else ""
+        counts = (len(one.breaches), len(one.pages), len(one.overrides), f"{one.eval_debt}{late}")
         table.add_row(
             one.release, stage, str(one.arming), one.since, one.baseline, one.budget, *map(str, counts)
         )
@@ -139,6 +141,10 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     lines.append(_rehearsed_line(one))
     if one.rollback is not None:
         lines += _rollback_lines(one.rollback)
+    if one.eval_debt:
+        owed = f"eval debt: {one.eval_debt} open, {one.eval_debt_overdue} overdue"
+        style = "yellow" if one.eval_debt_overdue else ""
+        lines.append((f"{owed}: rollback-budget debt list {shlex.quote(one.release)}", style))
     for breach in one.breaches:
         lines.append((f"breach since {breach['since']}{_slice(breach)}: {breach['summary']}", "yellow"))
     for page in one.pages:

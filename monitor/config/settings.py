@@ -178,6 +178,16 @@ class Settings(BaseSettings):
         "window",
         description="Where a new group begins: one budget window back, the oldest event, or the newest.",
     )
+    cdevents: bool = Field(
+        False, description="Publish pages and rollbacks as CDEvents too, on rollback.cdevents.v1."
+    )
+    cdevents_environment: str = Field(
+        "production", min_length=1, max_length=128, description="The environment that CDEvents name."
+    )
+    cdevents_ticket_url: Url | None = Field(
+        None,
+        description="Where a page is followed up, with {page} and {release} in it; then a page is `reported` too.",
+    )
     http_host: str = Field("127.0.0.1", min_length=1, description="Where the console and the probes listen.")
     http_port: int = Field(6066, ge=0, le=65_535, description="Their port; 0 takes a free one.")
     api_token: SecretStr | None = Field(

@@ -49,10 +49,14 @@ class Reason(StrEnum):
     ROLLBACK_UNPROVEN = "rollback_unproven"
     ROLLBACK_UNDONE = "rollback_undone"
     ROLLBACK_STORM = "rollback_storm"
+    ROLLBACK_DID_NOT_HELP = "rollback_did_not_help"
 
 
 ABOUT_PROOF: Final = frozenset({Reason.ROLLBACK_FAILED, Reason.ROLLBACK_UNPROVEN, Reason.ROLLBACK_UNDONE})
 """Why a page says that the traffic does not prove a rollback."""
+
+AFTER_ROLLBACK: Final = ABOUT_PROOF | {Reason.ROLLBACK_DID_NOT_HELP}
+"""Why a page is opened once a rollback was carried out: there is nothing left to decide, and something to look at."""
 
 
 class Type(StrEnum):
@@ -80,6 +84,7 @@ class Type(StrEnum):
     OVERRIDE_EXPIRED = "override.expired"
     COMMAND_REFUSED = "command.refused"
     DEBT_CREATED = "evaldebt.created"
+    DEBT_CLOSED = "evaldebt.closed"
     RELEASE_ASSESSED = "release.assessed"
     MONITOR_BLIND = "monitor.blind"
     MONITOR_RECOVERED = "monitor.recovered"

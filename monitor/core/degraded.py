@@ -74,7 +74,7 @@ def find_degraded(series: AnySeries, now: int, hold_min: int, needed: float) -> 
     lately = _found(series, recent, (past[1] - PAST_MIN, past[1]))
     if lately is None or not _is_far(series.limit, lately, FAR):
         return None
-    return found if _evidence(series, recent, past) / level_phi(series, past) >= needed else None
+    return found if level_evidence(series, recent, past) / level_phi(series, past) >= needed else None
 
 
 def is_over(series: AnySeries, now: int, since: Degraded) -> bool:
@@ -126,8 +126,11 @@ def _is_far(limit: Limit, found: Degraded, scale: float) -> bool:
     return all(delta is not None and delta < scale * limit.size for delta in deltas)
 
 
-def _evidence(series: AnySeries, recent: Span, past: Span) -> float:
-    """Return the evidence (nats) of the weaker arm that it is beyond the limit of what the baseline was before."""
+def level_evidence(series: AnySeries, recent: Span, past: Span) -> float:
+    """Return the evidence (nats) of the weaker arm that it is beyond the limit of what the baseline was before.
+
+    Not yet over the dispersion of the level (`level_phi`).
+    """
     strict = replace(series.limit, kappa=1.0)
     if isinstance(series, RateSeries):
         test, now, before = rate_beyond(strict, 1.0), series.sums(*recent), series.sums(*past)

@@ -242,6 +242,10 @@ class BaselineChoice:
                 del self._minutes[next(iter(self._minutes))]
         return found
 
+    def past(self, view: CohortKey, minute: int) -> Aggregate:
+        """Return the captured past of a slice for a minute, whoever is compared with it now; empty without one."""
+        return self._frozen(self._past(view), view, minute)
+
     def is_away(self, objective: Objective) -> bool:
         """Tell whether an objective has gone over to the past, or would have if there were one."""
         presence = self._presence.get((objective.objective_id, objective.where))

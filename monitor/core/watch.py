@@ -73,7 +73,7 @@ class Watch:
         self.led = 0
         self.trigger = TriggerState(Phase.INACTIVE, tick_ms(first_minute), tick_ms(first_minute))
         self.spend = Spend(rule)
-        self.factor = _factor(objective)
+        self.factor = factor_of(objective)
         self.judgement: Judgement | None = None
         self.judged: tuple[int, tuple[Dispersion, ...]] | None = None
         self.acted = False
@@ -264,7 +264,7 @@ class Watch:
         return tuple(smallest(groups, min(size, EXEMPLARS_PER_CELL * 4)))
 
 
-def _factor(objective: Objective) -> float:
+def factor_of(objective: Objective) -> float:
     """Return what turns a stored value into what people read: microseconds to ms, micro-dollars to USD."""
     source = objective.indicator.source
     if objective.indicator.kind is IndicatorKind.QUANTILE:

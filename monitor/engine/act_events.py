@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from monitor.core.budget import RollbackBy
-from monitor.core.decision import ABOUT_PROOF, EVERY_RELEASE, Type
+from monitor.core.decision import ABOUT_PROOF, EVERY_RELEASE, Reason, Type
 from monitor.core.ids import TYPE_PREFIX, TYPE_VERSION, canonical_json, event_type
 from monitor.engine.errors import ActuatorFailed
 from monitor.engine.ports import About, Effect, PageNotice, RollbackOrder
@@ -98,6 +98,8 @@ def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | 
 def _about(kind: str, opening: Mapping[str, Any]) -> About:
     if kind.startswith("monitor."):
         return About.BLIND
+    if opening.get("reason") == Reason.ROLLBACK_DID_NOT_HELP:
+        return About.NOT_HELPED
     return About.NOT_PROVEN if opening.get("reason") in ABOUT_PROOF else About.PAGE
 
 

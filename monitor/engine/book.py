@@ -11,6 +11,7 @@ from monitor.core.storm import StormRecord
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.ports import LedgerEntry
 
+CLOSE_DEBT = "close_debt"  # the one command that is about no arming: a worker answers it at any time
 COMMANDS_MAX = 10_000  # unanswered commands remembered; more is counted as dropped and said
 
 
@@ -19,7 +20,7 @@ class Command:
     """A person's instruction, as read from the commands topic.
 
     Attributes:
-        kind: `decide`, `override`, `acknowledge`, `extend`, `arm`, `disarm` or `close_breaker`.
+        kind: `decide`, `override`, `acknowledge`, `extend`, `arm`, `disarm`, `close_breaker` or `close_debt`.
         decision: `rollback` or `continue`, for `decide`.
         at_ms: Its record time, in event time.
         by_min: Minutes that `extend` asks for.
@@ -41,6 +42,8 @@ class Command:
     by_min: int | None = None
     signed: bool | None = None
     fault: tuple[str, str] | None = None
+    debt_id: str | None = None
+    evaluation: str | None = None
 
 
 class LedgerBook:
@@ -238,7 +241,17 @@ class CommandBook:
         return {one.release for one in self._commands.values()}
 
     def waiting(self, release: str, ledger: LedgerBook) -> list[Command]:
-        """Return a release's unanswered commands in the order they came, and forget the answered ones."""
+        """Return a release's unanswered commands in the order they came, but for `closings`."""
+        self._forget_answered(ledger)
+        return [one for one in self._commands.values() if one.release == release and one.kind != CLOSE_DEBT]
+
+    def closings(self, ledger: LedgerBook) -> list[Command]:
+        """Return the unanswered commands that close an eval debt, in the order they came."""
+        if not any(one.kind == CLOSE_DEBT for one in self._commands.values()):
+            return []
+        self._forget_answered(ledger)
+        return [one for one in self._commands.values() if one.kind == CLOSE_DEBT]
+
+    def _forget_answered(self, ledger: LedgerBook) -> None:
         for done in [one for one in self._commands if ledger.is_answered(one)]:
             del self._commands[done]
-        return [one for one in self._commands.values() if one.release == release]

@@ -11,20 +11,12 @@ from typing import Final
 
 from monitor.core.budget import Accounting, Budget, Objective, OnSilence, Tier
 from monitor.core.cohort import OVERALL, CohortKey
-from monitor.core.decision import ABOUT_PROOF, Action, Decision, Reason, Type
+from monitor.core.decision import AFTER_ROLLBACK, Action, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.override import Override
 from monitor.core.page import Page
-from monitor.core.record import (
-    Arming,
-    Finding,
-    evidence_data,
-    finding_data,
-    release_data,
-    trace_ids,
-    whole_data,
-)
+from monitor.core.record import Arming, Finding, finding_data, release_data, whole_data
 
 # Objective (None: the release as a whole), slice, and what it is about (BREACH for every breach).
 PageKey = tuple[str | None, CohortKey, Reason]
@@ -238,7 +230,7 @@ class Commander:
             for index, one in enumerate(self.overrides)
             if one.ended_ms is None
         ]
-        stays = ABOUT_PROOF if reason is Reason.WINDOW_ENDED else frozenset()
+        stays = AFTER_ROLLBACK if reason is Reason.WINDOW_ENDED else frozenset()
         return [*self._resolve_if(lambda key, _: key[2] not in stays, at_ms, reason, text), *ended]
 
     def _resolve_if(
@@ -368,34 +360,3 @@ class Commander:
     def rearm(self, budget: Budget) -> None:
         """Go on under a changed budget: pages and overrides stay."""
         self.budget = budget
-
-
-def debt(
-    budget: Budget, arming: Arming, finding: Finding, classes: list[str], episode_ms: int, at_ms: int
-) -> Decision:
-    """Return the eval debt that a breach opens when it pages or rolls back."""
-    objective = finding.objective
-    event_id = decision_id(
-        Type.DEBT_CREATED.value,
-        budget.release,
-        arming.number,
-        objective.objective_id,
-        dict(finding.view),
-        episode_ms,
-    )
-    data = {
-        **release_data(budget, arming),
-        "debt_id": event_id,
-        "objective": objective.objective_id,
-        "metric": objective.indicator.name,
-        "cohort": dict(finding.view),
-        "owner": budget.owner,
-        "decided_at": rfc3339(at_ms),
-        "due_at": rfc3339(at_ms + 7 * 24 * 3_600_000),
-        "failure_classes": classes,
-        "exemplars": trace_ids(finding.exemplars),
-        "evidence": evidence_data(finding),
-        "follow_ups": list(budget.follow_ups),
-        "summary": f"write an evaluation case for {objective.objective_id}: it broke in {budget.release}",
-    }
-    return Decision(Type.DEBT_CREATED, event_id, budget.release, at_ms, data)

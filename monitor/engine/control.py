@@ -24,6 +24,7 @@ from monitor.engine.arming import armed_at_minute, arming_entry, arming_of, budg
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
 from monitor.engine.breaker import NO_LIMIT, Admission, Breaker, RollbackRefused, nothing
 from monitor.engine.breaker import obey as obey_breaker
+from monitor.engine.debts import answer_beside_ticks
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.halts import Halts
 from monitor.engine.hearing import Hearing
@@ -34,7 +35,6 @@ from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition,
 from monitor.engine.recall import recall
 from monitor.engine.state_reader import StateReader
 from monitor.engine.tenure import Tenure
-from monitor.engine.unwatched import refuse_unwatched
 from monitor.engine.view import View
 
 _HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
@@ -107,7 +107,7 @@ class Control:
         self.halts.keep(releases)
         args = (self.commands, self.book, self._ledger, self._tenure)
         await obey_breaker(self.breaker, *args)
-        await refuse_unwatched(releases, *args, now_ms=self._clock.now_ms())
+        await answer_beside_ticks(releases, *args, self._outputs, now_ms=self._clock.now_ms())
         await self.history.flush()
         self._observer.breaker(self.breaker.standing(view.open_from))
         return ticks

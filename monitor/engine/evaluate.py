@@ -14,6 +14,7 @@ from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective, Tier, TierAction
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import Decision, Reason, Type
+from monitor.core.eval_debt import debt
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.partition import CellKey, Incident
@@ -31,7 +32,7 @@ from monitor.engine.assess import assessment
 from monitor.engine.breach import breach_event
 from monitor.engine.breaker import Breaker
 from monitor.engine.cohorts import Cohorts
-from monitor.engine.commander import Commander, debt
+from monitor.engine.commander import Commander
 from monitor.engine.conditions import Conditions
 from monitor.engine.finding import finding_of
 from monitor.engine.reading import Reading, feed, reads_of

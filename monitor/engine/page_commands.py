@@ -10,7 +10,7 @@ import re
 import shlex
 from typing import Final
 
-from monitor.core.decision import ABOUT_PROOF
+from monitor.core.decision import AFTER_ROLLBACK
 
 Lines = list[tuple[str, str]]
 """(what it does, the command line)."""
@@ -59,7 +59,7 @@ def for_open_page(
         return []
     page = ("--page", page_id)
     seen = [] if is_seen else [("I am on it", order("acknowledge", release, None, *page))]
-    if reason in ABOUT_PROOF:  # the rollback is decided: there is nothing to decide
+    if reason in AFTER_ROLLBACK:  # the rollback is decided: there is nothing to decide
         return [*seen, *why(release, event_id), ("How it stands", order("status", release))]
     because = (*page, "--reason", _WHY)
     later = (

@@ -88,7 +88,7 @@ def facts_of(notice: PageNotice) -> Mapping[str, Any]:
 
 def severity_of(notice: PageNotice) -> Severity:
     """Return how loud the page is; it stays the same from its opening to its end."""
-    if notice.about in (About.NOT_APPLIED, About.NOT_PROVEN):
+    if notice.about in (About.NOT_APPLIED, About.NOT_PROVEN, About.NOT_HELPED):
         return Severity.CRITICAL
     if notice.about is About.BLIND:
         return Severity.ERROR
@@ -117,6 +117,8 @@ def _head(notice: PageNotice) -> str:
         return f"Rollback of {release} NOT APPLIED"
     if notice.about is About.NOT_PROVEN:
         return f"Rollback of {release} NOT PROVEN"
+    if notice.about is About.NOT_HELPED:
+        return f"Rollback of {release} DID NOT HELP"
     if notice.about is About.ROLLED_BACK:
         return f"Rolled back {release}"
     if notice.about is About.BLIND:

@@ -224,6 +224,7 @@ class About(StrEnum):
     ROLLED_BACK = "rolled_back"
     NOT_APPLIED = "not_applied"
     NOT_PROVEN = "not_proven"
+    NOT_HELPED = "not_helped"
     BLIND = "blind"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.core.decision import Decision, Type
+from monitor.core.eval_debt import debts_of
 from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
@@ -37,6 +38,7 @@ class Standing:
     Attributes:
         stage: `watching`; `locked` after a request to roll back; `ended` with its window or disarmed.
         halted: What is on record of a defect of the monitor that keeps it from judging this release.
+        eval_debt: Open ones of every arming of the release; `eval_debt_overdue` of them are beyond their due date.
         pages: Open ones; `commands` are ready to be copied.
         rehearsed: The newest rehearsal that speaks for it.
         assessment: The data of the newest `release.assessed`.
@@ -55,6 +57,7 @@ class Standing:
     pages: list[dict[str, object]]
     overrides: list[dict[str, object]]
     eval_debt: int
+    eval_debt_overdue: int
     rehearsed: Rehearsed | None
     assessment: Mapping[str, object] | None
     last_decisions: list[dict[str, object]]
@@ -99,6 +102,7 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
             event_id = str(one.data.get("event_id"))
             told[event_id] = min(one.at_ms, told.get(event_id, one.at_ms))
     assessed = _last(ours, Type.RELEASE_ASSESSED)
+    owed = [one for one in debts_of(decisions) if one.is_open]
     shown = [one for one in ours if one.type is not Type.PAGE_DELIVERED]
     name = str(newest.data["budget"])
     return Standing(
@@ -114,8 +118,9 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
         breaches=_breaches(ours) if stage == "watching" else [],
         pages=_pages(ours, told),
         overrides=_overrides(ours, now_ms) if stage == "watching" else [],
-        eval_debt=sum(one.type is Type.DEBT_CREATED for one in ours),
         rehearsed=last_rehearsed(drills, release=arming.release, budget=name, now_ms=now_ms),
+        eval_debt=len(owed),
+        eval_debt_overdue=sum(one.is_overdue(now_ms) for one in owed),
         assessment=None if assessed is None else assessed.data,
         last_decisions=[_line(one) for one in shown[-LAST_DECISIONS:]],
     )

@@ -12,6 +12,7 @@ from monitor.engine.book import Command, CommandBook, LedgerBook, arming_number
 from monitor.engine.ports import Ledger, LedgerEntry
 from monitor.engine.tenure import Tenure
 
+_NOT_WATCHED: Final = "no budget in force names this release: load its budget first"
 GRACE_MS: Final = 60_000  # event time; a budget that was published just before the order may not be read yet
 
 
@@ -35,15 +36,15 @@ async def refuse_unwatched(
             continue
         last = book.arming(release)
         for command in due:
-            refused = _refusal(command, 0 if last is None else arming_number(last))
+            refused = refusal_of(command, 0 if last is None else arming_number(last), _NOT_WATCHED)
             entry = LedgerEntry(refused, None, True, command.command_id)
             await ledger.append(entry)
             book.note(entry)
         await tenure.give_back(release)
 
 
-def _refusal(command: Command, arming: int) -> Decision:
-    why = "no budget in force names this release: load its budget first"
+def refusal_of(command: Command, arming: int, why: str) -> Decision:
+    """Return the answer to an order that no evaluator answers."""
     event_id = decision_id(Type.COMMAND_REFUSED.value, command.release, arming, command.command_id, {}, None)
     data = {
         "release": command.release,

@@ -35,6 +35,7 @@ from monitor.engine.proof_words import (
     verified_words,
 )
 from monitor.engine.reading import Reading, delay_of
+from monitor.engine.recovery import Recoveries
 
 if TYPE_CHECKING:
     from monitor.engine.evaluate import Evaluator
@@ -57,6 +58,7 @@ class Case:
         data: The request's.
         ratio_before: The candidate's share before the request, once its minutes are closed.
         next_minute: The first minute that is not weighed yet.
+        proven_minute: The first minute after the proof; None while there is none, and once it is undone.
     """
 
     request_id: str
@@ -66,6 +68,7 @@ class Case:
     ratio_before: float | None = None
     is_measured: bool = False
     next_minute: int = 0
+    proven_minute: int | None = None
     proof: Proof = field(default_factory=Proof)
 
 
@@ -76,6 +79,7 @@ class Proofs:
         self.cases: dict[CohortKey, Case] = {}
         self._applied: dict[str, int] = {}
         self._minutes: dict[CohortKey, deque[ServedMinute]] = {}
+        self._recoveries = Recoveries()
         self._is_over = False
 
     def requested(self, decision: Decision) -> None:
@@ -99,6 +103,7 @@ class Proofs:
         if self._is_over:
             return []
         self._append(evaluator, now - 1, reading)
+        self._recoveries.append(evaluator, now, reading, is_short=not self.cases)
         decisions: list[Decision] = []
         for case in self.cases.values():
             if not case.is_measured and case.at_ms <= tick_ms(now):
@@ -106,6 +111,7 @@ class Proofs:
             applied_ms = self._applied.get(case.request_id)
             if case.is_measured and applied_ms is not None:
                 decisions += self._weigh(evaluator, case, applied_ms)
+            decisions += self._recoveries.judge(evaluator, now, case)
         return decisions
 
     def _append(self, evaluator: Evaluator, minute: int, reading: Reading) -> None:
@@ -135,6 +141,8 @@ class Proofs:
             before, case.next_minute = case.proof.standing, minute.minute + 1
             case.proof = step(case.proof, minute, rule)
             if case.proof.standing is not before:
+                is_proven = case.proof.standing is Standing.VERIFIED
+                case.proven_minute = case.next_minute if is_proven else None
                 decisions += _said(evaluator, case, rule, before, tick_ms(minute.minute + 1))
         return decisions
 

@@ -31,6 +31,12 @@ _CHANNELS: Final = {
     topics.REQUESTS: ("requests", _DELETE, ("send",), "Downstream must roll back. Key = release."),
     topics.PAGES: ("pages", _DELETE, ("send",), "What a person must see. Key = release."),
     topics.EVAL_DEBT: ("evalDebt", _DELETE, ("send",), "Breaches without an evaluation case. Key = release."),
+    topics.CDEVENTS: (
+        "cdevents",
+        _DELETE,
+        ("send",),
+        "Twins of pages and rollbacks for delivery tools, where the setting `cdevents` is on. Key = release.",
+    ),
     topics.LEDGER: (
         "ledger",
         _COMPACT,
@@ -57,6 +63,7 @@ _PLAIN_MESSAGES: Final = {
     topics.COMMANDS: "command",
     topics.LEDGER: "ledger-record",
     topics.HISTORY: "history-hour",
+    topics.CDEVENTS: "cdevent",
     topics.DEAD_LETTERS: "dead-letter",
 }
 _HEADERS: Final = {
@@ -64,10 +71,13 @@ _HEADERS: Final = {
     "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "content-type"],
     "properties": {
         "ce_specversion": {"type": "string", "const": SPEC_VERSION},
-        "ce_id": {"type": "string", "description": "Decision id. Drop repeats by it."},
+        "ce_id": {
+            "type": "string",
+            "description": "Decision id, or one derived from it. Drop repeats by it.",
+        },
         "ce_source": {"type": "string", "format": "uri-reference"},
         "ce_type": {"type": "string"},
-        "ce_subject": {"type": "string", "description": "The release."},
+        "ce_subject": {"type": "string", "description": "The release; of a CDEvent, its subject."},
         "ce_time": {"type": "string", "format": "date-time", "description": "Event time, UTC."},
         "ce_dataschema": {"type": "string", "format": "uri"},
         "content-type": {"type": "string", "const": CONTENT_TYPE},
@@ -133,6 +143,6 @@ def _message(name: str) -> dict[str, Any]:
         "contentType": "application/yaml" if name == "budget-file" else CONTENT_TYPE,
         "payload": {"$ref": f"./{name}.v1.json"},
     }
-    if name in EVENT_TYPES:
+    if name in EVENT_TYPES or name == "cdevent":
         message["headers"] = {"$ref": "#/components/schemas/CloudEventHeaders"}
     return message

@@ -106,7 +106,17 @@ class CloseBreaker(_Order):
     release: Literal["*"] = Field(description="Every release: the breaker is of all.")
 
 
-Order = Decide | HoldBack | Acknowledge | Extend | Arm | Disarm | CloseBreaker
+class CloseDebt(_Order):
+    """An evaluation case covers an eval debt of the release now."""
+
+    command: Literal["close_debt"]
+    debt_id: Id = Field(description="As `evaldebt.created` has it.")
+    evaluation: Annotated[str, Field(min_length=1, max_length=1_000)] | None = Field(
+        None, description="Where the case is: a path, a link, a name."
+    )
+
+
+Order = Decide | HoldBack | Acknowledge | Extend | Arm | Disarm | CloseBreaker | CloseDebt
 Command = Annotated[Order, Field(discriminator="command")]
 COMMANDS: Final = TypeAdapter[Order](Command)
 

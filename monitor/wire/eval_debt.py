@@ -6,8 +6,18 @@ from pydantic import Field
 
 from monitor.core.budget import Tier
 from monitor.core.decision import Reason
+from monitor.core.eval_debt import Check
 from monitor.wire.evidence import Evidence
-from monitor.wire.shared import Cohort, Moment, Name, ReleaseData, Text
+from monitor.wire.shared import Cohort, Message, Moment, Name, ReleaseData, Text
+
+
+class SkeletonCase(Message):
+    """A case to begin from: the traces are the exemplars, and this is what a good answer to one has to be."""
+
+    title: Text
+    expect: Text
+    check: Check = Field(description="How it can be judged.")
+    most: float | None = Field(description="The most a measured check allows, in its unit; null for others.")
 
 
 class EvalDebtCreated(ReleaseData):
@@ -24,6 +34,7 @@ class EvalDebtCreated(ReleaseData):
     due_at: Moment
     failure_classes: list[Name]
     exemplars: list[Name] = Field(description="Trace ids, never content.")
+    case: SkeletonCase | None = Field(None, description="Null in events of before it was there.")
     evidence: Evidence | None = Field(None, description="Of the breach, as its decision has it.")
     follow_ups: list[Name] = Field(description="As the budget lists them.")
     summary: Text

@@ -19,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from ruamel.yaml import YAML
 
 from monitor.wire.asyncapi import document
+from monitor.wire.cdevents import CDEvent
 from monitor.wire.cloudevent import schema_id
 from monitor.wire.commands import COMMANDS
 from monitor.wire.dead_letter import DeadLetter
@@ -62,6 +63,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "ledger-record": _schema("ledger-record", LedgerRecord),
         "history-hour": _schema("history-hour", HistoryHour),
         "dead-letter": _schema("dead-letter", DeadLetter),
+        "cdevent": _schema("cdevent", CDEvent),
         **{name: _schema(name, model) for name, model in DATA_MODELS.items()},
     }
     found["trace-event"]["$comment"] = _BEYOND_SCHEMA

@@ -14,6 +14,7 @@ PAGES: Final = "rollback.pages.v1"
 EVAL_DEBT: Final = "rollback.eval-debt.v1"
 LEDGER: Final = "rollback.ledger.v1"
 HISTORY: Final = "rollback.history.v1"
+CDEVENTS: Final = "rollback.cdevents.v1"
 DEAD_LETTERS: Final = "rollback.dead-letters.v1"
 
 EVENT_TYPES: Final[Mapping[str, str]] = {

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Sequence
 
 from monitor.adapters.kafka.decode import decode
-from monitor.adapters.kafka.ledger import KafkaLedger
+from monitor.adapters.kafka.ledger import KafkaLedger, ledger_entry
+from monitor.adapters.kafka.outputs import KafkaOutputs
 from monitor.adapters.kafka.readers import command_of
 from monitor.adapters.kafka.topics import COMMANDS, LEDGER
+from monitor.adapters.memory.lease import MemoryLease
 from monitor.adapters.memory.log import MemoryLog
 from monitor.config.budget_file import load_budget
 from monitor.config.canonical import canonical
@@ -19,10 +21,12 @@ from monitor.core.moment import rfc3339
 from monitor.core.record import Arming, release_data
 from monitor.core.storm import StormLimit, StormRecord
 from monitor.engine.answer import answer
-from monitor.engine.book import Command
+from monitor.engine.book import CLOSE_DEBT, Command, CommandBook, LedgerBook
 from monitor.engine.breaker import CLOSE, Breaker, closed
+from monitor.engine.debts import answer_beside_ticks
 from monitor.engine.ports import LedgerEntry, Record, Stamp
 from monitor.engine.replay import Replay
+from monitor.engine.tenure import Tenure
 from monitor.wire.cloudevent import of_decision
 from monitor.wire.messages import check
 from tests.golden.cases import Case
@@ -73,7 +77,11 @@ class LedgerWorld(MemoryLog):
             command = command_of(record, stamp.at_ms)
             assert isinstance(command, Command), command
             self.commands.append(command)
-            if not self.is_down:
+            if self.is_down:
+                return stamp
+            if command.kind == CLOSE_DEBT:
+                await self._close_debt(command)
+            else:
                 await self.record(self._answer(command), command.command_id)
         return stamp
 
@@ -81,6 +89,17 @@ class LedgerWorld(MemoryLog):
         if command.kind == CLOSE:
             return [closed(Breaker(StormLimit(10, 60), self.storm), command)]
         return answer(self.evaluator, command)
+
+    async def _close_debt(self, command: Command) -> None:
+        book, commands = LedgerBook(), CommandBook()
+        for record in self.ledger_records():
+            entry = ledger_entry(record)
+            assert isinstance(entry, LedgerEntry), entry
+            book.note(entry)
+        commands.note(command)
+        tenure = Tenure(MemoryLease(lambda: 0), "one", 10_000)
+        args = (commands, book, self._ledger, tenure, KafkaOutputs(self))
+        await answer_beside_ticks((), *args, now_ms=command.at_ms)
 
     async def close(self) -> None:
         """Stay: the test looks again."""

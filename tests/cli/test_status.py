@@ -182,7 +182,7 @@ def test_a_rollback_locks_until_the_release_is_armed_again() -> None:
     assert (found.stage, found.pages, found.breaches) == ("locked", [], [])
     asyncio.run(world.record([arming_of(world.budget, 2, at(65))]))
     found = stands(world, 66)
-    assert (found.stage, found.arming, found.rollback, found.eval_debt) == ("watching", 2, None, 0)
+    assert (found.stage, found.arming, found.rollback, found.eval_debt) == ("watching", 2, None, 1)
 
 
 def test_a_disarmed_release_has_ended() -> None:

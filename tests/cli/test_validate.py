@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli import VERBS, main
+from monitor.cli import GROUPS, VERBS, Verb, main
 
 CONFIG = Path(__file__).parent.parent / "config"
 GOOD, BAD = CONFIG / "good", CONFIG / "bad"
@@ -133,6 +133,18 @@ def test_the_help_of_every_verb_has_an_example(
     assert main([name, "--help"]) == 0
     assert f"Example: {example}" in capsys.readouterr().out
     assert f"rollback-budget {name}" in example
+
+
+@pytest.mark.parametrize(
+    ("noun", "verb"), [(group.name, verb) for group in GROUPS for verb in group.verbs], ids=str
+)
+def test_the_help_of_every_verb_of_a_noun_has_an_example(
+    noun: str, verb: Verb, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([noun, verb.name, "--help"]) == 0
+    assert f"Example: {verb.example}" in capsys.readouterr().out
+    assert verb.example.startswith(f"rollback-budget {noun} {verb.name}")
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from monitor.config.budget_model import (
 )
 from monitor.config.duration import in_words
 from monitor.config.group import tier_of
+from monitor.core import recovery
 from monitor.core.indicator import INDICATOR_NAMES, indicator
 
 ROOT = Path(__file__).parent.parent.parent
@@ -111,6 +112,8 @@ def test_every_metric_is_there_with_its_direction_and_tier() -> None:
         f"`1m` to `{in_words(fields.MAX_CLOCK_MIN)}`",
         f"`{in_words(fields.MIN_VERIFY_MIN)}` to `{in_words(fields.MAX_VERIFY_MIN)}`",
         f"1 to {fields.MAX_NAME_CHARS} printable characters",
+        f"newest {recovery.RECOVERY_MIN} minutes are held against its own hour",
+        f"resolved when {recovery.BACK_MIN} minutes are within",
     ],
 )
 def test_bounds_are_the_ones_of_the_code(said: str) -> None:

@@ -115,3 +115,14 @@ def test_its_page_is_loud_and_asks_for_no_decision(reason: str) -> None:
     ]
     ended = notice_of(page("page.resolved", reason="recovered"), "resolved", notice.event)
     assert (ended.about, page_words(ended).title[:8]) == (About.NOT_PROVEN, "Resolved")
+
+
+def test_the_page_of_a_rollback_that_did_not_help_says_so_and_asks_for_no_decision() -> None:
+    notice = notice_of(page(reason="rollback_did_not_help", summary="success is still low"), "opened")
+    words = page_words(notice)
+    assert (notice.about, words.severity) == (About.NOT_HELPED, Severity.CRITICAL)
+    assert words.title == "Rollback of model-v42 DID NOT HELP: success is still low"
+    assert [command for _, command in words.commands] == [
+        "rollback-budget explain e-page.opene",
+        "rollback-budget status",
+    ]

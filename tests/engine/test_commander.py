@@ -13,7 +13,7 @@ from monitor.core.ids import decision_id
 from monitor.core.override import Override
 from monitor.core.page import REOPEN_MS, Page
 from monitor.core.record import Arming, Finding, Observed
-from monitor.engine.commander import Commander, debt
+from monitor.engine.commander import Commander
 from tests.engine.worlds import (
     ACME,
     CANDIDATE,
@@ -232,15 +232,6 @@ def test_only_an_open_ended_override_ends_with_its_breach() -> None:
         override = Override(f"o-{number}", scope, START_MS + number, until_ms, None, "ada", "we know")
         commander.add_override(override, START_MS, "held")
     assert [one.data["override_id"] for one in commander.end_continued(HANDOFF, START_MS + 9)] == ["o-0"]
-
-
-def test_the_debt_names_its_breach() -> None:
-    watched = budget(handoff(), owner="team-chat", follow_ups=("label 50 traces",))
-    owed = debt(watched, ARMING, _finding(), ["leak"], START_MS, START_MS + MINUTE)
-    held(owed)
-    assert owed.decision_id == decision_id("evaldebt.created", CANDIDATE, 1, HANDOFF, {}, START_MS)
-    assert (owed.data["owner"], owed.data["failure_classes"]) == ("team-chat", ["leak"])
-    assert owed.data["debt_id"] == owed.decision_id
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import ValidationError
 
+from monitor.wire.cdevents import CDEvent
 from monitor.wire.commands import BadCommand, read_command
 from monitor.wire.dead_letter import DeadLetter
 from monitor.wire.envelope import StructuredEvent
@@ -47,6 +48,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "history-hour": HistoryHour.model_validate_json,
     "ledger-record": LedgerRecord.model_validate_json,
     "dead-letter": DeadLetter.model_validate_json,
+    "cdevent": CDEvent.model_validate_json,
     **{name: model.model_validate_json for name, model in DATA_MODELS.items()},
 }
 

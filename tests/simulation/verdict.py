@@ -18,7 +18,7 @@ from monitor.adapters.kafka.topics import DEAD_LETTERS, DECISIONS, EVAL_DEBT, LE
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
 from monitor.core.cohort import EVERY
-from monitor.core.decision import ABOUT_PROOF, Decision
+from monitor.core.decision import AFTER_ROLLBACK, Decision
 from monitor.engine.codec import META_FIELD, cell_key, decode_cell, decode_meta
 from monitor.engine.ports import Partition
 from monitor.engine.replay import Replay
@@ -34,7 +34,7 @@ BESIDE_MIN = (
 )
 _OF_THE_MONITOR = ("monitor.blind", "monitor.recovered")  # said of a worker, not of a release: on no record
 _OF_A_TURNED_FLAG = tuple(
-    one.value for one in ABOUT_PROOF
+    one.value for one in AFTER_ROLLBACK
 )  # a replay turns none, so there is nothing to prove
 _COMPARED = ("breach.started", "breach.cleared", "page.opened", "evaldebt.created")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.adapters.kafka.topics import DEAD_LETTERS, INCIDENTS
+from monitor.adapters.kafka.topics import CDEVENTS, DEAD_LETTERS, INCIDENTS
 from monitor.adapters.telemetry.spans import injected
 from monitor.core.decision import Decision
 from monitor.core.partition import Incident
 from monitor.engine.ports import DeadLetter, Log, Record, Stamp
+from monitor.wire.cdevents import Place, twins
 from monitor.wire.cloudevent import of_decision, to_binary
 from monitor.wire.dead_letter import dead_letter
 from monitor.wire.topics import topic_of
@@ -18,10 +19,15 @@ _decode_incident = msgspec.json.Decoder(Incident).decode
 
 
 class KafkaOutputs:
-    """`Outputs` on a log."""
+    """`Outputs` on a log.
 
-    def __init__(self, log: Log) -> None:
+    Args:
+        place: Where releases serve, as the twins for delivery tools name it; None: there are none.
+    """
+
+    def __init__(self, log: Log, place: Place | None = None) -> None:
         self._log = log
+        self._place = place
 
     async def publish(self, decision: Decision) -> Stamp | None:
         """Publish a decision on its topic, keyed by release; None for the ledger's own types."""
@@ -29,7 +35,13 @@ class KafkaOutputs:
         if topic is None:
             return None
         message = to_binary(of_decision(decision))
-        return await self._log.append(topic, message.key.decode(), message.value, injected(message.headers))
+        stamp = await self._log.append(topic, message.key.decode(), message.value, injected(message.headers))
+        for twin in () if self._place is None else twins(decision, self._place):
+            made = to_binary(
+                twin
+            )  # whoever publishes the decision again publishes these again, under their ids
+            await self._log.append(CDEVENTS, decision.release, made.value, injected(made.headers))
+        return stamp
 
     async def publish_incident(self, incident: Incident) -> None:
         """Hand an incident to the release's evaluator, whichever instance that is."""

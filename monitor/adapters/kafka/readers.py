@@ -11,7 +11,15 @@ from monitor.config.settings import Settings
 from monitor.core.budget import Budget
 from monitor.engine.book import Command
 from monitor.engine.ports import Record
-from monitor.wire.commands import Acknowledge, BadCommand, Decide, Extend, HoldBack, read_command
+from monitor.wire.commands import (
+    Acknowledge,
+    BadCommand,
+    CloseDebt,
+    Decide,
+    Extend,
+    HoldBack,
+    read_command,
+)
 from monitor.wire.signing import Signatures
 
 UNCHECKED: Final = Signatures()
@@ -68,4 +76,6 @@ def command_of(record: Record, at_ms: int, signatures: Signatures = UNCHECKED) -
         signed=shown.is_known,
         fault=shown.fault,
         by_min=order.by_min if isinstance(order, Extend) else None,
+        debt_id=order.debt_id if isinstance(order, CloseDebt) else None,
+        evaluation=order.evaluation if isinstance(order, CloseDebt) else None,
     )

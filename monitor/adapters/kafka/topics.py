@@ -26,6 +26,7 @@ DECISIONS: Final = "rollback.decisions.v1"
 REQUESTS: Final = "rollback.requests.v1"
 PAGES: Final = "rollback.pages.v1"
 EVAL_DEBT: Final = "rollback.eval-debt.v1"
+CDEVENTS: Final = "rollback.cdevents.v1"
 LEDGER: Final = "rollback.ledger.v1"
 HISTORY: Final = "rollback.history.v1"
 COMMANDS: Final = "rollback.commands.v1"
@@ -106,9 +107,17 @@ class TopicFinding:
         return f"{self.topic}: {self.setting} is {self.got}, want {self.want}; {self.remedy}"
 
 
-def product_topics(*, traces: str = TRACES, trace_partitions: int = 8) -> tuple[WantedTopic, ...]:
-    """Return every topic of the product; `trace_partitions` bounds how many workers can share the work."""
+def product_topics(
+    *, traces: str = TRACES, trace_partitions: int = 8, cdevents: bool = False
+) -> tuple[WantedTopic, ...]:
+    """Return every topic of the product.
+
+    Args:
+        trace_partitions: Bounds how many workers can share the work.
+        cdevents: Twins of decisions are published for delivery tools, on a topic of their own.
+    """
     return (
+        *((WantedTopic(CDEVENTS, 3),) if cdevents else ()),
         # Twice the longest window and a day: a lost store is read again from here.
         WantedTopic(traces, trace_partitions, retention_ms=7 * _DAY_MS, least_retention_ms=3 * _DAY_MS),
         WantedTopic(DEAD_LETTERS, 1),

@@ -36,6 +36,7 @@ _NAMES: Final = {
     About.ROLLED_BACK: "RollbackBudgetRolledBack",
     About.NOT_APPLIED: "RollbackBudgetNotApplied",
     About.NOT_PROVEN: "RollbackBudgetNotProven",
+    About.NOT_HELPED: "RollbackBudgetNotHelped",
     About.BLIND: "RollbackBudgetBlind",
 }
 _LABELS: Final = ("release", "baseline", "budget", "objective", "metric", "tier")
