@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import socket
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationInfo,
@@ -22,12 +18,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from monitor.config.command_keys import MIN_CHARS, KeysInvalid, key_of, keys_of
 from monitor.config.masking import MASK, masked_url, parsed_url
-from monitor.config.pager_names import PagerName
+from monitor.config.setting_values import (
+    KafkaName,
+    Listed,
+    Networks,
+    Pagers,
+    QuietPagers,
+    Servers,
+    Url,
+    Urls,
+    http_url,
+    refuse,
+)
 from monitor.core.storm import StormLimit
 
 PREFIX: Final = "ROLLBACK_BUDGET_"
-_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
-_KAFKA_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka allows in topic and group names
 _SASL: Final = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
 _NEEDS_URL: Final = (
     ("actuator_webhook_secret", "actuator_webhook_url"),
@@ -42,62 +47,7 @@ _NEEDS_URL: Final = (
     ("gofeatureflag_url", "gofeatureflag_file"),
     ("unleash_token", "unleash_url"),
 )
-_TRUTHS: Final = {"true": True, "1": True, "yes": True, "on": True} | {
-    "false": False, "0": False, "no": False, "off": False, "": False,
-}  # fmt: skip
 _CLOCK_MAP: Final = ("event_time_speed", "event_time_origin_ms", "wall_origin_ms")
-
-
-def _refuse(message: str) -> PydanticCustomError:
-    return PydanticCustomError("setting", "{message}", {"message": message})
-
-
-def _servers(value: str) -> str:
-    for server in value.split(","):
-        found = _SERVER.fullmatch(server.strip())
-        if not found or not 0 < int(found[2]) <= 65_535:
-            raise _refuse("write host:port, several with commas between, such as 127.0.0.1:9092")
-    return ",".join(server.strip() for server in value.split(","))
-
-
-def _kafka_name(value: str) -> str:
-    if not _KAFKA_NAME.fullmatch(value) or value in (".", ".."):
-        raise _refuse('use 1 to 249 of the characters A-Z, a-z, 0-9, ".", "_" and "-"')
-    return value
-
-
-def _listed(value: object) -> object:
-    """Split what an environment variable holds; a file gives a list already."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _http(value: str) -> str:
-    if parsed_url(value, ("http", "https")) is None:
-        raise _refuse("write a URL that begins with http:// or https:// and names a host")
-    return value
-
-
-def _private(value: object) -> object:
-    """Read `true`, `false`, or networks with commas between."""
-    if isinstance(value, str) and value.strip().lower() in _TRUTHS:
-        return _TRUTHS[value.strip().lower()]
-    parts = _listed(value)
-    if not isinstance(parts, list):
-        return value
-    try:
-        return tuple(ip_network(str(part)) for part in parts)
-    except ValueError as error:
-        raise _refuse("write true, false, or networks such as 10.2.0.0/16,192.168.7.9") from error
-
-
-Url = Annotated[str, AfterValidator(_http)]
-KafkaName = Annotated[str, AfterValidator(_kafka_name)]
-Listed = Annotated[list[str], BeforeValidator(_listed)]
-Urls = Annotated[list[Url], BeforeValidator(_listed)]
-QuietPager = Literal["apprise", "pagerduty", "slack", "webhook"]  # Alertmanager routes by itself
-
-
-Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
@@ -112,7 +62,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    kafka_bootstrap: Annotated[str, AfterValidator(_servers)] = Field(
+    kafka_bootstrap: Servers = Field(
         "127.0.0.1:9092", description="Kafka servers to begin with, host:port, several with commas between."
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -241,7 +191,7 @@ class Settings(BaseSettings):
     gofeatureflag_token: SecretStr | None = Field(None, description="Its admin key, where it asks for one.")
     pager_webhook_url: SecretStr | None = Field(None, description="Called to reach the commander.")
     pager_webhook_secret: SecretStr | None = Field(None, description="Signs those calls.")
-    pagers: Annotated[list[PagerName], BeforeValidator(_listed)] = Field(
+    pagers: Pagers = Field(
         [], description="Which pagers are told; by default every one that is set up, else the log."
     )
     command_keys: SecretStr | None = Field(
@@ -253,10 +203,10 @@ class Settings(BaseSettings):
     command_key: SecretStr | None = Field(
         None, description="Your own key: orders that you give on the command line are signed by it."
     )
-    escalation_pagers: Annotated[list[QuietPager], BeforeValidator(_listed)] = Field(
+    escalation_pagers: QuietPagers = Field(
         [], description="Which pagers hear of a page only when a budget's `escalation` names them."
     )
-    page_link: Annotated[str, AfterValidator(_http)] | None = Field(
+    page_link: Url | None = Field(
         None, description="Where pages lead: a URL in which {release} and {page_id} stand for the page's."
     )
     alertmanager_urls: Urls = Field(
@@ -284,7 +234,7 @@ class Settings(BaseSettings):
     apprise_urls: SecretStr | None = Field(
         None, description="Apprise URLs of all other services, with white space between."
     )
-    webhook_allow_private: Annotated[bool | tuple[Network, ...], BeforeValidator(_private)] = Field(
+    webhook_allow_private: Networks = Field(
         False,
         description="Webhooks, flag and paging systems may be at private and loopback addresses, even without TLS: "
         "true, or the networks with commas between, such as 10.2.0.0/16. Metadata addresses are never called.",
@@ -320,7 +270,7 @@ class Settings(BaseSettings):
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
         if parsed_url(value.get_secret_value(), ("redis", "rediss", "unix")) is None:
-            raise _refuse("write a URL such as redis://127.0.0.1:6379/0, rediss://... or unix:///path")
+            raise refuse("write a URL such as redis://127.0.0.1:6379/0, rediss://... or unix:///path")
         return value
 
     @field_validator(
@@ -328,18 +278,18 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _webhook(cls, value: SecretStr | None) -> SecretStr | None:
-        return value and SecretStr(_http(value.get_secret_value()))
+        return value and SecretStr(http_url(value.get_secret_value()))
 
     @field_validator("otlp_endpoint")
     @classmethod
     def _collector(cls, value: str | None) -> str | None:
-        return value and _http(value)
+        return value and http_url(value)
 
     @field_validator("api_token")
     @classmethod
     def _token(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < MIN_CHARS:
-            raise _refuse(f"too short to keep anybody out; use {MIN_CHARS} characters or more")
+            raise refuse(f"too short to keep anybody out; use {MIN_CHARS} characters or more")
         return value
 
     @field_validator("command_keys", "command_key")
@@ -349,7 +299,7 @@ class Settings(BaseSettings):
             if value is not None:
                 (keys_of if info.field_name == "command_keys" else key_of)(value.get_secret_value())
         except KeysInvalid as problem:
-            raise _refuse(str(problem)) from None  # what it names is safe, what it comes from may not be
+            raise refuse(str(problem)) from None  # what it names is safe, what it comes from may not be
         return value
 
     @model_validator(mode="after")

@@ -29,8 +29,9 @@ from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.halts import Halts
 from monitor.engine.hearing import Hearing
 from monitor.engine.history import History, adopt, reference_of
-from monitor.engine.live import Live, live_from, urgency
+from monitor.engine.live import Live, live_from
 from monitor.engine.observer import Observer
+from monitor.engine.outbox import Outbox
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
 from monitor.engine.state_reader import StateReader
@@ -83,6 +84,9 @@ class Control:
         self.live: dict[str, Live] = {}
         self.watermark: int | None = None
         self._obeyed_to: int | None = None  # ticks up to here have their commands read
+        self._outbox = Outbox(
+            ledger, outputs, self.book, self.admission, observer, lambda release: self.live.pop(release, None)
+        )
         self._hearing = hearing or Hearing()
         self.history = history or History()
         self.halts = Halts(lambda: time.monotonic_ns() // 1_000_000, observer.halted)
@@ -144,7 +148,7 @@ class Control:
             if live is not None:
                 async with live.lock:
                     with suppress(RollbackRefused):  # nothing of it is sent then: a person's order is
-                        await self._send(live)
+                        await self._outbox.send(live)
                     await self._apply_commands(live)
 
         judge = partial(self._step_release, release, budget, view)
@@ -164,7 +168,7 @@ class Control:
             RollbackRefused
         ):  # evaluated again from the next step on: then the breaker is seen to be open
             async with live.lock:
-                await self._send(live)
+                await self._outbox.send(live)
                 ticks = await self._catch_up(live, view)
                 if self._is_caught_up(live, view):
                     await self._apply_budget(live, budget)
@@ -175,7 +179,7 @@ class Control:
     async def _take_over(self, release: str, budget: Budget | None, view: View) -> Live | None:
         """Recover the release's evaluator from the ledger, or arm its budget for the first time."""
         for entry in self.book.unpublished(release):
-            await self._publish(entry)
+            await self._outbox.publish(entry)
         last = self.book.arming(release)
         if last is not None and (budget is None or not self.book.is_over_for(last, budget.digest)):
             entry = last
@@ -251,61 +255,21 @@ class Control:
         for what in evaluator.cohorts.newly_capped():
             self._observer.capped(evaluator.budget.release, what)
         live.next_tick = now + 1
-        await self._emit(live, decisions)
+        await self._outbox.emit(live, decisions)
 
     def _recall(self, live: Live, up_to: int | None) -> None:
         """Let the evaluator take note of ledger entries; None: of all that are left."""
         while live.recalled and (up_to is None or (live.recalled[0].after_tick or 0) <= up_to):
             recall(live.evaluator, live.recalled.popleft(), self._decode_budget)
 
-    async def _emit(self, live: Live, decisions: list[Decision], command_id: str | None = None) -> None:
-        after = live.evaluator.progress.tick
-        for decision in decisions:
-            known = self.book.get(decision.decision_id)
-            if known is None or not known.is_published or command_id is not None:  # on record is not yet out
-                live.unsent.append(LedgerEntry(decision, after, command_id=command_id))
-        await self._send(live)
-
-    async def _send(self, live: Live) -> None:
-        """Put decisions on record, then publish them; what fails is tried again before the next tick.
-
-        All of them are on record before the first is published, and rollbacks are published before all else.
-
-        Raises:
-            RollbackRefused: One of them is too many by now; the evaluation that led to it is given up.
-        """
-        while live.unsent:
-            entries = list(live.unsent)
-            try:
-                async with self.admission.admitted(entries):
-                    await asyncio.gather(*(self._ledger.append(entry) for entry in entries))
-                    for entry in entries:
-                        self.book.note(entry)
-            except RollbackRefused:
-                live.unsent.clear()
-                self.live.pop(live.evaluator.budget.release, None)
-                raise
-            for entry in sorted(entries, key=urgency):
-                with self._observer.deciding(entry.decision):
-                    await self._publish(entry)
-            for _ in entries:
-                live.unsent.popleft()
-
-    async def _publish(self, entry: LedgerEntry) -> None:
-        known = self.book.get(entry.decision.decision_id)
-        if known is None or not known.is_published:
-            await self._outputs.publish(entry.decision)
-        done = LedgerEntry(entry.decision, entry.after_tick, True, entry.command_id)
-        await self._ledger.append(done)
-        self.book.note(done)
-        self._observer.decided(entry.decision)
-
     async def _apply_budget(self, live: Live, budget: Budget | None) -> None:
         evaluator = live.evaluator
         release = evaluator.budget.release
         now_ms = self._clock.now_ms()
         if budget is None:
-            await self._emit(live, evaluator.disarm(now_ms, "rollback.budgets.v1", "its budget was removed"))
+            await self._outbox.emit(
+                live, evaluator.disarm(now_ms, "rollback.budgets.v1", "its budget was removed")
+            )
             del self.live[release]
             return
         if evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
@@ -319,7 +283,7 @@ class Control:
             changed = budget_changed(budget, evaluator.arming, now_ms, self._encode_budget(budget), past)
             decisions = [changed, *evaluator.change_budget(budget, now_ms)]
             adopt(evaluator, reference_of(past))
-            await self._emit(live, decisions)
+            await self._outbox.emit(live, decisions)
 
     async def _apply_commands(self, live: Live, up_to_ms: int | None = None) -> None:
         for command in self.commands.waiting(live.evaluator.budget.release, self.book):
@@ -329,7 +293,7 @@ class Control:
             if is_arming and live.evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
                 await self._rearm(live, command)
                 return
-            await self._emit(live, answer(live.evaluator, command), command.command_id)
+            await self._outbox.emit(live, answer(live.evaluator, command), command.command_id)
 
     async def _rearm(self, live: Live, command: Command) -> None:
         """Arm the release again at a person's word; the next step takes it over as new."""
@@ -337,7 +301,7 @@ class Control:
         budget = next((one for one in self.budgets.active() if one.release == release), None)
         if budget is not None:
             settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
-            await self._emit(live, settled)
+            await self._outbox.emit(live, settled)
             entry = await self._arm(budget, await self.state.look(), number=live.evaluator.arming.number + 1)
             answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
             await self._ledger.append(answered)
@@ -395,15 +359,17 @@ class Control:
         live = self.live.get(release)
         if live is not None:
             async with live.lock:
-                if await self._heard_out(live):
-                    said = say(live.evaluator)
-                    await self._emit(live, [one for one in said if not live.is_sending(one.decision_id)])
+                with suppress(RollbackRefused):  # the next step evaluates it again, and this is said again
+                    if await self._heard_out(live):
+                        said = say(live.evaluator)
+                        news = [one for one in said if not live.is_sending(one.decision_id)]
+                        await self._outbox.emit(live, news)
 
     async def _apply_incidents(self, live: Live) -> None:
         if not live.recalled:
             for incident in self._hearing.due(live.evaluator.budget.release, live.next_tick):
                 try:
-                    await self._emit(live, live.evaluator.incident(incident))
+                    await self._outbox.emit(live, live.evaluator.incident(incident))
                 except RollbackRefused:
                     self._hearing.note(incident)  # the evaluation that comes next hears it too
                     raise

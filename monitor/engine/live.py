@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from monitor.core.decision import Type
 from monitor.engine.evaluate import Evaluator
 from monitor.engine.ports import LedgerEntry
 
@@ -39,8 +38,3 @@ def live_from(arming: LedgerEntry, evaluator: Evaluator, known: Iterable[LedgerE
     inputs = sorted(known, key=lambda one: (one.after_tick or 0, one.decision.at_ms))
     first = arming.decision.data.get("from_minute")
     return Live(evaluator, deque(inputs), first if isinstance(first, int) else None, term)
-
-
-def urgency(entry: LedgerEntry) -> bool:
-    """Return what sorts rollbacks before all else."""
-    return entry.decision.type is not Type.ROLLBACK_REQUESTED
