@@ -19,19 +19,16 @@ from monitor.adapters.faust_app.host import Effects, HostOptions, Probes, serve
 from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
 from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.consumer import TraceConsumer
+from monitor.adapters.kafka.control_topics import followers_of, readers_of
 from monitor.adapters.kafka.decode import decode
-from monitor.adapters.kafka.history import KafkaHistory, history_hour
-from monitor.adapters.kafka.ledger import KafkaLedger, ledger_entry
+from monitor.adapters.kafka.history import KafkaHistory
+from monitor.adapters.kafka.ledger import KafkaLedger
 from monitor.adapters.kafka.log import KafkaLog
-from monitor.adapters.kafka.outputs import KafkaOutputs, incident_of
-from monitor.adapters.kafka.readers import budget_of, command_of, signatures_of
+from monitor.adapters.kafka.outputs import KafkaOutputs
 from monitor.adapters.kafka.security import KafkaAccess, access_of
 from monitor.adapters.kafka.source import KafkaSource, LogTime
 from monitor.adapters.kafka.topics import (
-    BUDGETS,
     COMMANDS,
-    HISTORY,
-    INCIDENTS,
     LEDGER,
     ensure_topics,
     partition_count,
@@ -62,11 +59,10 @@ from monitor.engine.heartbeat import Heartbeat, open_pages
 from monitor.engine.history import History
 from monitor.engine.lookout import lookout_over
 from monitor.engine.ports import Actuator, Partition
-from monitor.engine.supervise import Followers, Instance, Planner, Readers
+from monitor.engine.supervise import Instance, Planner
 from monitor.engine.tenure import Tenure
 from monitor.wire.cdevents import Place
 from monitor.wire.cloudevent import NotACloudEvent, from_binary, of_decision, to_structured
-from monitor.wire.signing import Signatures
 
 _FOR_EVER_S = 10 * 365 * 86_400.0
 _STORE_PAUSE_S = 2.0
@@ -334,8 +330,8 @@ def _build(
     instance = Instance(
         feed=feed,
         control=control,
-        followers=_followers(log),
-        readers=_readers(timebase, signatures_of(settings)),
+        followers=followers_of(log),
+        readers=readers_of(settings, timebase.event_ms),
         fresh_commands=lambda: log.follow(COMMANDS),
         fresh_ledger=lambda: log.follow(LEDGER),
         observer=observer,
@@ -365,26 +361,6 @@ def _heartbeat(pagers: Mapping[str, ClosingPager], control: Control) -> Heartbea
         forgetful(pagers),
         lambda: open_pages(control.book, [one for one in control.live if not is_rehearsal(one)]),
         lambda why: log.error("open pages are not said again", why=why),
-    )
-
-
-def _followers(log: KafkaLog) -> Followers:
-    return Followers(
-        ledger=log.follow(LEDGER),
-        budgets=log.follow(BUDGETS),
-        commands=log.follow(COMMANDS),
-        incidents=log.follow(INCIDENTS),
-        history=log.follow(HISTORY),
-    )
-
-
-def _readers(timebase: Timebase, signatures: Signatures) -> Readers:
-    return Readers(
-        entry=ledger_entry,
-        budget=budget_of,
-        command=lambda record: command_of(record, timebase.event_ms(record.at_ms), signatures),
-        incident=incident_of,
-        hour=history_hour,
     )
 
 
