@@ -28,7 +28,9 @@ CONTRACT_FIELDS = {
     *("reason", "limit", "observed", "samples", "held_min", "breach_started_at", "decided_at", "deadline"),
     "exemplars",
 }
-LEDGER_ONLY = {"arming.created", "arming.ended", "budget.changed", "page.delivered", "command.refused"}
+LEDGER_ONLY = {"arming.created", "arming.ended", "budget.changed", "page.delivered", "command.refused"} | {
+    "breaker.closed"
+}
 
 
 def test_every_published_event_has_a_model() -> None:
