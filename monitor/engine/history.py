@@ -32,6 +32,7 @@ from monitor.core.history import (
 from monitor.core.ids import canonical_json
 from monitor.core.partition import CellKey
 from monitor.core.reference import MINUTES, Layout, Pair, Reference
+from monitor.core.rehearsal import is_rehearsal
 from monitor.core.trigger import Phase
 from monitor.engine.codec import decode_cell, encode_cell
 from monitor.engine.reading import Reading, slice_delay_of
@@ -228,7 +229,7 @@ class History:
 
     def take(self, evaluator: Evaluator, now: int, cells: Mapping[CellKey, Aggregate]) -> None:
         """Take in the minute that a tick closed, with the labels that came later; an hour that is over is due."""
-        if self._log is None:
+        if self._log is None or is_rehearsal(evaluator.budget.release):  # nobody's baseline
             return
         budget, reading = evaluator.budget, Reading(evaluator.budget, cells)
         delay_min = label_delay_of(budget)
