@@ -80,6 +80,7 @@ integration-alertmanager: $(STAMP) ## its pager against the real one; apt-get in
 
 chaos: $(STAMP) ## faults from a seed on a real Kafka and Valkey, crash points, torn tails; ARGS="--seed 7 --faults 200"
 	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/pytest -m chaos
 
 simulate: $(STAMP) ## the engine in simulated worlds, faults from a seed; STEPS=10000000 SEED=1, ARGS=--trace for one world
 	$(BIN)/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -12,7 +12,9 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -31,10 +33,7 @@ PARTS = ("faults", "crash-points", "torn-tails")
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 where every promise was kept, else 1."""
-    given = sys.argv[1:] if arguments is None else arguments
-    asked = _parser().parse_args(given)
-    tame_library_logs()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers go away here all the time
+    asked = _parser().parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 20) if asked.seed is None else asked.seed
     parts = asked.only or PARTS
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -42,8 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         crashed = _crash_points(progress) if "crash-points" in parts else []
         torn = _torn_tails(progress, seed, asked.positions) if "torn-tails" in parts else {}
         outcomes = _faults(progress, seed, asked) if "faults" in parts else []
-    command = f'make chaos ARGS="{" ".join(given)}"' if given else "make chaos"
-    run = Run(command, _machine(), seed, outcomes, crashed, torn)
+    run = Run(_command(asked, seed), _machine(), seed, outcomes, crashed, torn)
     found = as_json(run)
     _tell(run, found)
     if asked.json is not None:
@@ -101,6 +99,8 @@ def _torn_tails(progress: Progress, seed: int, positions: int) -> dict[str, int]
 
 
 def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Outcome]:
+    tame_library_logs()
+    logging.getLogger("aiokafka").propagate = False  # brokers go away here all the time
     bar = progress.add_task("faults", total=asked.faults)
     outcomes: list[Outcome] = []
 
@@ -124,24 +124,39 @@ def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Ou
     return outcomes
 
 
+def _command(asked: argparse.Namespace, seed: int) -> str:
+    """Return what has to be typed to run the same again, wherever its results go."""
+    usual = _parser().parse_args([])
+    names = ("faults", "per_world", "workers", "brokers", "per_min", "positions")
+    changed = [name for name in names if getattr(asked, name) != getattr(usual, name)]
+    words = [f"--seed {seed}", *(f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in changed)]
+    words += [f"--only {part}" for part in asked.only or ()]
+    return f'make chaos ARGS="{" ".join(words)}"'
+
+
 def _machine() -> str:
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
+    """Say what this machine is, and how much it had to do: recoveries depend on it, promises do not."""
+    load = f"load average {os.getloadavg()[1]:.1f}"
+    return f"{os.cpu_count()} cores, {load}, Python {platform.python_version()}, {platform.system()}"
 
 
-def _tell(run: Run, found: dict[str, object]) -> None:
+def _tell(run: Run, found: Mapping[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
     if run.outcomes:
-        console.print(table(found))
-    console.print(f"counted: {found['counts']}", markup=False)
+        console.print(table(found["campaign"]))
+        console.print(f"counted: {found['campaign']['counts']}", markup=False)
     if run.crashes:
         broken = sum(bool(one.found) for one in run.crashes)
-        console.print(f"crash points: {len(run.crashes) - broken} of {len(run.crashes)}")
+        console.print(
+            f"crash points: {len(run.crashes) - broken} of {len(run.crashes)} deaths broke no promise"
+        )
     if run.torn:
-        console.print(f"torn tails: {run.torn}", markup=False)
+        console.print(f"torn tails: {found['torn_tails']['seen']}", markup=False)
     failed = [one.seed for one in run.outcomes if not one.is_right]
-    console.print(f"FAILED: seeds {failed}" if failed else "every promise kept")
+    said = f"FAILED: seeds {failed}" if failed else "FAILED"
+    console.print("every promise kept" if run.is_right else said)
 
 
 if __name__ == "__main__":

@@ -88,26 +88,29 @@ class Run:
 
 
 def as_json(run: Run) -> dict[str, Any]:
-    """Return a run as it is kept."""
-    counts: Counter[str] = Counter()
-    for outcome in run.outcomes:
-        counts.update(outcome.counts)
-    return {
-        "command": run.command,
-        "machine": run.machine,
-        "seed": run.seed,
-        "worlds": [
+    """Return a run as it is kept: each part that was run, with the command that ran it."""
+    found: dict[str, Any] = {}
+    if run.outcomes:
+        counts: Counter[str] = Counter()
+        for outcome in run.outcomes:
+            counts.update(outcome.counts)
+        worlds = [
             {"seed": one.seed, "faults": len(one.struck), "broken": [list(pair) for pair in one.found]}
             for one in run.outcomes
-        ],
-        "faults": _rows(run.outcomes),
-        "counts": dict(sorted(counts.items())),
-        "crash_points": {
-            "deaths": len(run.crashes),
-            "broken": [[one.point, one.seed, one.passage] for one in run.crashes if one.found],
-        },
-        "torn_tails": dict(run.torn),
-    }
+        ]
+        rows = _rows(run.outcomes)
+        found["campaign"] = {
+            "seed": run.seed,
+            "worlds": worlds,
+            "rows": rows,
+            "counts": dict(sorted(counts.items())),
+        }
+    if run.crashes:
+        broken = [[one.point, one.seed, one.passage] for one in run.crashes if one.found]
+        found["crash_points"] = {"deaths": len(run.crashes), "broken": broken}
+    if run.torn:
+        found["torn_tails"] = {"seen": dict(sorted(run.torn.items()))}
+    return {name: {"command": run.command, "machine": run.machine, **part} for name, part in found.items()}
 
 
 def _rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -138,13 +141,13 @@ def _row(code: str, target_s: float, struck: Sequence[Struck], worlds: Iterable[
     }
 
 
-def table(found: Mapping[str, Any]) -> Table:
+def table(campaign: Mapping[str, Any]) -> Table:
     """Return the table for a terminal."""
-    shown = Table(title=f"seed {found['seed']}")
+    shown = Table(title=f"seed {campaign['seed']}")
     for column in COLUMNS:
         is_text = column in ("plan", "fault")
         shown.add_column(column, justify="left" if is_text else "right", no_wrap=True)
-    for row in found["faults"]:
+    for row in campaign["rows"]:
         is_bad = any(row[column] for column in ("lost", "double", "missed", "false", "duplicate"))
         shown.add_row(*(_cell(row[column]) for column in COLUMNS), style="red" if is_bad else None)
     return shown
@@ -156,31 +159,36 @@ def _cell(value: object) -> str:
 
 def markdown(found: Mapping[str, Any]) -> str:
     """Return the generated part of the docs."""
-    counts, worlds = found["counts"], found["worlds"]
-    times = sum(row["times"] for row in found["faults"])
-    broken = [world for world in worlds if world["broken"]]
-    heads = " | ".join(COLUMNS)
-    rule = " | ".join("---" if column in ("plan", "fault") else "---:" for column in COLUMNS)
     lines = [
-        f"`{found['command']}` on {found['machine']}: {times} faults in {len(worlds)} worlds, "
-        f"{counts.get('records', 0):,} records, {counts.get('events published', 0):,} events published, "
-        f"{counts.get('flags turned', 0)} flags turned, {counts.get('people told', 0)} notices delivered, "
-        f"{counts.get('bad answers', 0)} bad answers of flag and paging systems, "
-        f"{counts.get('fenced', 0)} writes fenced, {counts.get('rebuilt', 0)} partitions rebuilt.",
-        "",
-        f"| {heads} |",
-        f"| {rule} |",
-        *(f"| {' | '.join(_cell(row[column]) for column in COLUMNS)} |" for row in found["faults"]),
-        "",
-        _verdict(broken),
-        "",
-        *_crash_lines(found),
-        *_torn_lines(found),
+        *(_campaign_lines(found["campaign"]) if "campaign" in found else ()),
+        *(_crash_lines(found["crash_points"]) if "crash_points" in found else ()),
+        *(_torn_lines(found["torn_tails"]) if "torn_tails" in found else ()),
         "Not run:",
         "",
         *(f"- {code}: {what}" for code, what in NOT_RUN),
     ]
     return "\n".join(lines)
+
+
+def _campaign_lines(campaign: Mapping[str, Any]) -> list[str]:
+    counts, worlds, rows = campaign["counts"], campaign["worlds"], campaign["rows"]
+    times = sum(row["times"] for row in rows)
+    rule = " | ".join("---" if column in ("plan", "fault") else "---:" for column in COLUMNS)
+    return [
+        f"`{campaign['command']}` on {campaign['machine']}: {times} faults in {len(worlds)} worlds, "
+        f"{counts.get('records', 0):,} records, {counts.get('events published', 0):,} events published, "
+        f"{counts.get('flags turned', 0)} flags turned, {counts.get('people told', 0)} notices delivered, "
+        f"{counts.get('bad answers', 0)} bad answers of flag and paging systems, "
+        f"{counts.get('fenced', 0)} writes fenced, {counts.get('rebuilt', 0)} partitions rebuilt.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"| {rule} |",
+        *(f"| {' | '.join(_cell(row[column]) for column in COLUMNS)} |" for row in rows),
+        "",
+        _verdict([world for world in worlds if world["broken"]]),
+        "",
+        *_slow_lines(rows),
+    ]
 
 
 def _verdict(broken: Sequence[Mapping[str, Any]]) -> str:
@@ -192,30 +200,35 @@ def _verdict(broken: Sequence[Mapping[str, Any]]) -> str:
     return f"**Worlds that ended with a broken promise: {len(broken)}.** {said}"
 
 
-def _crash_lines(found: Mapping[str, Any]) -> list[str]:
-    crashes = found["crash_points"]
-    if not crashes["deaths"]:
-        return []
-    kept = crashes["deaths"] - len(crashes["broken"])
-    return [f"Crash points: {kept} of {crashes['deaths']} deaths ended with every promise kept.", ""]
+def _slow_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    slow = [row["fault"] for row in rows if row["max s"] > row["target s"]]
+    return (
+        [f"Slower than their target at least once, on this machine: {', '.join(slow)}.", ""] if slow else []
+    )
 
 
-def _torn_lines(found: Mapping[str, Any]) -> list[str]:
-    torn = found["torn_tails"]
-    if not torn:
-        return []
-    total = sum(torn.values())
-    shown = ", ".join(f"{count:,} {name}" for name, count in sorted(torn.items()) if name != "wrong")
-    return [
-        f"Torn tails: {total - torn.get('wrong', 0):,} of {total:,} positions right, two restarts each ({shown}).",
-        "",
-    ]
+def _crash_lines(part: Mapping[str, Any]) -> list[str]:
+    kept = part["deaths"] - len(part["broken"])
+    said = (
+        f"Crash points, `{part['command']}`: {kept} of {part['deaths']} deaths ended with every promise kept."
+    )
+    return [said, ""]
+
+
+def _torn_lines(part: Mapping[str, Any]) -> list[str]:
+    seen = part["seen"]
+    total, shown = sum(seen.values()), ", ".join(f"{count:,} {name}" for name, count in seen.items())
+    right = total - seen.get("wrong", 0)
+    said = f"Torn tails, `{part['command']}`: {right:,} of {total:,} positions right, two restarts each ({shown})."
+    return [said, ""]
 
 
 def write(found: Mapping[str, Any]) -> None:
-    """Keep the results, and put them into the docs."""
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    DOCS.write_text(with_results(DOCS.read_text(encoding="utf-8"), found), encoding="utf-8")
+    """Keep the results of the parts that were run beside those of the others, and put all of them into the docs."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    kept = {**kept, **found}
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    DOCS.write_text(with_results(DOCS.read_text(encoding="utf-8"), kept), encoding="utf-8")
 
 
 def with_results(text: str, found: Mapping[str, Any]) -> str:

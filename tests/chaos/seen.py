@@ -12,13 +12,12 @@ from typing import Any
 
 from monitor.adapters.flush_limits import OFFSET
 from monitor.core.budget import Budget
-from monitor.engine.codec import META_FIELD, decode_meta
 from monitor.engine.ports import Partition
 from tests.chaos.outside import Flags, People
 from tests.chaos.segments import Row
 from tests.simulation import oracle
 from tests.simulation.traffic import Story
-from tests.simulation.verdict import judge_counts, truth_of
+from tests.simulation.verdict import judge_counts, meta_of, truth_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,8 @@ def counted(seen: Seen) -> Counted:
     """Hold the stored counts to a recount of the log up to the stored offsets."""
     cut, records = [], 0
     for number, part in enumerate(seen.broker.traces):
-        end = int(seen.store.hashes[seen.group.partitions[number]][OFFSET])
+        offset = seen.store.hashes[seen.group.partitions[number]].get(OFFSET, b"")
+        end = int(offset) if offset.isdigit() else 0
         rows = [row for row in part.rows if row.offset < end]
         cut.append(Part(rows))
         records += len(rows)
@@ -117,7 +117,7 @@ def counted(seen: Seen) -> Counted:
 
 
 def _totals(stored: Mapping[str, bytes]) -> oracle.Totals:
-    if META_FIELD not in stored:
+    meta = meta_of(stored)
+    if meta is None:
         return oracle.Totals()
-    meta = decode_meta(stored[META_FIELD])
     return oracle.Totals(meta.accepted, meta.late, meta.duplicates, meta.rejected, meta.gaps)

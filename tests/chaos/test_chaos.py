@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.campaign import play
 from tests.chaos.world import Setup
 
@@ -11,6 +13,7 @@ SEED = 1
 SHORT = Setup(faults=12, min_per_fault=1.5)
 
 
+@pytest.mark.chaos
 async def test_every_promise_is_kept_through_faults_on_real_servers(tmp_path: Path) -> None:
     """Counts exact after each fault, decisions and effects right in the end; nothing is said of how long it took."""
     outcome = await play(SEED, SHORT, keep=tmp_path)

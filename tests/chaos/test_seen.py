@@ -95,3 +95,10 @@ def test_a_cell_that_is_gone_is_lost_though_the_totals_are_right(rows: list[Row]
     found = counted(seen(rows, state))
     assert (found.lost, found.double) == (1, 0)
     assert "I1" in found.wrong[0][0]
+
+
+def test_a_state_that_is_gone_struck_out_or_damaged_counts_nothing(rows: list[Row]) -> None:
+    state = stored(rows)
+    damaged = bytes([*state["meta"][:-1], state["meta"][-1] ^ 1])
+    for broken in ({}, {**state, "offset": b"condemned"}, {**state, "meta": damaged}):
+        assert counted(seen(rows, broken)).wrong

@@ -19,7 +19,7 @@ from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
 from monitor.core.cohort import EVERY
 from monitor.core.decision import AFTER_ROLLBACK, Decision
-from monitor.engine.codec import META_FIELD, cell_key, decode_cell, decode_meta
+from monitor.engine.codec import META_FIELD, Meta, cell_key, decode_cell, decode_meta
 from monitor.engine.ports import Partition
 from monitor.engine.replay import Replay
 from monitor.engine.seal import StateDamaged
@@ -119,10 +119,10 @@ def truth_of(world: World) -> oracle.Truth:
 def _counts(world: World, truth: oracle.Truth) -> Iterator[tuple[str, str]]:
     for number, expected in truth.totals.items():
         stored = world.store.hashes.get(world.group.partitions[number], {})
-        if META_FIELD not in stored:
+        meta = meta_of(stored)
+        if meta is None:
             yield "I1 every record counted once", f"partition {number} has no state"
             continue
-        meta = decode_meta(stored[META_FIELD])
         found = oracle.Totals(
             meta.accepted, meta.late, meta.duplicates, meta.rejected, meta.gaps, meta.other_releases
         )
@@ -133,6 +133,16 @@ def _counts(world: World, truth: oracle.Truth) -> Iterator[tuple[str, str]]:
         balance = found.accepted + found.late + found.duplicates + found.rejected + found.gaps
         if balance != int(stored[OFFSET]) - meta.base:
             yield "I2 offset and totals move together", f"partition {number}: {balance} records"
+
+
+def meta_of(stored: Mapping[str, bytes]) -> Meta | None:
+    """Return what a partition's state says beside its cells; None where there is no state, or none to be used."""
+    if META_FIELD not in stored or not stored.get(OFFSET, b"").isdigit():
+        return None
+    try:
+        return decode_meta(stored[META_FIELD])
+    except StateDamaged:
+        return None
 
 
 def _cells(world: World, truth: oracle.Truth) -> Iterator[tuple[str, str]]:
