@@ -50,7 +50,9 @@ def _listen(here: Stage, job: subprocess.Popen[str], log: Path) -> Sample:
         word, _, rest = line.strip().partition(" ")
         if word == "START":
             meter.begin(tree(job.pid))
-        elif word == "END" and meter.has_begun and int(rest):
+        elif word == "END" and meter.has_begun:
+            if not int(rest):
+                raise NoResult("counted no event within its time")
             return meter.end(tree(job.pid), int(rest))
-    tail = " | ".join(log.read_text(errors="replace").splitlines()[-4:])
+    tail = " | ".join(log.read_text(errors="replace").splitlines()[-4:]).replace(str(Path.home()), "~")
     raise NoResult(f"ended with {job.wait()} before it was done: {tail}")

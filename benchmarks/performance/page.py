@@ -105,7 +105,10 @@ def ratios(results: Results) -> str:
         found = part["systems"].get(slug)
         if found is not None:
             ratio = per_core_s(ours) / per_core_s(found)
-            rows.append([TITLES[slug], f"{ratio:.2f}", f"{goal:g}", "met" if ratio >= goal else "**missed**"])
+            verdict = "met" if ratio >= goal else "**missed**"
+            if ours["contended"] or found["contended"]:
+                verdict = f"not judged{CONTENDED}"
+            rows.append([TITLES[slug], f"{ratio:.2f}", f"{goal:g}", verdict])
     return table(["to", "ratio", "goal", ""], rows)
 
 

@@ -47,7 +47,8 @@ def peers(results: Results, titles: Mapping[str, str]) -> str:
             f'<rect class="{kind}" x="{left}" y="{at + 4}" width="{width:.1f}" height="{step - 8}"/>'
         )
         parts.append(_text(left - 8, at + 17, titles[slug].replace("`", ""), "", "end"))
-        parts.append(_text(left + width + 6, at + 17, f"{rates[slug]:,.0f}", "small"))
+        mark = " †" if systems[slug]["contended"] else ""
+        parts.append(_text(left + width + 6, at + 17, f"{rates[slug]:,.0f}{mark}", "small"))
     if not rates:
         parts.append(_text(left, top + 16, "not measured yet", "small"))
     return _document(parts, bottom + 30, "Events per core-second by system")

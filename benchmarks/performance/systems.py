@@ -145,7 +145,7 @@ SYSTEMS: Final = (
         _KS,
         java("kafka-streams", "KafkaStreamsJob", "processor"),
         "exactly_once_v2, a store a partition, no topic between",
-        most_s=120,
+        most_s=300,
     ),
     System(
         "ks-dsl",
@@ -153,7 +153,7 @@ SYSTEMS: Final = (
         _KS,
         java("kafka-streams", "KafkaStreamsJob", "dsl"),
         "exactly_once_v2, a topic between",
-        most_s=120,
+        most_s=300,
     ),
     System(
         "bytewax",

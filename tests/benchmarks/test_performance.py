@@ -50,6 +50,12 @@ def test_a_goal_is_met_or_missed_by_the_ratio_of_one_run() -> None:
     assert "| Kafka Streams, DSL | 9.50 | 10 | **missed** |" in shown
 
 
+def test_no_goal_is_judged_by_runs_that_had_no_core_to_themselves() -> None:
+    found = part(product=2.0, flink=6.0)
+    found["peers"]["systems"]["flink"] = results.row([sample(6.0, foreign=1.0)])
+    assert "| Flink, heap state | 3.00 | 3 | not judged † |" in page.ratios(found)
+
+
 def test_who_did_not_run_is_named_with_the_reason() -> None:
     found = part(product=2.0)
     found["peers"]["absent"]["flink"] = "needs a JDK"

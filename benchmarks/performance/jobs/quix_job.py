@@ -33,7 +33,6 @@ until = [0.0]
 def fan(value: bytes) -> list[dict[str, Any]]:
     if not read[0]:
         started()
-        until[0] = time.monotonic() + MOST_S
     read[0] += 1
     event = decode(value)
     facts = {
@@ -57,6 +56,9 @@ def fold(into: list[Any], facts: dict[str, Any]) -> list[Any]:
     into[3] += facts["incident"]
     into[4] += facts["cost"]
     into[5][facts["bin"]] = into[5].get(facts["bin"], 0) + 1
+    until[0] = (
+        until[0] or time.monotonic() + MOST_S
+    )  # from the first fold: all is read before anything is folded
     folded[0] += 1
     if folded[0] >= 5 * EVENTS or time.monotonic() > until[0]:
         ended(folded[0] // 5)
