@@ -4,7 +4,9 @@ One worker in a process of its own, one broker and one Valkey on this machine (r
 every second). Each trial is one high-severity incident of a release that nothing has been said about yet, with a clean
 baseline; trials come one after the other. Every hop is a record, so its broker's time tells where the time goes.
 
-`python -m benchmarks safety_latency`; `TRIALS=100` for fewer trials.
+First with nothing beside it, then beside a load: half of what the worker was just seen to get through at most.
+
+`python -m benchmarks safety_latency`; `TRIALS=100` for fewer trials, `LOADS=0` for some loads (then nothing is kept).
 """
 
 from __future__ import annotations
@@ -12,15 +14,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from benchmarks.performance import page, results
+from benchmarks.performance.meter import cpu_s, machine_cpu_s, tree
+from benchmarks.performance.traffic import Traffic, fill
 from monitor.adapters.demo.workers import Worker
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.valkey import EmbeddedValkey
@@ -35,8 +44,13 @@ from monitor.adapters.kafka.topics import (
     ensure_topics,
     product_topics,
 )
+from monitor.adapters.redis.keys import partition_key
+from monitor.engine.codec import OFFSET_FIELD
+from monitor.engine.ports import Partition
 
 TRIALS = int(os.environ.get("TRIALS", "500"))
+LOADS = [float(ratio) for ratio in os.environ.get("LOADS", "0,0.5").split(",")]
+BACKLOG = int(os.environ.get("BACKLOG", "200000"))  # events that the worker's maximum is measured over
 WARM_UP = 20
 AIM_P99_MS = 50.0
 PARTITIONS = 4
@@ -162,6 +176,16 @@ async def trial(
     return began_ms, (await sent).timestamp
 
 
+async def tried(producer: AIOKafkaProducer, watcher: Watcher, releases: Sequence[str]) -> Sequence[Trial]:
+    """Let incidents happen one after the other; return the ways of all but the first few."""
+    begun = {}
+    for number, release in enumerate(releases):
+        begun[release] = await trial(producer, watcher, release, number)
+        await asyncio.sleep(PAUSE_S)
+    await asyncio.sleep(1)  # the last records of the ledger
+    return [way_of(watcher, release, *begun[release]) for release in releases[WARM_UP:]]
+
+
 def way_of(watcher: Watcher, release: str, began_ms: float, logged_ms: float) -> Trial:
     return Trial(
         logged=logged_ms - began_ms,
@@ -172,10 +196,69 @@ def way_of(watcher: Watcher, release: str, began_ms: float, logged_ms: float) ->
     )
 
 
-async def measure(bootstrap: str, redis_url: str, folder: Path) -> list[Trial]:
+@dataclass(frozen=True)
+class Run:
+    """The trials beside one load.
+
+    Attributes:
+        load_ratio, load_per_s: Of the worker's maximum; events per second.
+        foreign_cores: What other work took of this machine meanwhile.
+    """
+
+    load_ratio: float
+    load_per_s: int
+    trials: Sequence[Trial]
+    foreign_cores: float
+
+
+def stored(redis_url: str) -> int:
+    """Return how many records the worker has stored the fate of."""
+    store = redis.Redis.from_url(redis_url)
+    keys = [partition_key(Partition(TRACES, number)) for number in range(PARTITIONS)]
+    return sum(int(offset) for key in keys if (offset := store.hget(key, OFFSET_FIELD)))
+
+
+async def maximum_per_s(bootstrap: str, redis_url: str, worker: Worker) -> float:
+    """Give the worker a backlog while it is held up, and return how fast it goes through it."""
+    before = stored(redis_url)
+    traffic = Traffic(BACKLOG, partitions=PARTITIONS, span_min=1, lead="backlog")
+    os.kill(worker.pid, signal.SIGSTOP)  # else it reads along, at the producer's pace
+    try:
+        await fill(bootstrap, TRACES, traffic, int(time.time() * 1000))
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    began = time.monotonic()
+    async with asyncio.timeout(900):
+        while stored(redis_url) < before + BACKLOG:
+            worker.check()
+            await asyncio.sleep(0.05)
+    return BACKLOG / (time.monotonic() - began)
+
+
+@asynccontextmanager
+async def load(bootstrap: str, rate: float) -> AsyncIterator[list[int]]:
+    """Have a process produce at this rate meanwhile; yields its process ids, none without a load."""
+    if not rate:
+        yield []
+        return
+    command = [sys.executable, "-m", "benchmarks.performance.load", bootstrap, TRACES, f"{rate:.0f}"]
+    process = await asyncio.create_subprocess_exec(*command)
+    try:
+        await asyncio.sleep(5)  # until it is at its rate
+        yield [process.pid]
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def measure(bootstrap: str, redis_url: str, folder: Path, servers: Sequence[int]) -> list[Run]:
     access = KafkaAccess(bootstrap)
     await ensure_topics(access, product_topics(trace_partitions=PARTITIONS), 1)
-    releases = [f"candidate-{number:04d}" for number in range(WARM_UP + TRIALS)]
+    rounds = [
+        [f"candidate-{place}-{number:04d}" for number in range(WARM_UP + TRIALS)]
+        for place in range(len(LOADS))
+    ]
+    releases = [release for some in rounds for release in some]
     producer = AIOKafkaProducer(**access.client_options(), acks="all", enable_idempotence=True)
     await producer.start()
     for release in releases:
@@ -188,12 +271,16 @@ async def measure(bootstrap: str, redis_url: str, folder: Path) -> list[Trial]:
         await worker.wait_until_ready()
         await watcher.start()
         await armed(watcher, worker, releases)
-        begun = {}
-        for number, release in enumerate(releases):
-            begun[release] = await trial(producer, watcher, release, number)
-            await asyncio.sleep(PAUSE_S)
-        await asyncio.sleep(1)  # the last records of the ledger
-        return [way_of(watcher, release, *begun[release]) for release in releases[WARM_UP:]]
+        most = await maximum_per_s(bootstrap, redis_url, worker) if any(LOADS) else 0.0
+        runs = []
+        for ratio, some in zip(LOADS, rounds, strict=True):
+            async with load(bootstrap, ratio * most) as others:
+                own = [os.getpid(), *tree(worker.pid), *servers, *others]
+                began, busy = time.monotonic(), machine_cpu_s() - cpu_s(own)
+                trials = await tried(producer, watcher, some)
+                foreign = (machine_cpu_s() - cpu_s(own) - busy) / (time.monotonic() - began)
+            runs.append(Run(ratio, round(ratio * most), trials, max(0.0, round(foreign, 2))))
+        return runs
     finally:
         await watcher.stop()
         await producer.stop()
@@ -218,19 +305,30 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in (at | {"max": ordered[-1]}).items()}
 
 
-_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
-def report(trials: Sequence[Trial]) -> Mapping[str, Any]:
-    rows = [asdict(one) for one in trials]
+def report(run: Run) -> Mapping[str, Any]:
+    rows = [asdict(one) for one in run.trials]
     steps = {name: quantiles([row[name] for row in rows]) for name in rows[0]}
-    print(f"incident produced -> ..., ms since then, {len(trials)} trials, one worker, one broker")
-    print(f"{'':<12}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}")
+    print(f"incident produced -> ..., ms since then, {len(rows)} trials, one worker, one broker")
+    print(f"beside it: {run.load_per_s:,} events/s; other work took {run.foreign_cores:g} cores")
+    print(f"{'':<12}{'p50':>9}{'p95':>9}{'p99':>9}{'p99.9':>9}{'max':>9}")
     for name, row in steps.items():
         print(f"{name:<12}" + "".join(f"{value:>9.1f}" for value in row.values()))
     met = steps["consumed"]["p99"] <= AIM_P99_MS
     print(f"aim: p99 <= {AIM_P99_MS:g} ms until consumed: {'met' if met else 'NOT met'}")
-    return {"benchmark": "safety_latency", "trials": len(trials), "unit": "ms", "steps": steps}
+    ordered = sorted(row["consumed"] for row in rows)
+    return {
+        "load_ratio": run.load_ratio,
+        "load_per_s": run.load_per_s,
+        "trials": len(rows),
+        "steps": steps,
+        "consumed": steps["consumed"],
+        "percentiles": [round(ordered[(len(ordered) - 1) * share // 100], 2) for share in range(101)],
+        "foreign_cores": run.foreign_cores,
+        "contended": run.foreign_cores > results.QUIET_CORES,
+    }
 
 
 def main() -> None:
@@ -241,8 +339,12 @@ def main() -> None:
             EmbeddedKafka(folder / "kafka", quick_start=False) as kafka,
             EmbeddedValkey(folder / "valkey") as valkey,
         ):
-            trials = asyncio.run(measure(kafka.bootstrap, valkey.url, folder))
-    print(json.dumps(report(trials)))
+            servers = [kafka.pid, valkey.pid]
+            runs = asyncio.run(measure(kafka.bootstrap, valkey.url, folder, servers))
+    found = [report(run) for run in runs]
+    if LOADS == [0, 0.5]:
+        results.save("latency", {"loads": found}, f"TRIALS={TRIALS} make bench ARGS=safety_latency")
+        page.write(results.load())
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ class Worker:
         """The worker's output."""
         return self._process.log_path
 
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
     def start(self) -> None:
         """Start the process; returns at once."""
         self._process.start()

@@ -1,0 +1,210 @@
+"""Writes the tables of docs/performance.md between their markers, and its pictures, from the results on file.
+
+The words around the tables are written by hand and stay. A table stands between `<!-- table: NAME -->` and
+`<!-- end -->`. `python -m benchmarks.performance.page` writes them anew without measuring.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.performance import plot
+from benchmarks.performance.results import Results, load
+from benchmarks.performance.systems import OURS, SYSTEMS
+
+DOCS: Final = Path(__file__).parent.parent.parent / "docs"
+DOCUMENT: Final = DOCS / "performance.md"
+NOT_RUN: Final = "Not measured yet."
+CONTENDED: Final = " †"
+TITLES: Final = {**OURS, **{system.slug: system.title for system in SYSTEMS}}
+# Events per core-second of the product to those of each system in the same run, at least.
+GOALS: Final = {
+    "getmany": 0.8,
+    "floor": 0.75,
+    "flink": 3.0,
+    "ks-processor": 5.0,
+    "ks-dsl": 10.0,
+    "bytewax": 14.0,
+    "faust-empty": 35.0,
+    "faust-table": 400.0,
+}
+_PLACE: Final = re.compile(r"<!-- table: ([^>]+?) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def per_core_s(row: dict[str, Any]) -> float:
+    """Return how many events a system does in one second of one core."""
+    return 1e6 / float(row["cpu_s"])
+
+
+def run(part: dict[str, Any]) -> str:
+    """Return on what, when and how a part was measured."""
+    host = part["machine"]
+    return (
+        f"`{part['command']}`, {host['day']}: {host['cores']} cores ({host['processor']}), {host['memory_gib']} GiB, "
+        f"Python {host['python']}."
+    )
+
+
+def peers(results: Results) -> str:
+    """Every system's cost, the product first; who did not run is named."""
+    part = results.get("peers")
+    if part is None:
+        return NOT_RUN
+    systems = {system.slug: system for system in SYSTEMS}
+    rows = []
+    for slug, title in TITLES.items():
+        found = part["systems"].get(slug)
+        version = systems[slug].version if slug in systems else ""
+        if found is None:
+            why = part["absent"].get(slug, "not asked for")
+            rows.append([title, version, f"not run: {why.splitlines()[0][:90]}", "", "", "", "", ""])
+            continue
+        low, high = found["cpu_s_range"]
+        rows.append(
+            [
+                title + (CONTENDED if found["contended"] else ""),
+                version,
+                f"**{found['cpu_s']:,.2f}** ({low:,.2f}–{high:,.2f})",
+                f"{per_core_s(found):,.0f}",
+                f"{found['wall_events_per_s']:,}",
+                f"{found['peak_mib']:,}",
+                f"{sum(found['served_cpu_s'].values()):,.2f}",
+                f"{found['runs']} of {found['events']:,}",
+            ]
+        )
+    head = [
+        "system",
+        "version",
+        "CPU s a million",
+        "events a core-second",
+        "events/s, wall",
+        "peak MiB",
+        "servers' CPU s",
+        "runs",
+    ]
+    return f"{run(part)} {part['events']:,} events of {part['bytes']} bytes.\n\n{table(head, rows)}"
+
+
+def ratios(results: Results) -> str:
+    """The product's events per core-second to everybody's in the same run, beside the goal."""
+    part = results.get("peers", {"systems": {}})
+    ours = part["systems"].get("product")
+    if ours is None:
+        return NOT_RUN
+    rows = []
+    for slug, goal in GOALS.items():
+        found = part["systems"].get(slug)
+        if found is not None:
+            ratio = per_core_s(ours) / per_core_s(found)
+            verdict = "met" if ratio >= goal else "**missed**"
+            if ours["contended"] or found["contended"]:
+                verdict = f"not judged{CONTENDED}"
+            rows.append([TITLES[slug], f"{ratio:.2f}", f"{goal:g}", verdict])
+    return table(["to", "ratio", "goal", ""], rows)
+
+
+def growth(results: Results) -> str:
+    """What grows with what."""
+    part = results.get("growth")
+    if part is None:
+        return NOT_RUN
+    rows = [
+        [
+            found["axis"],
+            f"{found['value']:,}" + (CONTENDED if found["contended"] else ""),
+            f"{found['cpu_s']:,.2f}",
+            f"{found['wall_events_per_s']:,}",
+            f"{found['peak_mib']:,}",
+            f"{found['redis_mib']:,.1f}",
+            f"{found['redis_bytes_in']:,.0f}",
+            f"{found['kafka_bytes']:,.0f}",
+        ]
+        for found in part["points"]
+    ]
+    head = [
+        "what",
+        "how many",
+        "CPU s a million",
+        "events/s, wall",
+        "peak MiB, worker",
+        "MiB in Redis",
+        "bytes to Redis an event",
+        "bytes in Kafka an event",
+    ]
+    return f"{run(part)}\n\n{table(head, rows)}"
+
+
+def memory(results: Results) -> str:
+    """What a cohort's minute takes in Redis, by the runs that grow along event time."""
+    found = results.get("growth", {}).get("memory")
+    if found is None:
+        return NOT_RUN
+    rows = [[f"{one['minutes']:,}", f"{one['cells']:,}", f"{one['bytes']:,}"] for one in found["points"]]
+    shown = table(["minutes stored", "cohort-minutes", "bytes in Redis"], rows)
+    return f"{shown}\n\nFitted: **{found['per_cell']:,.0f} bytes** a cohort and minute of one release and partition."
+
+
+def latency(results: Results) -> str:
+    """Incident produced to request consumed, under each load."""
+    part = results.get("latency")
+    if part is None:
+        return NOT_RUN
+    rows = [
+        [
+            f"{found['load_per_s']:,} events/s ({found['load_ratio']:.0%} of the maximum)"
+            + (CONTENDED if found["contended"] else ""),
+            f"{found['trials']:,}",
+            *(f"{found['consumed'][name]:,.1f}" for name in ("p50", "p99", "p999", "max")),
+        ]
+        for found in part["loads"]
+    ]
+    head = ["load beside it", "trials", "p50", "p99", "p99.9", "max"]
+    return f"{run(part)} Milliseconds.\n\n{table(head, rows)}"
+
+
+TABLES: Final[dict[str, Callable[[Results], str]]] = {
+    "peers": peers,
+    "ratios": ratios,
+    "growth": growth,
+    "memory": memory,
+    "latency": latency,
+}
+PICTURES: Final[dict[str, Callable[[Results], str]]] = {
+    "performance-peers.svg": lambda results: plot.peers(results, TITLES),
+    "performance-growth.svg": plot.growth,
+    "performance-latency.svg": plot.latency,
+}
+
+
+def places(text: str) -> list[str]:
+    """Return the names of the tables that the document has a place for."""
+    return [place[1] for place in _PLACE.finditer(text)]
+
+
+def rendered(text: str, results: Results) -> str:
+    """Return the document with every table anew."""
+
+    def fill(place: re.Match[str]) -> str:
+        return f"<!-- table: {place[1]} -->\n\n{TABLES[place[1]](results)}\n\n<!-- end -->"
+
+    return _PLACE.sub(fill, text)
+
+
+def write(results: Results) -> None:
+    """Write the document and its pictures."""
+    DOCUMENT.write_text(rendered(DOCUMENT.read_text(encoding="utf-8"), results), encoding="utf-8")
+    for name, draw in PICTURES.items():
+        (DOCS / name).write_text(draw(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(load())
