@@ -36,7 +36,7 @@ exit 1
 endef
 export FIND_PYTHON
 
-.PHONY: help setup demo test check format chaos simulate integration-alertmanager bench real-rows operating-characteristics requirements clean distclean
+.PHONY: help setup demo test check format chaos simulate integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -94,19 +94,35 @@ real-rows: $(STAMP) ## measured releases against each other; DATA=FOLDER for the
 operating-characteristics: $(STAMP) ## false rollbacks and delays on simulated releases, into docs/; hours in full
 	$(BIN)/python -m benchmarks.operating_characteristics $(ARGS)
 
+# gbstats and confseq need NumPy 1, and confseq's newest wheels are for Python 3.10: an environment of their own.
+CROSS_PYTHON ?= python3.10
+CROSS_CHECKS := confseq==0.0.11 gbstats==0.8.0
+
+cross-check: ## gbstats, confseq and scipy compute the tests' references anew; needs Python 3.10 (CROSS_PYTHON=…)
+	@"$(CROSS_PYTHON)" -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null || { \
+	  echo "make: $@ needs Python 3.10 with venv, for which confseq has wheels; '$(CROSS_PYTHON)' is not one." >&2; \
+	  echo "      Name one: make $@ CROSS_PYTHON=/path/to/python3.10; the tests only read what is on file." >&2; exit 1; }
+	"$(CROSS_PYTHON)" -m venv --clear .cross-check
+	.cross-check/bin/python -m pip install --quiet --disable-pip-version-check --retries 5 \
+	  --no-deps --require-hashes --only-binary :all: --requirement requirements-cross-check.txt
+	.cross-check/bin/python tools/cross_check.py
+
 # One resolution for every supported Python and platform. ARGS=--upgrade for newer versions, ARGS="-P NAME" for one.
 COMPILE = .uv/bin/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(ARGS)
 
-requirements: ## resolve the dependencies of pyproject.toml anew into the two pinned lists
+requirements: ## resolve the dependencies of pyproject.toml, and of cross-check, anew into the pinned lists
 	@python=$$(sh -c "$$FIND_PYTHON") && "$$python" -m venv --clear .uv
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --extra embedded --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	printf '%s\n' $(CROSS_CHECKS) | .uv/bin/uv pip compile - --quiet --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(ARGS) \
+	  --output-file requirements-cross-check.txt
 	@rm -rf .uv
 
 clean: ## remove caches and what was built
-	rm -rf build dist .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist .uv .cross-check .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find monitor tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## remove the environment and the embedded servers too

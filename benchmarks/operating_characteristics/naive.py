@@ -65,11 +65,17 @@ def cs_start(guarded: Guarded, releases: RateReleases) -> Whole:
         p_c, p_b = s_c / n_c, s_b / n_b
         excess = (p_c - ratio * p_b) * (1.0 if guarded.limit > 0 else -1.0)
         spread = p_c * (1 - p_c) / n_c + ratio * ratio * p_b * (1 - p_b) / n_b
-        tuned = np.maximum(n_c[:, n_c.shape[1] // 4, None], 1.0)
-        rho2 = (-2 * log(2 * alpha) + log(-2 * log(2 * alpha) + 1)) / tuned
-        scaled = n_c * rho2
-        radius = np.sqrt(spread * 2 * (scaled + 1) / scaled * np.log(np.sqrt(scaled + 1) / (2 * alpha)))
+        tightest_at = np.maximum(n_c[:, n_c.shape[1] // 4, None], 1.0)
+        radius = np.sqrt(spread) * mixture_radius(n_c, tightest_at, 2 * alpha)
         return _first((n_c >= _NORMAL) & (n_b >= _NORMAL) & (excess > radius))
+
+
+def mixture_radius(n: Floats, tightest_at: Floats, alpha: float) -> Floats:
+    """Return the two-sided normal-mixture radius after `n` requests, in standard errors of the mean of so many."""
+    rho2 = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / tightest_at
+    scaled = n * rho2
+    found: Floats = np.sqrt(2 * (scaled + 1) / scaled * np.log(np.sqrt(scaled + 1) / alpha))
+    return found
 
 
 RULES: Final[dict[str, Callable[[Guarded, RateReleases], Whole]]] = {

@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.tree import ROOT
 
-TARGETS = ("setup", "demo", "test", "check", "bench", "clean", "requirements")
+TARGETS = ("setup", "demo", "test", "check", "bench", "cross-check", "clean", "requirements")
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def test_every_way_in_sets_up_first(tmp_path: Path, target: str, job: str) -> No
 
 
 def test_every_pinned_package_is_pinned_by_hash() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-cross-check.txt"):
         pins = re.split(r"\n(?=[a-z])", (ROOT / name).read_text(encoding="utf-8"))[1:]
         assert len(pins) > 20
         assert [pin for pin in pins if not re.match(r"\S+==\S+ (?:; .+ )?\\\n +--hash=sha256:", pin)] == []
