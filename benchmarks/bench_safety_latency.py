@@ -35,15 +35,8 @@ from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.client import tame_library_logs
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import (
-    BUDGETS,
-    INCIDENTS,
-    LEDGER,
-    REQUESTS,
-    TRACES,
-    ensure_topics,
-    product_topics,
-)
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import BUDGETS, INCIDENTS, LEDGER, REQUESTS, TRACES, product_topics
 from monitor.adapters.redis.keys import partition_key
 from monitor.engine.codec import OFFSET_FIELD
 from monitor.engine.ports import Partition

@@ -20,9 +20,9 @@ import numpy as np
 from monitor.config.budget_file import load_budget
 from monitor.core.aggregate import Aggregate
 from monitor.core.breakdown import shard_of
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL, by_every
 from monitor.core.indicator import LABELS
-from monitor.core.partition import CellKey
 from monitor.core.record import Arming
 from monitor.core.sketch import Sketch
 from monitor.engine.evaluate import Evaluator

@@ -27,14 +27,8 @@ from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.outputs import KafkaOutputs
 from monitor.adapters.kafka.security import KafkaAccess, access_of
 from monitor.adapters.kafka.source import KafkaSource, LogTime
-from monitor.adapters.kafka.topics import (
-    COMMANDS,
-    LEDGER,
-    ensure_topics,
-    partition_count,
-    product_topics,
-    wait_for_kafka,
-)
+from monitor.adapters.kafka.topic_admin import ensure_topics, partition_count, wait_for_kafka
+from monitor.adapters.kafka.topics import COMMANDS, LEDGER, product_topics
 from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore

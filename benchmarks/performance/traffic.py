@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaProducer
 
 from monitor.adapters.kafka.client import stop_client
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import ensure_topics, product_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import product_topics
 
 LANGUAGES = ("en",) * 10 + ("de", "fr", "es", "it", "pt", "ja", "zh", "ko", "nl")
 DISORDER_MS = 2_000  # how far an event may be behind the one before it

@@ -89,13 +89,12 @@ def play_files(
         ReaderLeft: Nobody reads the decisions.
     """
     replay = Replay(budgets, decode, history=history, storm=storm)
-    feed, show = replay.feed, stage.show
+    show = stage.show
     with meter("bytes") as tell:
         for batch in recording.batches():
-            for line in batch:
-                due = feed(line)
-                if due:
-                    show(due)
+            due = replay.feed_many(batch)
+            if due:
+                show(due)
             tell(recording.done_bytes, recording.total_bytes, recording.lines)
     show(replay.finish())
     return replay.counts()

@@ -57,7 +57,7 @@ async def stored_horizons(settings: Settings) -> Horizons:
     Raises:
         StoreUnreachable, LogUnreachable: No answer in time.
     """
-    from monitor.adapters.kafka.topics import partition_count
+    from monitor.adapters.kafka.topic_admin import partition_count
     from monitor.adapters.redis.store import RedisStateStore
     from monitor.app import kafka_access
 

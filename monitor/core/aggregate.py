@@ -6,7 +6,7 @@ merge is associative and commutative, and an empty aggregate changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from monitor.core.event import Observation
@@ -17,6 +17,17 @@ from monitor.core.units import UnitSample
 
 NEVER_MS: Final = 1 << 62  # the first moment of an aggregate that holds no request
 _LABEL_COUNT: Final = len(LABELS)
+_NOT_HELD: Final = ("_labelled", "is_changed", "packed", "packed_bytes")
+
+
+class Kind:
+    """A combination of status and labels that requests have: one object for all of them, found by identity."""
+
+    __slots__ = ("labels", "status")
+
+    def __init__(self, labels: tuple[bool | None, ...], status: str) -> None:
+        self.labels = labels
+        self.status = status
 
 
 class Aggregate:
@@ -33,6 +44,8 @@ class Aggregate:
             What is in a part is nowhere else; `total` adds all up. Empty for a cell that is not broken down.
         units: A sample of the units it served; of a release as a whole alone, in its overall cell.
         is_changed: Whether it grew since whoever stores it looked last.
+        packed: What whoever stores it packed a part into, until the part changes; not a part of what it holds.
+        packed_bytes: How large the cell was when it was packed last.
 
     Labels are counted by whole tuples first, since requests repeat the same few, and added up in `settle`.
     """
@@ -47,6 +60,8 @@ class Aggregate:
         "is_changed",
         "known",
         "outcomes",
+        "packed",
+        "packed_bytes",
         "parts",
         "requests",
         "sketches",
@@ -68,41 +83,42 @@ class Aggregate:
         self.parts: dict[str, Aggregate] = {}
         self.units: UnitSample | None = None
         self.is_changed = False
+        self.packed: bytes | None = None
+        self.packed_bytes = 0
         self._labelled: dict[tuple[bool | None, ...], int] = {}
 
-    def add_request(
-        self,
-        event: Observation,
-        labels: tuple[bool | None, ...],
-        sketches: tuple[str, ...],
-        outcomes: tuple[str, ...] = (),
-    ) -> None:
-        """Count a finished request: its status, its labels, and the distributions and outcomes asked for."""
-        self.requests += 1
-        if event.at_ms < self.first_at_ms:
-            self.first_at_ms = event.at_ms
-        status = event.status
-        if status != "ok":
-            if status == "error":
-                self.errors += 1
-            else:
-                self.timeouts += 1
+    def add_requests(self, kinds: Mapping[Kind, int], first_at_ms: int) -> None:
+        """Count finished requests: how many of each kind, and when the earliest of them was."""
+        self.packed = None
+        if first_at_ms < self.first_at_ms:
+            self.first_at_ms = first_at_ms
         labelled = self._labelled
-        labelled[labels] = labelled.get(labels, 0) + 1
-        if outcomes and event.outcomes:
-            self._add_outcomes(event.outcomes, outcomes)
-        for name in sketches:
-            self._add_distribution(name, event, status)
+        for kind, count in kinds.items():
+            self.requests += count
+            if kind.status == "error":
+                self.errors += count
+            elif kind.status == "timeout":
+                self.timeouts += count
+            labelled[kind.labels] = labelled.get(kind.labels, 0) + count
+
+    def add_sizes(self, source: str, values: Sequence[int], bins: Sequence[int]) -> None:
+        """Add requests to a distribution: their sizes, and the bin of each."""
+        self.packed = None
+        sketch = self.sketches.get(source)
+        (sketch if sketch is not None else self._sketch(source)).add_binned(values, bins)
 
     def add_labels(
         self, event: Observation, labels: tuple[bool | None, ...], outcomes: tuple[str, ...] = ()
     ) -> None:
         """Count what an event says about a request's outcome, whether with it or later."""
+        self.packed = None
         self._labelled[labels] = self._labelled.get(labels, 0) + 1
         if outcomes and event.outcomes:
-            self._add_outcomes(event.outcomes, outcomes)
+            self.add_outcomes(event.outcomes, outcomes)
 
-    def _add_outcomes(self, said: Mapping[str, bool], wanted: tuple[str, ...]) -> None:
+    def add_outcomes(self, said: Mapping[str, bool], wanted: tuple[str, ...]) -> None:
+        """Count the named outcomes that are wanted."""
+        self.packed = None
         for name in wanted:
             value = said.get(name)
             if value is None:
@@ -122,27 +138,6 @@ class Aggregate:
                         self.hits[index] += count
         self._labelled.clear()
 
-    def _add_distribution(self, name: str, event: Observation, status: str) -> None:
-        value: int | None
-        if name == "latency":
-            if status == "error":  # failing fast is not being fast
-                return
-            if status == "timeout":
-                self._sketch(name).add_unfinished()
-                return
-            value = event.latency_us
-        elif name == "cost":
-            value = event.cost_microusd
-        elif name == "tokens":
-            value = event.tokens
-        elif status == "error":
-            return
-        else:
-            value = event.stage_us(name[6:])  # the name behind `stage.`
-        if value is not None:
-            sketch = self.sketches.get(name)
-            (sketch if sketch is not None else self._sketch(name)).add(value)
-
     def _sketch(self, name: str) -> Sketch:
         sketch = self.sketches.get(name)
         if sketch is None:
@@ -156,6 +151,7 @@ class Aggregate:
 
     def keep(self, indicator: str, exemplar: Exemplar, size: int = EXEMPLARS_PER_CELL) -> None:
         """Offer a request as evidence for an indicator, of which `size` are kept."""
+        self.packed = None
         offer(self.exemplars.setdefault(indicator, []), exemplar, size)
 
     def serve(self, unit_id: str) -> None:
@@ -189,6 +185,7 @@ class Aggregate:
 
     def _add(self, other: Aggregate, exemplars: int = EXEMPLARS_PER_CELL) -> None:
         """Add what `other` holds outside its parts."""
+        self.packed = None
         self.settle()
         other.settle()
         self.requests += other.requests
@@ -232,9 +229,7 @@ class Aggregate:
 
     def _as_tuple(self) -> tuple[object, ...]:
         self.settle()
-        return tuple(
-            getattr(self, name) for name in self.__slots__ if name not in ("_labelled", "is_changed")
-        )
+        return tuple(getattr(self, name) for name in self.__slots__ if name not in _NOT_HELD)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Aggregate) and self._as_tuple() == other._as_tuple()

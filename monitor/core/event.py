@@ -44,6 +44,10 @@ class Observation(Protocol):
         """The version that served the request."""
 
     @property
+    def kind(self) -> str:
+        """`request` or `outcome`."""
+
+    @property
     def is_outcome(self) -> bool:
         """True where it only brings labels of a request told of before: then it is no second request."""
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective
+from monitor.core.cell import Incident
 from monitor.core.cohort import CohortKey, matches
 from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, offer, smallest
 from monitor.core.incidents import (
@@ -22,7 +23,6 @@ from monitor.core.incidents import (
 )
 from monitor.core.indicator import INCIDENTS
 from monitor.core.moment import rfc3339
-from monitor.core.partition import Incident
 from monitor.core.record import Finding, Observed, finite, observed_data, samples_data
 from monitor.core.window import tick_ms
 from monitor.core.wording import incident_words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from monitor.core.window import DUPLICATE_MS
@@ -55,6 +56,25 @@ class SeenIds:
         self._clocks.append(clock_ms)
         return False
 
+    def are_new(self, event_ids: Sequence[str], clocks: Sequence[int]) -> list[int] | None:
+        """Tell which of these ids were not seen lately, as `is_repeat` one after the other; None where that is all.
+
+        Args:
+            clocks: The partition's clock at each of them, rising.
+        """
+        hashes, known = list(map(hash, event_ids)), self._known
+        many = set(hashes)
+        if len(many) < len(hashes) or not known.isdisjoint(many) or len(hashes) > self._max:
+            ids = zip(event_ids, clocks, strict=True)
+            found = [index for index, (one, clock_ms) in enumerate(ids) if not self.is_repeat(one, clock_ms)]
+            return None if len(found) == len(hashes) else found
+        if len(known) + len(hashes) > self._sweep_at:
+            self._make_room(clocks[0], len(hashes))
+        known |= many
+        self._hashes.extend(hashes)
+        self._clocks.extend(clocks)
+        return None
+
     def _is_recent(self, hashed: int, clock_ms: int) -> bool:
         """Note another sighting of a known id, unless its last one turns out to be too old."""
         self._forget(clock_ms - DUPLICATE_MS)
@@ -67,9 +87,9 @@ class SeenIds:
             self._evict()
         return True
 
-    def _make_room(self, clock_ms: int) -> None:
+    def _make_room(self, clock_ms: int, ids: int = 1) -> None:
         self._forget(clock_ms - DUPLICATE_MS)
-        while len(self._known) >= self._max:
+        while len(self._known) + ids > self._max:
             self._evict()
         self._sweep_at = min(self._max, 2 * len(self._known) + _SLACK)
 

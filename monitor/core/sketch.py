@@ -6,6 +6,7 @@ Merging adds counts, so it is associative and commutative and loses nothing (Mas
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import log
 from typing import Final
@@ -13,10 +14,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.event import UNFINISHED_US
+
 RATIO: Final = 1.02
 _PER_LOG: Final = 1 / log(RATIO)
 LAST_BIN: Final = 1400  # RATIO**1400 is 1.1e12: above a day in ms and 1,000,000 USD in micro-units
 UNFINISHED_BIN: Final = LAST_BIN + 1  # a timeout is slower than every finished request
+_FEW: Final = 16  # values that are counted one by one: a counter costs more than so many
 _MANY: Final = 4_096  # values that wait for their bins at most
 BIN_COUNT: Final = UNFINISHED_BIN + 1
 
@@ -55,6 +59,18 @@ class Sketch:
         self._pending.append(value)
         if len(self._pending) >= _MANY:
             self._settle()
+
+    def add_binned(self, values: Sequence[int], bins: Sequence[int]) -> None:
+        """Add requests whose bins are known; one that never finished has `UNFINISHED_BIN` and counts in no sum."""
+        mine = self._bins
+        if len(bins) < _FEW:
+            for index in bins:
+                mine[index] = mine.get(index, 0) + 1
+        else:
+            for index, count in Counter(bins).items():
+                mine[index] = mine.get(index, 0) + count
+        unfinished = bins.count(UNFINISHED_BIN)
+        self._total += sum(values) - unfinished * UNFINISHED_US
 
     def add_unfinished(self) -> None:
         """Add a request that never finished: slower than every finished one, outside the sum."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from monitor.core.budget import Objective
+from monitor.core.cell import Incident
 from monitor.core.decision import Decision, Reason
-from monitor.core.partition import Incident
 from monitor.core.safety import SafetyVerdict, SafetyWatch
 from monitor.core.window import minute_of, tick_ms
 

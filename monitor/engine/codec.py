@@ -15,9 +15,10 @@ from typing import Final
 import msgspec
 
 from monitor.core.aggregate import Aggregate
+from monitor.core.cell import CellKey
 from monitor.core.cohort import CohortKey
 from monitor.core.exemplar import Exemplar
-from monitor.core.partition import CellKey, Totals
+from monitor.core.partition import Totals
 from monitor.core.plan import SHARDS
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.core.units import HASH_BYTES, UNITS_KEPT, UnitSample
@@ -162,9 +163,16 @@ def _split_view(rest: str) -> tuple[str, str]:
 
 def encode_cell(cell: Aggregate) -> bytes:
     """Return a cell's bytes: absolute values, so that writing it twice is writing it once."""
-    parts = {value: _packed(part) for value, part in cell.parts.items()}
+    parts = {value: _packed_part(part) for value, part in cell.parts.items()}
     units = () if cell.units is None else (b"".join(cell.units.hashes),)
     return _pack((CELL_VERSION, *_packed(cell), parts, *units))
+
+
+def _packed_part(part: Aggregate) -> msgspec.Raw:
+    """Return a part's bytes: those of the last time, unless it changed."""
+    if part.packed is None:
+        part.packed = _pack(_packed(part))
+    return msgspec.Raw(part.packed)
 
 
 def _packed(cell: Aggregate) -> tuple[object, ...]:

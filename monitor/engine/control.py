@@ -15,8 +15,8 @@ from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
+from monitor.core.cell import CellKey, Incident
 from monitor.core.decision import Decision, Reason, Type
-from monitor.core.partition import CellKey, Incident
 from monitor.core.storm import StormLimit
 from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer

@@ -12,12 +12,12 @@ from enum import Enum
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective, Tier, TierAction
+from monitor.core.cell import CellKey, Incident
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.eval_debt import debt
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
-from monitor.core.partition import CellKey, Incident
 from monitor.core.record import Arming, Finding, failure_classes, release_data
 from monitor.core.reference import BaselineChoice
 from monitor.core.rehearsal import is_rehearsal

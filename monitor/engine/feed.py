@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from monitor.core.partition import Incident
+from monitor.core.cell import Incident
 from monitor.core.plan import Plan
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost, StoreUnreachable
 from monitor.engine.ingest import Flush, PartitionIngest

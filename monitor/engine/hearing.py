@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
-from monitor.core.partition import Incident
+from monitor.core.cell import Incident
 
 HEARD_MAX: Final = 1_000  # per release; one that is forgotten here is judged when its minute closes
 SIGHT_MIN: Final = 3  # so far ahead of the next tick is in sight: the lateness, and a minute to get there

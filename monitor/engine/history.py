@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL, CohortKey, cohort_key
 from monitor.core.history import (
     HISTORY_MAX_H,
@@ -30,7 +31,6 @@ from monitor.core.history import (
     usable,
 )
 from monitor.core.ids import canonical_json
-from monitor.core.partition import CellKey
 from monitor.core.reference import MINUTES, Layout, Pair, Reference
 from monitor.core.rehearsal import is_rehearsal
 from monitor.core.trigger import Phase

@@ -7,13 +7,13 @@ cells back, re-read the last two minutes for the ids seen, and go on at the stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
-from monitor.core.aggregate import Aggregate
-from monitor.core.partition import CellKey, Fate, Incident, PartitionFold, Totals
+from monitor.core.cell import CellKey, Incident
+from monitor.core.partition import PartitionFold, Totals
 from monitor.core.plan import Plan
 from monitor.core.seen import SeenIds
 from monitor.core.window import BUCKET_MS, DUPLICATE_MS
@@ -28,19 +28,14 @@ from monitor.engine.codec import (
     encode_meta,
     read_meta,
 )
-from monitor.engine.inventory import NAME_BYTES, Inventory, minute_of_field
+from monitor.engine.inventory import Inventory, minute_of_field
 from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS, Claim, DeadLetter, SourceRecord
 from monitor.engine.replay import Decode
 from monitor.engine.seal import StateDamaged
+from monitor.engine.weight import Scale
 
 META_VERSION: Final = 1
-# What a changed cell may weigh when packed: a guess on the safe side, so that folding stops in time.
-_CELL_BYTES: Final = 576  # with its share of a manifest
-_SKETCH_BYTES: Final = 4_096
-_PART_BYTES: Final = 384  # parts are many and small: their bins are stored one by one where they are few
-_PART_SKETCH_BYTES: Final = 768
-_META_BYTES: Final = 16_384
-_WEIGH_EVERY: Final = 32  # records
+_LETTERS_MAX: Final = 1_000  # not yet handed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +83,6 @@ class PartitionIngest:
         self._stored_complete_ms: int | None = None
         self.is_warm = True
         self._letters: list[DeadLetter] = []
-        self._weighed = (
-            0,
-            0,
-            False,
-        )  # how many cells were changed, at which offset, and whether that was enough
         self._inventory = Inventory()
         self._stored_kept_from = 0
         meta = self._found()
@@ -101,6 +91,7 @@ class PartitionIngest:
             self._marks = [(start_offset, None)]
         else:
             self._restore(meta)
+        self._scale = Scale(self.fold, self._inventory, MAX_FLUSH_BYTES)
         self.position = self.read_from
         self.stored_totals = replace(self.fold.totals)
 
@@ -163,21 +154,24 @@ class PartitionIngest:
             if (key.minute + 4) * BUCKET_MS + delay_ms >= horizon_ms:
                 self.fold.restore(key, decode_cell(packed))
 
-    def take(self, records: Iterable[SourceRecord]) -> int:
+    def take(self, records: Sequence[SourceRecord]) -> int:
         """Fold records until the next flush would grow too large; return how many were taken."""
         taken = 0
-        for record in records:
-            if self.is_full:
-                break
-            taken += 1
-            self.position = record.offset + 1
+        while taken < len(records) and (room := self._room) > 0:
+            record = records[taken]
             if record.offset < self.offset:
+                self.position = record.offset + 1
                 self._warm(record)
-            else:
-                if not self.is_warm:
-                    self._finish_warming()
-                self._fold(record)
+                taken += 1
+                continue
+            if not self.is_warm:
+                self._finish_warming()
+            taken += self._fold(records[taken : taken + room])
         return taken
+
+    @property
+    def _room(self) -> int:
+        return min(self._scale.room, _LETTERS_MAX - len(self._letters))
 
     def _warm(self, record: SourceRecord) -> None:
         event = self._decode(record.value)
@@ -200,17 +194,30 @@ class PartitionIngest:
         self.read_from = self.position = self.offset
         self.fold.clock_ms = self._warm_clock_ms
 
-    def _fold(self, record: SourceRecord) -> None:
+    def _fold(self, records: Sequence[SourceRecord]) -> int:
+        """Fold records from the offset on, all at once; return how many they were."""
         fold = self.fold
-        fold.totals.gaps += record.offset - self.offset
-        self.offset = record.offset + 1
-        record_ms = self._event_time(record.timestamp)
-        event = self._decode(record.value)
-        if isinstance(event, str):
+        end = records[-1].offset + 1
+        fold.totals.gaps += end - self.offset - len(records)
+        self.offset = self.position = end
+        decode, event_time = self._decode, self._event_time
+        read = [decode(record.value) for record in records]
+        records_ms = [event_time(record.timestamp) for record in records]
+        bad = [index for index, event in enumerate(read) if isinstance(event, str)]
+        events = [event for event in read if not isinstance(event, str)]
+        if bad:
+            good = [index for index, event in enumerate(read) if not isinstance(event, str)]
+            ahead = [good[index] for index in fold.fold_many(events, [records_ms[index] for index in good])]
+        else:
+            ahead = fold.fold_many(events, records_ms)
+        for _ in bad:
             fold.reject()
-            self._letters.append(self._letter(record, event, record_ms))
-        elif fold.fold(event, record_ms) is Fate.FUTURE:
-            self._letters.append(self._letter(record, "future", record_ms))
+        for index in sorted(bad + ahead):
+            reason = read[index]
+            known = reason if isinstance(reason, str) else "future"
+            self._letters.append(self._letter(records[index], known, records_ms[index]))
+        self._scale.folded(len(records))
+        return len(records)
 
     def _letter(self, record: SourceRecord, reason: str, at_ms: int) -> DeadLetter:
         value = record.value or b""
@@ -219,18 +226,7 @@ class PartitionIngest:
     @property
     def is_full(self) -> bool:
         """Tell whether the next flush has no room for another record's cells."""
-        changed = len(self.fold.changed)
-        if changed > MAX_FLUSH_FIELDS // 2 - 256 or len(self._letters) >= 1_000:
-            return True
-        weighed, weighed_at, full = self._weighed
-        # A record adds little to a cell that is to be written anyway: weighing all of them each time is dear.
-        if weighed != changed or not 0 <= self.offset - weighed_at < _WEIGH_EVERY:
-            weight = _META_BYTES + sum(_weight(self.fold.cells[key]) for key in self.fold.changed)
-            minutes = {key.minute for key in self.fold.changed}
-            weight += NAME_BYTES * (changed + sum(self._inventory.size_of(one) for one in minutes))
-            full = weight > MAX_FLUSH_BYTES
-            self._weighed = changed, self.offset, full
-        return full
+        return self._room <= 0
 
     @property
     def letters(self) -> Sequence[DeadLetter]:
@@ -315,8 +311,12 @@ class PartitionIngest:
 
     def _sealed(self, changed: frozenset[CellKey]) -> dict[str, bytes]:
         cells: dict[int, dict[str, bytes]] = {}
+        held = self.fold.cells
         for key in changed:
-            cells.setdefault(key.minute, {})[cell_field(key)] = encode_cell(self.fold.cells[key])
+            packed = encode_cell(held[key])
+            held[key].packed_bytes = len(packed)
+            self._scale.packed(len(packed))
+            cells.setdefault(key.minute, {})[cell_field(key)] = packed
         return self._inventory.sealed(cells)
 
     def _mark(self) -> None:
@@ -340,11 +340,5 @@ class PartitionIngest:
         self.stored_totals = flush.totals
         self._stored_kept_from = flush.kept_from
         self.fold.stored(flush.cells)
+        self._scale.written()
         self.fold.forget_closed()
-
-
-def _weight(cell: Aggregate) -> int:
-    weight = _CELL_BYTES + len(cell.sketches) * _SKETCH_BYTES
-    for part in cell.parts.values():
-        weight += _PART_BYTES + len(part.sketches) * _PART_SKETCH_BYTES
-    return weight

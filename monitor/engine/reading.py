@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective, Scope
+from monitor.core.cell import CellKey
 from monitor.core.cohort import EVERY, OTHER, OVERALL, CohortKey, by_every
-from monitor.core.partition import CellKey
 from monitor.core.plan import SHARDS, folded_views
 from monitor.core.units import UnitSample
 from monitor.core.watch import Watch

@@ -14,9 +14,10 @@ from heapq import heappop, heappush
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
+from monitor.core.cell import CellKey, Incident
 from monitor.core.decision import Decision
-from monitor.core.event import MAX_AT_MS, Observation
-from monitor.core.partition import CellKey, Fate, Incident, PartitionFold
+from monitor.core.event import HIGH_SEVERITIES, MAX_AT_MS, Observation
+from monitor.core.partition import Fate, PartitionFold
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
 from monitor.core.seen import SeenIds
@@ -118,6 +119,45 @@ class Replay:
             for incident in fold.take_incidents():
                 self._hear(incident)
         return due
+
+    def feed_many(self, values: Sequence[bytes | None]) -> list[Decision]:
+        """Fold records of a file, many at a time, and return the decisions that are due: as `feed`, one by one."""
+        fold, due = self._folds[0], list[Decision]()
+        events: list[Observation] = []
+        for event in map(self._decode, values):
+            if isinstance(event, str):
+                fold.reject()
+                self.rejected[event] += 1
+            else:
+                events.append(event)
+        start = 0
+        while start < len(events):
+            end = self._run_end(events, start)
+            fold.fold_many(events[start:end])
+            if self._close_at_ms is None or (fold.clock_ms or 0) >= self._close_at_ms:
+                due += self._advance(watermark_minute(one.horizon_ms for one in self._folds))
+            for incident in fold.take_incidents():
+                self._hear(incident)
+            start = end
+        return due
+
+    def _run_end(self, events: Sequence[Observation], start: int) -> int:
+        """Return where a run of records ends that can be folded at once: at one that closes a minute, or is heard."""
+        close_at_ms = self._close_at_ms
+        if close_at_ms is None:
+            # Before the first tick: nothing closes before the earliest minute, of what was read and is to be, does.
+            first_ms = events[start].at_ms
+            if (first := self._folds[0].first_minute) is not None:
+                first_ms = min(first_ms, tick_ms(first))
+        for index in range(start, len(events)):
+            event = events[index]
+            if event.incident_severity in HIGH_SEVERITIES:
+                return index + 1
+            if close_at_ms is None:
+                first_ms = min(first_ms, event.at_ms)
+            if event.at_ms >= (close_at_ms or first_ms + LATENESS_MS):
+                return index + 1
+        return len(events)
 
     def _hear(self, incident: Incident) -> None:
         for evaluator in self.evaluators:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.partition import CellKey
+from monitor.core.cell import CellKey
 from monitor.core.window import closed_before
 from monitor.engine.codec import (
     META_FIELD,

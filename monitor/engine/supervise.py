@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from monitor.core.budget import Budget
+from monitor.core.cell import Incident
 from monitor.core.errors import MonitorError
 from monitor.core.history import HistoryHour
-from monitor.core.partition import Incident
 from monitor.core.plan import Plan, plan_for
 from monitor.core.window import tick_ms
 from monitor.engine.book import Command

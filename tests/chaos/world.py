@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 
 from monitor.adapters.flush_limits import OFFSET
 from monitor.adapters.kafka.client import bounded, stop_client
+from monitor.adapters.kafka.topic_admin import ensure_topics
 from monitor.adapters.kafka.topics import (
     COMMANDS,
     DEAD_LETTERS,
@@ -29,7 +30,6 @@ from monitor.adapters.kafka.topics import (
     LEDGER,
     PAGES,
     REQUESTS,
-    ensure_topics,
     product_topics,
 )
 from monitor.config.budget_file import load_budget

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monitor.engine.standing import standings
 
 from monitor.adapters.kafka.topics import EVAL_DEBT
 from monitor.cli import main, orders
 from monitor.core.eval_debt import DUE_MS
+from monitor.engine.standing import standings
 from tests.cli.ledger_world import LedgerWorld
 from tests.golden.cases import CASES
 from tests.golden.traffic import START_MS

@@ -10,7 +10,8 @@ import pytest
 from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import WantedTopic, ensure_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import WantedTopic
 from monitor.adapters.memory.log import MemoryLog
 from monitor.engine.ports import Follower, Record, Stamp
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from monitor.adapters.kafka.decode import TraceRecord
 from monitor.core.aggregate import Aggregate, merged
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL
-from monitor.core.partition import CellKey
 from monitor.core.sketch import UNFINISHED_BIN
 from tests.engine.worlds import ACME, CANDIDATE, LAWS, START_MS, T0, folded, handoff, objective, plan_of, seen
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from monitor.adapters.kafka.decode import TraceRecord
 from monitor.core.aggregate import Aggregate, merged
 from monitor.core.breakdown import shard_of
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OTHER, OVERALL, by_every, cohort_key, joint_value
 from monitor.core.exemplar import EXEMPLARS_PER_PART
-from monitor.core.partition import CellKey, PartitionFold
+from monitor.core.partition import PartitionFold
 from monitor.core.plan import SHARDS, Plan
 from monitor.core.seen import SeenIds
 from tests.core.test_aggregate import EVENTS, FIELDS

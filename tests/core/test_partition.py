@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.adapters.kafka.decode import TraceRecord
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL
 from monitor.core.indicator import INCIDENTS
-from monitor.core.partition import OTHER_RELEASES_MAX, CellKey, Fate, PartitionFold
+from monitor.core.partition import OTHER_RELEASES_MAX, Fate, PartitionFold
 from monitor.core.seen import SeenIds
 from monitor.core.window import closed_before
 from tests.engine.worlds import (

@@ -13,9 +13,10 @@ from monitor.config.budget_file import load_budget
 from monitor.config.canonical import canonical, from_canonical
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
+from monitor.core.cell import CellKey, Incident
 from monitor.core.cohort import EVERY, CohortKey
 from monitor.core.decision import Decision, Type
-from monitor.core.partition import CellKey, Incident, Totals
+from monitor.core.partition import Totals
 from monitor.core.plan import plan_for
 from monitor.engine.book import BudgetBook
 from monitor.engine.breaker import NO_LIMIT

@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from monitor.adapters.kafka.decode import decode
+from monitor.core.cell import Incident
 from monitor.core.decision import EVERY_RELEASE, Decision, Reason, Type
-from monitor.core.partition import Incident
 from monitor.core.storm import StormLimit
 from monitor.core.window import minute_of, tick_ms
 from monitor.engine.book import Command

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.aggregate import Aggregate
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL, by_every, cohort_key
 from monitor.core.exemplar import EXEMPLARS_PER_PART, Exemplar
 from monitor.core.indicator import LABELS
-from monitor.core.partition import CellKey
 from monitor.core.plan import SHARDS
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.engine.codec import (

@@ -12,10 +12,10 @@ import pytest
 from monitor.core.aggregate import Aggregate
 from monitor.core.breakdown import shard_of
 from monitor.core.budget import EvidenceMode, Objective, Tier
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OTHER, OVERALL, by_every, cohort_key
 from monitor.core.decision import Decision, Type
 from monitor.core.discovery import Discovery
-from monitor.core.partition import CellKey
 from monitor.engine import cohorts
 from monitor.engine.answer import answer
 from monitor.engine.cohorts import OPEN_PAGES_MAX

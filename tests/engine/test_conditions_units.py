@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from monitor.adapters.kafka.decode import TraceRecord
 from monitor.core.aggregate import Aggregate, merged
 from monitor.core.budget import EvidenceMode
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL
 from monitor.core.decision import Decision, Type
-from monitor.core.partition import CellKey
 from monitor.core.plan import plan_for
 from monitor.core.units import UnitSample, unit_hash
 from monitor.core.window import tick_ms

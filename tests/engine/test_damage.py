@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from monitor.core.cell import CellKey
 from monitor.core.decision import Type
-from monitor.core.partition import CellKey
 from monitor.engine.codec import (
     META_FIELD,
     OFFSET_FIELD,

@@ -13,11 +13,11 @@ from monitor.core.budget import (
     Tier,
     TierAction,
 )
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL
 from monitor.core.decision import Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
-from monitor.core.partition import CellKey
 from monitor.core.window import tick_ms
 from monitor.engine.evaluate import Stage
 from tests.engine.worlds import (

@@ -6,11 +6,11 @@ import pytest
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Objective, OnNoData, Scope, Tier, TierAction
+from monitor.core.cell import Incident
 from monitor.core.cohort import OVERALL, cohort_key
 from monitor.core.decision import Decision, Type
 from monitor.core.ids import decision_id
 from monitor.core.override import Override
-from monitor.core.partition import Incident
 from monitor.core.window import tick_ms
 from monitor.engine.evaluate import Stage
 from tests.engine.worlds import (

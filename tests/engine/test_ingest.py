@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from monitor.adapters.kafka.decode import decode
 from monitor.adapters.memory.store import MemoryStateStore
 from monitor.core.aggregate import Aggregate
-from monitor.core.partition import CellKey, Totals
+from monitor.core.cell import CellKey
+from monitor.core.partition import Totals
 from monitor.core.plan import plan_for
 from monitor.engine.codec import META_FIELD, cell_key, decode_cell, decode_meta
 from monitor.engine.ingest import PartitionIngest

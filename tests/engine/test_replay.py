@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -311,3 +312,27 @@ def test_tier_a_rolls_back_in_a_replay_too() -> None:
     assert request.at_ms == tick_ms(T0 + 12)
     assert names(decisions)[-1] == "release.assessed"
     assert SUCCESS not in str(request.data)
+
+
+@settings(LAWS, max_examples=25)
+@given(st.lists(st.integers(0, 400), max_size=6), st.randoms(use_true_random=False))
+def test_lines_taken_in_many_at_a_time_are_decided_on_alike(cuts: list[int], chance: Any) -> None:
+    """Wherever a file is cut: a minute closes at the line that closes it, an incident is heard at its own."""
+    traffic = _traffic()
+    for index in range(5, len(traffic), 61):
+        traffic[index] = seen(
+            f"i-{index}", traffic[index].at_ms, incident_severity="high", trace_id=f"i-{index}"
+        )
+    jumbled = sorted(traffic, key=lambda one: one.at_ms + chance.random() * 90 * SECOND)
+    lines = [*range(len(jumbled))]
+
+    def made() -> Replay:
+        return Replay([BUDGET], lambda value: "not_json" if value is None else jumbled[int(value)])
+
+    single, many = made(), made()
+    values = [None if number % 50 == 7 else str(number).encode() for number in lines]
+    expected = [decision for value in values for decision in single.feed(value)]
+    edges = [0, *sorted(cuts), len(values)]
+    found = [decision for start, end in pairwise(edges) for decision in many.feed_many(values[start:end])]
+    assert names(found + many.finish()) == names(expected + single.finish())
+    assert many.counts() == single.counts()

@@ -9,11 +9,11 @@ import pytest
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Tier
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL, CohortKey, cohort_key
 from monitor.core.decision import Decision, Type
 from monitor.core.history import SLICES_MAX, HistoryHour
 from monitor.core.ids import canonical_json
-from monitor.core.partition import CellKey
 from monitor.core.rederive import derive
 from monitor.core.sketch import Sketch
 from monitor.engine.history import REFERENCE_MAX, SLICES_KEPT, HistoryBook, captured, reference_of

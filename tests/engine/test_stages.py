@@ -12,9 +12,9 @@ import pytest
 from monitor.cli import main
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import EvidenceMode, Objective, Tier
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL, by_every
 from monitor.core.decision import Decision, Type
-from monitor.core.partition import CellKey
 from monitor.core.rederive import derive
 from monitor.core.sketch import Sketch
 from monitor.engine.answer import answer

@@ -11,9 +11,9 @@ import pytest
 from monitor.config.canonical import from_canonical
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, FlagTarget, Scope, Verification
+from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL, CohortKey, by_every
 from monitor.core.decision import Decision, Type
-from monitor.core.partition import CellKey
 from monitor.core.window import tick_ms
 from monitor.engine.answer import answer
 from monitor.engine.evaluate import Stage

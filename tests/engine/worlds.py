@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, settings
 from monitor.adapters.kafka.decode import TraceRecord
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, EvidenceMode, Objective, Tier, Unit
+from monitor.core.cell import CellKey, Incident
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import Decision, Type
 from monitor.core.exemplar import Exemplar
 from monitor.core.ids import canonical_json
 from monitor.core.indicator import INCIDENTS, LABELS, Direction, indicator
-from monitor.core.partition import CellKey, Fate, Incident, PartitionFold
+from monitor.core.partition import Fate, PartitionFold
 from monitor.core.plan import Plan, plan_for
 from monitor.core.record import Arming
 from monitor.core.seen import SeenIds

@@ -9,7 +9,8 @@ import pytest
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.kafka.client import tame_library_logs
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import WantedTopic, ensure_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import WantedTopic
 
 MakeTopic = Callable[[int], Awaitable[str]]
 

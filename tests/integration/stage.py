@@ -23,7 +23,8 @@ from redis.asyncio import Redis
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.client import bounded, stop_client
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import BUDGETS, COMMANDS, ensure_topics, product_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import BUDGETS, COMMANDS, product_topics
 from monitor.adapters.redis.keys import partition_key
 from monitor.core.cohort import OVERALL, by_every
 from monitor.core.indicator import LABELS

@@ -30,7 +30,8 @@ from monitor.adapters.embedded.process import GuardedProcess, free_port, wait_un
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import WantedTopic, ensure_topics, wait_for_kafka
+from monitor.adapters.kafka.topic_admin import ensure_topics, wait_for_kafka
+from monitor.adapters.kafka.topics import WantedTopic
 from tests.crashes import until_logged
 
 WAIT_S = 60

@@ -17,7 +17,8 @@ from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.consumer import TraceConsumer
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import WantedTopic, ensure_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import WantedTopic
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost
 from monitor.engine.ports import Partition
 from tests.integration.conftest import MakeTopic

@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaProducer
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import WantedTopic, ensure_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import WantedTopic
 from monitor.engine.errors import LogUnreachable, TopicUnusable
 from monitor.engine.ports import Record
 from tests.integration.conftest import MakeTopic

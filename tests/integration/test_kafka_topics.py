@@ -10,15 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from monitor.adapters.embedded.process import free_port
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import (
-    CLOCK,
-    LEDGER,
-    TRACES,
-    WantedTopic,
-    ensure_topics,
-    product_topics,
-    wait_for_kafka,
-)
+from monitor.adapters.kafka.topic_admin import ensure_topics, wait_for_kafka
+from monitor.adapters.kafka.topics import CLOCK, LEDGER, TRACES, WantedTopic, product_topics
 from monitor.engine.errors import LogUnreachable, TopicUnusable
 
 DAY_MS = 86_400_000

@@ -12,7 +12,8 @@ from monitor.adapters.kafka.ledger import KafkaLedger
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.readers import command_of
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import COMMANDS, ensure_topics, product_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import COMMANDS, product_topics
 from monitor.cli import main
 from monitor.config.budget_file import load_budget
 from monitor.core.record import Arming

@@ -9,7 +9,8 @@ from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.kafka.client import bounded, stop_client
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import CLOCK, PAGES, ensure_topics, product_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import CLOCK, PAGES, product_topics
 from monitor.adapters.kafka.vantage import KafkaVantage
 from monitor.core.decision import EVERY_RELEASE, Decision, Type
 from monitor.engine.errors import TopicUnusable

@@ -15,6 +15,7 @@ from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.rights import rights_of
 from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.topic_admin import inspect_topics, wait_for_kafka
 from monitor.adapters.kafka.topics import (
     BUDGETS,
     CLOCK,
@@ -23,8 +24,6 @@ from monitor.adapters.kafka.topics import (
     DECISIONS,
     EVAL_DEBT,
     WantedTopic,
-    inspect_topics,
-    wait_for_kafka,
 )
 from monitor.engine.checkup import Finding, failed, ok, skipped, warning
 from monitor.engine.errors import LogUnreachable

@@ -6,8 +6,8 @@ import msgspec
 
 from monitor.adapters.kafka.topics import CDEVENTS, DEAD_LETTERS, INCIDENTS
 from monitor.adapters.telemetry.spans import injected
+from monitor.core.cell import Incident
 from monitor.core.decision import Decision
-from monitor.core.partition import Incident
 from monitor.engine.ports import DeadLetter, Log, Record, Stamp
 from monitor.wire.cdevents import Place, twins
 from monitor.wire.cloudevent import of_decision, to_binary

@@ -9,7 +9,8 @@ import pytest
 
 from monitor.adapters.demo.topics import OutputsReader, TracesProducer
 from monitor.adapters.kafka.security import KafkaAccess
-from monitor.adapters.kafka.topics import BUDGETS, WantedTopic, ensure_topics
+from monitor.adapters.kafka.topic_admin import ensure_topics
+from monitor.adapters.kafka.topics import BUDGETS, WantedTopic
 from monitor.engine.errors import TopicUnusable
 from monitor.engine.ports import Record
 
