@@ -16,7 +16,9 @@ from tests.simulation.world import BUDGET, Setup, World
 
 ASKS = Story("model-2", bad=((3, 60),))
 CALLS = {"page.reminded": 1, "page.escalated": 2}
-ASKING = BUDGET.replace("task_success_delta_pct: -10\n", "task_success_delta_pct: -10\n    tier: B\n").replace(
+ASKING = BUDGET.replace(
+    "task_success_delta_pct: -10\n", "task_success_delta_pct: -10\n    tier: B\n"
+).replace(
     "within_60m\n", "within_16m\nescalation: [{{after: 2m, on_call: ada}}, {{after: 5m, on_call: bob}}]\n"
 )
 
