@@ -7,7 +7,7 @@ however many values there are. Values beyond a cap are added up in `OTHER`, in t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from zlib import crc32
 
 from monitor.core.aggregate import Aggregate
@@ -16,7 +16,6 @@ from monitor.core.cohort import OTHER, joint_value, matches
 from monitor.core.plan import SHARDS, View
 
 if TYPE_CHECKING:
-    from monitor.core.cell import CellKey
     from monitor.core.row import Fact, Mark
 
 Place: TypeAlias = "tuple[Aggregate, Aggregate, CellKey]"
