@@ -118,9 +118,8 @@ class World:
                 cells.setdefault(key, Aggregate()).parts[tenant] = made
                 whole.parts["chat"].merge(made)
         self.now += 1
-        if (
-            not is_judged
-        ):  # hides the class's method from this one instance; there is no other way not to judge
+        if not is_judged:
+            # A method of this one instance is hidden, which mypy rightly dislikes: there is no other way not to judge.
             self.evaluator.cohorts.judge = lambda *_: []  # type: ignore[method-assign]
         elif "judge" in vars(self.evaluator.cohorts):
             del self.evaluator.cohorts.judge
