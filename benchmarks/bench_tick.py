@@ -119,6 +119,7 @@ class World:
                 whole.parts["chat"].merge(made)
         self.now += 1
         if not is_judged:
+            # A method of this one instance is hidden, which mypy rightly dislikes: there is no other way not to judge.
             self.evaluator.cohorts.judge = lambda *_: []  # type: ignore[method-assign]
         elif "judge" in vars(self.evaluator.cohorts):
             del self.evaluator.cohorts.judge

@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.tree import ROOT
 
-TARGETS = ("setup", "demo", "test", "check", "bench", "cross-check", "clean", "requirements")
+TARGETS = ("setup", "demo", "test", "check", "bench", "clean", "requirements")
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
