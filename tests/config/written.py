@@ -48,11 +48,12 @@ def guarded_groups(draw: st.DrawFn, window_min: int) -> Tree:
 @st.composite
 def _shared(draw: st.DrawFn) -> Tree:
     critical = draw(st.booleans())
-    value = draw(_VALUE.filter(lambda text: text != "*"))  # `tenant=*` is refused: it names no one value
+    named = _VALUE.filter(lambda text: text != "*")  # `tenant=*` is refused: it names no one value
+    value = draw(named)
     shared: Tree = {"cohorts": [f"tenant={value}", "workflow"], "scope": "cohort"} if critical else {}
     optional = {
         "tier": st.sampled_from("AB"),
-        "where": st.dictionaries(st.sampled_from(("task", "language")), _VALUE, max_size=2),
+        "where": st.dictionaries(st.sampled_from(("task", "language")), named, max_size=2),
         "accounting": st.sampled_from(("sustained", "cumulative")),
         "evidence": st.sampled_from(("default", "strict", "off")),
         "min_samples": st.integers(0, 10_000),
