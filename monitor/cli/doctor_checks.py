@@ -73,7 +73,11 @@ def _checks(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
 
 
 def _kafka(settings: Settings) -> list[Check]:
-    wanted = product_topics(traces=settings.traces_topic, trace_partitions=settings.traces_partitions)
+    wanted = product_topics(
+        traces=settings.traces_topic,
+        trace_partitions=settings.traces_partitions,
+        cdevents=settings.cdevents,
+    )
     kafka = KafkaCheckup(access_of(settings), wanted, settings.group, settings.kafka_replication)
     where = settings.kafka_bootstrap
     return [

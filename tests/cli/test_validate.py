@@ -136,7 +136,9 @@ def test_the_help_of_every_verb_has_an_example(
 
 
 @pytest.mark.parametrize(
-    ("noun", "verb"), [(group.name, verb) for group in GROUPS for verb in group.verbs], ids=str
+    ("noun", "verb"),
+    [(group.name, verb) for group in GROUPS for verb in group.verbs],
+    ids=lambda one: getattr(one, "name", one),
 )
 def test_the_help_of_every_verb_of_a_noun_has_an_example(
     noun: str, verb: Verb, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
