@@ -85,7 +85,7 @@ def floor(records: Sequence[Row]) -> None:
 
 def ingest(records: Sequence[Row], wanted: Plan) -> None:
     """Fold the records as a partition's owner does, and pack every write; nothing is sent."""
-    claim = Claim(Partition("traces", 0), 1, {})
+    claim = Claim(Partition("traces", 0), "1", {})
     owner = PartitionIngest(
         claim, wanted, decode, start_offset=0, max_ids=1_000_000, event_time=lambda at_ms: at_ms
     )
