@@ -95,11 +95,19 @@ class Observation(Protocol):
         """A free class name, kept as evidence."""
 
     @property
+    def latency_ms(self) -> float | None:
+        """End to end, as told."""
+
+    @property
     def latency_us(self) -> int | None:
         """End to end, whole microseconds."""
 
     def stage_us(self, stage: str) -> int | None:
         """Return one stage's time, whole microseconds."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost, as told."""
 
     @property
     def cost_microusd(self) -> int | None:

@@ -18,12 +18,12 @@ from typing import Any, Final, TypeAlias
 from monitor.core.aggregate import Aggregate, Kind
 from monitor.core.breakdown import Breakdown
 from monitor.core.cell import CellKey
-from monitor.core.cohort import matches
+from monitor.core.cohort import CohortKey, matches
 from monitor.core.event import UNFINISHED_US, Observation
 from monitor.core.exemplar import EXEMPLARS_PER_CELL, EXEMPLARS_PER_PART, Exemplar
 from monitor.core.indicator import IndicatorKind
 from monitor.core.plan import ExemplarRule, View, exemplar_id
-from monitor.core.sketch import UNFINISHED_BIN, bins_of
+from monitor.core.sketch import UNFINISHED_BIN, bins_of, whole_of
 
 Fact: TypeAlias = tuple[Any, ...]
 """A request: its kind, its time, the event itself where a slice may show it, then a value and its bin per source."""
@@ -95,12 +95,7 @@ class Row:
         cohorts = [event.cohort or NOBODY for event in events]
         mark = self._mark
         for one in self.plain:
-            key = one.view.key
-            chosen = (
-                facts
-                if not key
-                else [fact for fact, of in zip(facts, cohorts, strict=True) if matches(key, of)]
-            )
+            chosen = _within(one.view.key, facts, cohorts)
             if chosen:
                 one.facts += chosen
                 if not one.cell.is_changed:
@@ -199,29 +194,49 @@ class Row:
         ]
 
 
+def _within(key: CohortKey, facts: list[Fact], cohorts: Sequence[Mapping[str, str]]) -> list[Fact]:
+    """Return the facts of the requests that lie in a slice."""
+    if not key:
+        return facts
+    pairs = zip(facts, cohorts, strict=True)
+    if len(key) == 1:  # the usual case, written out
+        ((dimension, value),) = key
+        return [fact for fact, of in pairs if of.get(dimension) == value]
+    return [fact for fact, of in pairs if matches(key, of)]
+
+
 def _sizes(
     events: Sequence[Observation], source: str, *, are_ok: bool
-) -> tuple[list[int | None], list[int | None]]:
+) -> tuple[Sequence[int | None], Sequence[int | None]]:
     """Return how large each request is in a distribution, and its bin; None where it is not in it."""
-    values: list[int | None]
     if source == "cost":
-        values = [event.cost_microusd for event in events]
-    elif source == "tokens":
-        values = [event.tokens for event in events]
-    elif source == "latency" and are_ok:
-        values = [event.latency_us for event in events]
-    else:
-        values = [event.size_of(source) for event in events]
-    known = [value for value in values if value is not None]
-    found: list[int | None] = bins_of(known).tolist() if known else []
-    if source == "latency" and not are_ok:
-        found = [
-            UNFINISHED_BIN if value == UNFINISHED_US else at for value, at in zip(known, found, strict=True)
-        ]
-    if len(known) == len(values):
-        return values, found
-    each = iter(found)
-    return values, [None if value is None else next(each) for value in values]
+        return _binned([event.cost_usd for event in events], 1_000_000)
+    if source == "latency" and are_ok:
+        return _binned([event.latency_ms for event in events], 1_000)
+    if source == "tokens":
+        return _binned([event.tokens for event in events])
+    values, bins = _binned([event.size_of(source) for event in events])
+    if source == "latency":
+        pairs = zip(values, bins, strict=True)
+        bins = [UNFINISHED_BIN if value == UNFINISHED_US else index for value, index in pairs]
+    return values, bins
+
+
+def _binned(
+    told: Sequence[float | None], per_unit: int | None = None
+) -> tuple[Sequence[int | None], Sequence[int | None]]:
+    """Return values as whole smallest steps, and their bins; without `per_unit` they are whole already."""
+    known: list[Any] = [value for value in told if value is not None]
+    if not known:
+        nothing = [None] * len(told)
+        return nothing, nothing
+    values = known if per_unit is None else whole_of(known, per_unit).tolist()
+    bins = bins_of(values).tolist()
+    if len(known) == len(told):
+        return values, bins
+    each = iter(zip(values, bins, strict=True))
+    pairs = [(None, None) if value is None else next(each) for value in told]
+    return [value for value, _ in pairs], [index for _, index in pairs]
 
 
 def _holder(view: View, part: Aggregate, cell: Aggregate) -> tuple[Aggregate, int]:

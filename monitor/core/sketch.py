@@ -30,10 +30,15 @@ def bin_of(value: float) -> int:
     return int(bins_of([value])[0])
 
 
-def bins_of(values: Sequence[float]) -> NDArray[np.int64]:
+def bins_of(values: Sequence[float] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the bin of each value, as `bin_of`: the one place where a value meets its bin."""
     logs = np.log(np.maximum(np.asarray(values, dtype=np.float64), 1.0))
     return np.minimum(np.ceil(logs * _PER_LOG - 1e-9), LAST_BIN).astype(np.int64)
+
+
+def whole_of(values: Sequence[float], per_unit: int) -> NDArray[np.int64]:
+    """Return values in whole smallest steps, to the nearest, a half to the even one: `round`, for many at once."""
+    return np.rint(np.asarray(values, dtype=np.float64) * per_unit).astype(np.int64)
 
 
 def upper_edge(index: int) -> float:

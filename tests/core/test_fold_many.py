@@ -14,6 +14,7 @@ from monitor.core.cohort import OTHER, cohort_key
 from monitor.core.partition import PartitionFold
 from monitor.core.plan import Plan
 from monitor.core.seen import SeenIds
+from monitor.core.sketch import whole_of
 from tests.engine.worlds import (
     ACME,
     BASELINE,
@@ -58,8 +59,8 @@ EVENTS = st.lists(
         latency_ms=st.none() | st.floats(0, 100_000),
         stage_ms=st.none() | st.just({"tool": 7.0}),
         cost_usd=st.none() | st.sampled_from([0.0, 0.25, 3.0]),
-        tokens_in=st.none() | st.just(3),
-        tokens_out=st.none() | st.just(4),
+        tokens_in=st.none() | st.sampled_from([3, 2**53 - 1]),
+        tokens_out=st.none() | st.sampled_from([4, 2**53 - 1]),
         outcomes=st.none() | st.dictionaries(st.sampled_from(["grounded", "x"]), st.booleans()),
         unit_id=st.sampled_from([None, "u1", "u2"]),
         trace_id=st.sampled_from([None, "t1", "t2", "t3"]),
@@ -118,3 +119,21 @@ def test_who_comes_first_has_a_part_of_its_own() -> None:
     many.fold_many(events)
     assert any(OTHER in cell.parts for cell in many.cells.values())
     assert _held(many) == _held(single)
+
+
+@given(st.lists(st.floats(0, 86_400_000) | st.integers(0, 86_400_000), min_size=1))
+def test_sizes_of_many_are_those_of_one(told: list[float]) -> None:
+    """Whole micro-units are found for many at once by the rule that rounds one."""
+    events = [seen("e", START_MS, latency_ms=value, cost_usd=value / 100) for value in told]
+    assert whole_of(told, 1_000).tolist() == [event.latency_us for event in events]
+    costs = [value / 100 for value in told]
+    assert whole_of(costs, 1_000_000).tolist() == [event.cost_microusd for event in events]
+
+
+def test_sums_are_exact_beyond_what_a_double_holds() -> None:
+    plan = plan_of(objective("tokens_per_request", 5.0))
+    fold = PartitionFold(plan, SeenIds(9))
+    most = 2**53 - 1
+    fold.fold_many([seen(f"e-{n}", START_MS, tokens_in=most, tokens_out=n) for n in range(3)])
+    (cell,) = (cell for key, cell in fold.cells.items() if key.release == CANDIDATE)
+    assert cell.distribution("tokens").total == 3 * most + 3

@@ -123,6 +123,7 @@ def test_the_page_of_a_rollback_that_did_not_help_says_so_and_asks_for_no_decisi
     assert (notice.about, words.severity) == (About.NOT_HELPED, Severity.CRITICAL)
     assert words.title == "Rollback of model-v42 DID NOT HELP: success is still low"
     assert [command for _, command in words.commands] == [
+        "rollback-budget acknowledge --page p1 model-v42",
         "rollback-budget explain e-page.opene",
-        "rollback-budget status",
+        "rollback-budget status model-v42",
     ]
