@@ -64,12 +64,14 @@ class SeenIds:
         """
         hashes, known = list(map(hash, event_ids)), self._known
         many = set(hashes)
-        if len(many) < len(hashes) or not known.isdisjoint(many) or len(hashes) > self._max:
+        if len(known) + len(hashes) > self._sweep_at:
+            self._forget(clocks[0] - DUPLICATE_MS)
+            self._sweep_at = min(self._max, 2 * (len(known) + len(hashes)) + _SLACK)
+        is_full = len(known) + len(hashes) > self._max
+        if is_full or len(many) < len(hashes) or not known.isdisjoint(many):
             ids = zip(event_ids, clocks, strict=True)
             found = [index for index, (one, clock_ms) in enumerate(ids) if not self.is_repeat(one, clock_ms)]
             return None if len(found) == len(hashes) else found
-        if len(known) + len(hashes) > self._sweep_at:
-            self._make_room(clocks[0], len(hashes))
         known |= many
         self._hashes.extend(hashes)
         self._clocks.extend(clocks)
@@ -87,9 +89,9 @@ class SeenIds:
             self._evict()
         return True
 
-    def _make_room(self, clock_ms: int, ids: int = 1) -> None:
+    def _make_room(self, clock_ms: int) -> None:
         self._forget(clock_ms - DUPLICATE_MS)
-        while len(self._known) + ids > self._max:
+        while len(self._known) >= self._max:
             self._evict()
         self._sweep_at = min(self._max, 2 * len(self._known) + _SLACK)
 
