@@ -48,6 +48,8 @@ def planted(name: str) -> str:
         return f"json://user:{MARK}@127.0.0.1:9/"
     if name.endswith("_url"):
         return f"https://93.184.215.14/{MARK}?key={MARK}"
+    if name == "command_keys":
+        return f"ada = {MARK * 4}\nbob = {MARK * 5}"
     if name.endswith("_secret"):
         return f"whsec_{MARK * 5}"
     return MARK * 4  # as long as a routing key
