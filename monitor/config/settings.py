@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         description="How long the right to evaluate a release outlives its holder.",
     )
     breaker_max_rollbacks: int = Field(
-        10,
+        50,
         ge=0,
         le=100_000,
         description="Automatic rollbacks of all releases within `breaker_within_min`; beyond it people are paged "
