@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 
 # Where a Python is looked for, best first. `make setup PYTHON=/path/to/python3` names one instead.
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
-JOBS ?= 2
+JOBS ?= 3
 ARGS ?=
 STEPS ?= 1000000
 ALERTMANAGER ?= $(shell command -v prometheus-alertmanager || command -v alertmanager)

@@ -10,8 +10,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from monitor.adapters.embedded.jars import default_cache_dir, kafka_class_path
-from monitor.adapters.embedded.kafka import EmbeddedKafka, _java
+from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.process import free_port
 from tests.chaos.segments import Row, rows_of
 
@@ -39,16 +38,15 @@ class Node(EmbeddedKafka):
     @property
     def vote(self) -> str:
         """What the others know it by."""
-        assert self._ports is not None
         return f"{self.number}@{_HOST}:{self._ports[1]}"
 
     def prepare(self) -> None:
         """Write its settings and format its folder."""
-        assert self._ports is not None
         self.folder.mkdir(parents=True)
-        (self.folder / "log4j2.properties").write_text("status=warn\n")
-        self._write_properties(*self._ports)
-        self._format_once(_java(), ":".join(map(str, kafka_class_path(default_cache_dir()))))
+        self._prepare()
+        port, controller_port = self._ports
+        self._write_properties(port, controller_port)
+        self._format_once()
 
     def _write_properties(self, port: int, controller_port: int) -> None:
         super()._write_properties(port, controller_port)

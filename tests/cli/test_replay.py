@@ -72,7 +72,7 @@ def test_machines_get_the_summary_as_json(capsysbinary: Capture, tmp_path: Path)
             "dev.rollbackbudget.release.assessed.v1": 1,
             "dev.rollbackbudget.rollback.requested.v1": 1,
         },
-        "breaker": {"is_open": False, "rollbacks": 1, "max_rollbacks": 10, "within_min": 60, "withheld": 0},
+        "breaker": {"is_open": False, "rollbacks": 1, "max_rollbacks": 50, "within_min": 60, "withheld": 0},
     }
 
 

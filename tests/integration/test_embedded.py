@@ -183,10 +183,10 @@ def taken(port: int) -> Iterator[None]:
 def test_a_port_that_somebody_took_is_exchanged(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = f"monitor.adapters.embedded.{kind}"
     port = free_port()
     offered = iter([port, free_port()])
-    monkeypatch.setattr(f"{module}.free_port", lambda _host: next(offered, None) or free_port())
+    offer = "monitor.adapters.embedded.server.free_port"
+    monkeypatch.setattr(offer, lambda _host: next(offered, None) or free_port())
     server: EmbeddedValkey | EmbeddedKafka
     server = EmbeddedValkey(tmp_path) if kind == "valkey" else EmbeddedKafka(tmp_path)
     with taken(port), server:

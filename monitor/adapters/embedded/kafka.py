@@ -9,17 +9,14 @@ import struct
 import subprocess
 import uuid
 from pathlib import Path
-from types import TracebackType
 
 from monitor.adapters.embedded.errors import EXTRA_REMEDY, OWN_KAFKA_REMEDY, EmbeddedUnavailable
 from monitor.adapters.embedded.jars import KAFKA_VERSION, default_cache_dir, kafka_class_path
-from monitor.adapters.embedded.process import GuardedProcess, OnStep, free_port, no_step, wait_until_ready
+from monitor.adapters.embedded.process import GuardedProcess, OnStep, no_step, wait_until_ready
+from monitor.adapters.embedded.server import HOST, EmbeddedServer
 
-_HOST = "127.0.0.1"
 _GRACE_S = 15.0
 _FORMAT_TIMEOUT_S = 120.0  # 1.2 s on an idle machine
-_PORT_TRIES = 3
-_PORT_TAKEN = "Address already in use"
 
 # Each line that is not a plain necessity has its reason; `data_dir` holds all of it.
 _PROPERTIES = """\
@@ -68,12 +65,15 @@ rootLogger.appenderRef.c.ref=C
 """
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(EmbeddedServer):
     """One broker in one folder. Starting it again on the same folder finds its topics again.
 
     The broker dies with this process, however this process ends. `start` blocks for seconds: from a coroutine
     call it in a thread.
     """
+
+    name = "embedded Kafka"
+    ports = 2  # for clients, and for its own controller
 
     def __init__(
         self,
@@ -95,88 +95,37 @@ class EmbeddedKafka:
             start_deadline_s: Seconds until a broker that does not answer is given up.
             quick_start: Up about a second earlier, with less throughput later; switch it off for a benchmark.
         """
-        self._folder = data_dir.resolve()
+        super().__init__(data_dir, on_step)
         self._heap_mb = heap_mb
-        self._on_step = on_step
         self._cache_dir = cache_dir or default_cache_dir()
         self._start_deadline_s = start_deadline_s
         self._compiler = ["-XX:TieredStopAtLevel=1"] if quick_start else []
-        self._ports: tuple[int, int] | None = None
-        self._process: GuardedProcess | None = None
+        self._java_path, self._class_path = Path(), ""
 
     @property
     def bootstrap(self) -> str:
         """The address clients connect to; stays the same over `stop` and `start` of this object."""
-        if self._ports is None:
-            raise EmbeddedUnavailable("embedded Kafka", "it was never started", "call start() first")
-        return f"{_HOST}:{self._ports[0]}"
+        return f"{HOST}:{self.port}"
 
-    def start(self) -> EmbeddedKafka:
-        """Fetch what is missing, format the folder once, start, and return when the broker answers.
-
-        Raises:
-            EmbeddedUnavailable: With the cause and the remedy.
-        """
-        java = _java()
-        class_path = ":".join(str(jar) for jar in kafka_class_path(self._cache_dir, self._on_step))
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def _prepare(self) -> None:
+        self._java_path = _java()
+        self._class_path = ":".join(str(jar) for jar in kafka_class_path(self._cache_dir, self._on_step))
         (self._folder / "log4j2.properties").write_text(_LOG4J)
-        for tries_left in reversed(range(_PORT_TRIES)):
-            self._ports = self._ports or (free_port(_HOST), free_port(_HOST))
-            self._write_properties(*self._ports)
-            self._format_once(java, class_path)
-            try:
-                self._run(java, class_path, self._ports[0])
-                return self
-            except EmbeddedUnavailable:
-                port_taken = self._process is not None and _PORT_TAKEN in self._process.log_text()
-                self.stop()
-                if not port_taken or not tries_left:
-                    raise
-                self._ports = None  # somebody took the port between our look and the broker's bind
-        raise AssertionError("unreachable: the last try returns or raises")
-
-    def stop(self) -> None:
-        """Stop the broker: politely, then hard. Its folder stays."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.stop()
-
-    def kill(self) -> None:
-        """End the broker as a crash would (SIGKILL). Its folder stays."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-
-    @property
-    def pid(self) -> int:
-        """The broker's process id."""
-        if self._process is None:
-            raise EmbeddedUnavailable("embedded Kafka", "it is not running", "call start() first")
-        return self._process.pid
-
-    def __enter__(self) -> EmbeddedKafka:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _write_properties(self, port: int, controller_port: int) -> None:
         text = _PROPERTIES.format(
-            host=_HOST, port=port, controller_port=controller_port, data=self._folder / "topics"
+            host=HOST, port=port, controller_port=controller_port, data=self._folder / "topics"
         )
         (self._folder / "server.properties").write_text(text)
 
-    def _format_once(self, java: Path, class_path: str) -> None:
+    def _format_once(self) -> None:
         if (self._folder / "topics" / "meta.properties").exists():
             return
         self._on_step("formatting Kafka's storage")
         tool = ["kafka.tools.StorageTool", "format", "-t", _new_cluster_id(), "-c", "server.properties"]
         try:
             done = subprocess.run(
-                [*self._java_command(java, class_path, 64), *tool],
+                [*self._java_command(64), *tool],
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -186,30 +135,33 @@ class EmbeddedKafka:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise _cannot_run_java(java, error) from error
+            raise _cannot_run_java(self._java_path, error) from error
         if done.returncode != 0:
             cause = f"formatting {self._folder} failed:\n{done.stdout}{done.stderr}"
             raise EmbeddedUnavailable("embedded Kafka", cause, "give it an empty folder")
 
-    def _run(self, java: Path, class_path: str, port: int) -> None:
-        self._on_step(f"starting Kafka {KAFKA_VERSION} on {_HOST}:{port}")
-        command = [*self._java_command(java, class_path, self._heap_mb), "kafka.Kafka", "server.properties"]
+    def _run(self, *ports: int) -> None:
+        port, controller_port = ports
+        self._write_properties(port, controller_port)
+        self._format_once()
+        self._on_step(f"starting Kafka {KAFKA_VERSION} on {HOST}:{port}")
+        command = [*self._java_command(self._heap_mb), "kafka.Kafka", "server.properties"]
         process = GuardedProcess(command, folder=self._folder, name="kafka", grace_s=_GRACE_S)
         self._process = process
         try:
             process.start()
         except OSError as error:
-            raise _cannot_run_java(java, error) from error
+            raise _cannot_run_java(self._java_path, error) from error
         wait_until_ready(
             process,
             lambda: _answers_metadata(port),
-            what=f"embedded Kafka on {_HOST}:{port}",
+            what=f"embedded Kafka on {HOST}:{port}",
             deadline_s=self._start_deadline_s,
         )
 
-    def _java_command(self, java: Path, class_path: str, heap_mb: int) -> list[str]:
+    def _java_command(self, heap_mb: int) -> list[str]:
         return [
-            str(java),
+            str(self._java_path),
             f"-Xms{min(heap_mb, 128)}m",
             f"-Xmx{heap_mb}m",
             *self._compiler,
@@ -217,7 +169,7 @@ class EmbeddedKafka:
             "-Djava.awt.headless=true",
             "-Dlog4j2.configurationFile=log4j2.properties",
             "-cp",
-            class_path,
+            self._class_path,
         ]
 
 
@@ -250,7 +202,7 @@ def _answers_metadata(port: int) -> bool:
     """Whether a Metadata request (v4, no topics) is answered and names a broker: a log line proves less."""
     client = b"probe"
     body = struct.pack(">hhih", 3, 4, 1, len(client)) + client + struct.pack(">i?", 0, False)
-    with contextlib.suppress(OSError), socket.create_connection((_HOST, port), timeout=2) as connection:
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=2) as connection:
         connection.settimeout(5)
         connection.sendall(struct.pack(">i", len(body)) + body)
         with connection.makefile("rb") as answer:

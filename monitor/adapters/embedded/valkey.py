@@ -6,23 +6,22 @@ import contextlib
 import platform
 import socket
 from pathlib import Path
-from types import TracebackType
 
 from monitor.adapters.embedded.errors import EXTRA_REMEDY, OWN_REDIS_REMEDY, EmbeddedUnavailable
-from monitor.adapters.embedded.process import GuardedProcess, OnStep, free_port, no_step, wait_until_ready
+from monitor.adapters.embedded.process import GuardedProcess, OnStep, no_step, wait_until_ready
+from monitor.adapters.embedded.server import HOST, EmbeddedServer
 
-_HOST = "127.0.0.1"
 _GRACE_S = 5.0
 _START_DEADLINE_S = 30.0
-_PORT_TRIES = 3
-_PORT_TAKEN = "Address already in use"
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(EmbeddedServer):
     """One server in one folder. Starting it again on the same folder finds its data again, if persistent.
 
     The server dies with this process, however this process ends.
     """
+
+    name = "embedded Valkey"
 
     def __init__(self, data_dir: Path, persistent: bool = True, *, on_step: OnStep = no_step) -> None:
         """Describe the server; nothing starts yet.
@@ -31,71 +30,23 @@ class EmbeddedValkey:
             data_dir: Holds the data and the log; made where it is missing.
             persistent: Append-only file, fsynced every second; without it nothing is kept.
         """
-        self._folder = data_dir.resolve()
+        super().__init__(data_dir, on_step)
         self._persistent = persistent
-        self._on_step = on_step
-        self._port: int | None = None
-        self._process: GuardedProcess | None = None
+        self._binary = Path()
 
     @property
     def url(self) -> str:
         """The address for clients; stays the same over `stop` and `start` of this object."""
-        if self._port is None:
-            raise EmbeddedUnavailable("embedded Valkey", "it was never started", "call start() first")
-        return f"redis://{_HOST}:{self._port}/0"
+        return f"redis://{HOST}:{self.port}/0"
 
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        if self._process is None:
-            raise EmbeddedUnavailable("embedded Valkey", "it is not running", "call start() first")
-        return self._process.pid
+    def _prepare(self) -> None:
+        self._binary = _server_binary()
 
-    def start(self) -> EmbeddedValkey:
-        """Start the server and return when it answers PING with its data loaded.
-
-        Raises:
-            EmbeddedUnavailable: With the cause and the remedy.
-        """
-        binary = _server_binary()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for tries_left in reversed(range(_PORT_TRIES)):
-            self._port = self._port or free_port(_HOST)
-            try:
-                self._run(binary, self._port)
-                return self
-            except EmbeddedUnavailable:
-                port_taken = self._process is not None and _PORT_TAKEN in self._process.log_text()
-                self.stop()
-                if not port_taken or not tries_left:
-                    raise
-                self._port = None  # somebody took the port between our look and the server's bind
-        raise AssertionError("unreachable: the last try returns or raises")
-
-    def stop(self) -> None:
-        """Stop the server: politely, then hard. Its folder stays."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.stop()
-
-    def kill(self) -> None:
-        """End the server as a crash would (SIGKILL). Its folder stays."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-
-    def __enter__(self) -> EmbeddedValkey:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _run(self, binary: Path, port: int) -> None:
-        self._on_step(f"starting Valkey on {_HOST}:{port}")
+    def _run(self, *ports: int) -> None:
+        (port,) = ports
+        self._on_step(f"starting Valkey on {HOST}:{port}")
         process = GuardedProcess(
-            [str(binary), *self._options(port)], folder=self._folder, name="valkey", grace_s=_GRACE_S
+            [str(self._binary), *self._options(port)], folder=self._folder, name="valkey", grace_s=_GRACE_S
         )
         self._process = process
         try:
@@ -105,13 +56,13 @@ class EmbeddedValkey:
         wait_until_ready(
             process,
             lambda: _answers_ping(port),
-            what=f"embedded Valkey on {_HOST}:{port}",
+            what=f"embedded Valkey on {HOST}:{port}",
             deadline_s=_START_DEADLINE_S,
         )
 
     def _options(self, port: int) -> list[str]:
         settings = {
-            "bind": _HOST,
+            "bind": HOST,
             "port": str(port),
             "dir": str(self._folder),
             "daemonize": "no",
@@ -143,7 +94,7 @@ def _server_binary() -> Path:
 
 def _answers_ping(port: int) -> bool:
     """Whether PING is answered PONG; while the data loads the answer is an error."""
-    with contextlib.suppress(OSError), socket.create_connection((_HOST, port), timeout=2) as connection:
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=2) as connection:
         connection.settimeout(2)
         connection.sendall(b"PING\r\n")
         return connection.recv(64).startswith(b"+PONG")
