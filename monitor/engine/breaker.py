@@ -120,7 +120,7 @@ class Admission:
             RollbackRefused: One of them is a rollback too many; none may be recorded.
             LogUnreachable, StoreUnreachable: It is not known whether it is; nothing was recorded.
         """
-        if not self._breaker.limit.max_count or not self._asked(entries):
+        if not self._is_limited or not self._asked(entries):
             yield
             return
         async with self._own_turn:
@@ -134,6 +134,15 @@ class Admission:
             # else counts, and whoever tries again here has the turn still.
             yield
             await self._tenure.end_turn(TURN)
+
+    async def keep_up(self) -> None:
+        """Read the ledger now, so that little is left to read when a rollback waits for it."""
+        if self._is_limited:
+            await self.read_ledger()
+
+    @property
+    def _is_limited(self) -> bool:
+        return self._breaker.limit.max_count > 0
 
     def _asked(self, entries: Sequence[LedgerEntry]) -> list[Decision]:
         return [

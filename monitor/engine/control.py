@@ -129,7 +129,7 @@ class Control:
         """
         if open_from is not None and (self._obeyed_to is None or open_from > self._obeyed_to):
             await self.read_commands()
-            await self.admission.read_ledger()  # so that little is left to read when a rollback waits for it
+            await self.admission.keep_up()
             self._obeyed_to = open_from
 
     def _releases(self, budgets: Iterable[str]) -> list[str]:

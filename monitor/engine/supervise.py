@@ -18,6 +18,7 @@ from monitor.core.errors import MonitorError
 from monitor.core.history import HistoryHour
 from monitor.core.plan import Plan, plan_for
 from monitor.core.window import tick_ms
+from monitor.engine.barrier import Barrier
 from monitor.engine.book import Command
 from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
@@ -114,11 +115,8 @@ class Instance:
         self._control = control
         self._followers = followers
         self._readers = readers
-        self._fresh_commands = fresh_commands
-        self._fresh_ledger = fresh_ledger
-        self._barrier: Follower | None = None
-        self._ledger_barrier: Follower | None = None
-        self._barrier_lock = asyncio.Lock()  # ticks and incidents ask at the same time; its reader is one
+        self._commands = Barrier(fresh_commands, self._note_commands)
+        self._ledger = Barrier(fresh_ledger, self._note_entries)
         self._observer = observer
         self._clock = clock
         self._turned_s = dict.fromkeys(("data", "control"), time.monotonic())
@@ -138,8 +136,7 @@ class Instance:
         self._note_budgets(await follow.budgets.read_to_end())
         self._note_commands(await follow.commands.read_to_end())
         self._note_incidents(await follow.incidents.read_to_end())
-        if self._control.breaker.limit.max_count:
-            await self.read_ledger()  # now, and not when the first rollback waits for it
+        await self._control.admission.keep_up()
         self._say_what_is_forgotten()
 
     def _say_what_is_forgotten(self) -> None:
@@ -150,24 +147,12 @@ class Instance:
                 self._observer.forgotten(release)
 
     async def read_commands(self) -> None:
-        """Read the commands topic to the end it has now: before a deadline nobody's word is left unread.
-
-        A reader of its own, because the one that follows may be behind; hearing a command twice changes nothing.
-        """
-        async with self._barrier_lock:
-            if self._barrier is None:
-                barrier = self._fresh_commands()
-                await barrier.start()
-                self._barrier = barrier
-            self._note_commands(await self._barrier.read_to_end())
+        """Read the commands topic to the end it has now: before a deadline nobody's word is left unread."""
+        await self._commands.read()
 
     async def read_ledger(self) -> None:
         """Read the ledger to the end it has now: what another instance has on record by now counts."""
-        if self._ledger_barrier is None:
-            barrier = self._fresh_ledger()
-            await barrier.start()
-            self._ledger_barrier = barrier
-        self._note_entries(await self._ledger_barrier.read_to_end())
+        await self._ledger.read()
 
     async def run(self) -> None:
         """Run until `stop`; raises whatever ended a task."""
@@ -193,8 +178,8 @@ class Instance:
     async def stop(self) -> None:
         """Flush what memory has ahead of the store, and end the tasks."""
         self._stopping.set()
-        topics = (*self._followers.all(), self._barrier, self._ledger_barrier)
-        await asyncio.gather(*(follower.stop() for follower in topics if follower is not None))
+        followers = (follower.stop() for follower in self._followers.all())
+        await asyncio.gather(*followers, self._commands.stop(), self._ledger.stop())
 
     @property
     def is_alive(self) -> bool:

@@ -173,7 +173,7 @@ async def test_every_peer_gets_every_alert_and_one_is_enough() -> None:
             await sender.notify(NOTICE)
         await sender.close()
     assert failed.value.retryable
-    assert str(failed.value).count("500") == 2
+    assert str(failed.value).count("500 Internal Server Error") == 2
 
 
 async def test_a_path_in_front_of_the_api_is_kept() -> None:
