@@ -161,7 +161,7 @@ def main() -> int:
 def keep(part: dict[str, Any]) -> None:
     if not ONLY:
         results.save("growth", part, f"EVENTS={EVENTS} RUNS={RUNS} make bench ARGS=growth")
-        page.write(results.load())
+        page.PAGE.write(results.load())
 
 
 def line(row: Mapping[str, Any]) -> str:

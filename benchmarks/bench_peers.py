@@ -110,7 +110,7 @@ def main() -> int:
                     "absent": absent,
                 }
                 results.save("peers", part, f"EVENTS={EVENTS} RUNS={RUNS} make bench ARGS=peers")
-                page.write(results.load())
+                page.PAGE.write(results.load())
 
         rounds(runs, absent, keep)
     for name, why in absent.items():

@@ -338,7 +338,7 @@ def main() -> None:
     found = [report(run) for run in runs]
     if LOADS == [0, 0.5]:
         results.save("latency", {"loads": found}, f"TRIALS={TRIALS} make bench ARGS=safety_latency")
-        page.write(results.load())
+        page.PAGE.write(results.load())
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missed = _run(wanted, asked.jobs, known, is_kept=not asked.dry)
         if asked.dry:
             return int(missed)
-    render.write(known)
+    render.PAGE.write(known)
     return int(any(verdict(CELLS[name], tally).held is Held.MISSED for name, tally in known.items()))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from math import inf, log10
 from typing import Final
 
@@ -13,13 +12,9 @@ from benchmarks.operating_characteristics.naive import RULES
 from benchmarks.operating_characteristics.results import Results
 from benchmarks.operating_characteristics.tables import NOT_RUN, percent
 from benchmarks.operating_characteristics.tally import Tally, quantile
+from monitor.cli import svg
 
-WIDTH: Final = 960
 _STYLE: Final = """
-text { font: 12px system-ui, sans-serif; fill: #1f2933 }
-.head { font-size: 14px; font-weight: 600 }
-.small { font-size: 11px; fill: #52606d }
-.axis { stroke: #9aa5b1 }
 .grid { stroke: #e4e7eb }
 .limit { stroke: #52606d; fill: none }
 .bar { stroke: #b91c1c; stroke-dasharray: 5 4; fill: none }
@@ -52,16 +47,16 @@ def detection(results: Results) -> str:
     def y(value: float) -> float:
         return top + height - height * log10(min(value, high) / low) / log10(high / low)
 
-    parts = [_text(left, 24, "Minutes to a rollback, against the fewest that any method needs", "head")]
+    parts = [svg.text(left, 24, "Minutes to a rollback, against the fewest that any method needs", "head")]
     for value in (20, 50, 100, 200, 500, 1000):
         parts += [
-            _line(x(value), top, x(value), top + height, "grid"),
-            _line(left, y(value), left + span, y(value), "grid"),
+            svg.line(x(value), top, x(value), top + height, "grid"),
+            svg.line(left, y(value), left + span, y(value), "grid"),
         ]
-        parts += [_text(x(value), top + height + 16, str(value), "small", "middle")]
-        parts += [_text(left - 8, y(value) + 4, str(value), "small", "end")]
+        parts += [svg.text(x(value), top + height + 16, str(value), "small", "middle")]
+        parts += [svg.text(left - 8, y(value) + 4, str(value), "small", "end")]
     parts += [
-        _text(
+        svg.text(
             left + span / 2,
             top + height + 36,
             "max(Y, 12.6/I): no method with this error rate is sooner",
@@ -81,7 +76,7 @@ def detection(results: Results) -> str:
                 at_x, at_y = x(limit), y(ninety)
                 parts.append(f'<path class="{name}" fill="none" d="M{at_x - 3.5:.1f} {at_y:.1f}h7"/>')
     parts += _detection_key(left + span + 20, top + 10)
-    return _document(parts, top + height + 56, "Detection delay against the limit")
+    return svg.document(parts, top + height + 56, "Detection delay against the limit", _STYLE)
 
 
 def curves(results: Results) -> str:
@@ -94,22 +89,22 @@ def curves(results: Results) -> str:
         return left + span * (delay - first) / (last - first)
 
     parts = [
-        _text(
+        svg.text(
             left, 24, "Rolled back by then: 2x harm begins at minute 0 (10 requests/s, canary 5 %)", "head"
         ),
         f'<rect x="{left}" y="{top}" width="{x(0) - left:.1f}" height="{height}" fill="#f1f5f9"/>',
-        _text(x(-180), top + 16, "still healthy", "small", "middle"),
-        _line(left, top + height, left + span, top + height, "axis"),
+        svg.text(x(-180), top + 16, "still healthy", "small", "middle"),
+        svg.line(left, top + height, left + span, top + height, "axis"),
     ]
     for share in (0, 25, 50, 75, 100):
         level = top + height * (1 - share / 100)
         parts += [
-            _line(left, level, left + span, level, "grid"),
-            _text(left - 8, level + 4, f"{share} %", "small", "end"),
+            svg.line(left, level, left + span, level, "grid"),
+            svg.text(left - 8, level + 4, f"{share} %", "small", "end"),
         ]
     for delay in range(first, last + 1, 180):
-        parts.append(_text(x(delay), top + height + 16, str(delay), "small", "middle"))
-    parts.append(_text(left + span / 2, top + height + 36, "minutes from the onset", "small", "middle"))
+        parts.append(svg.text(x(delay), top + height + 16, str(delay), "small", "middle"))
+    parts.append(svg.text(left + span / 2, top + height + 36, "minutes from the onset", "small", "middle"))
     for number, (rule, words, color) in enumerate(_CURVES):
         if tally is not None:
             points = " ".join(
@@ -119,21 +114,21 @@ def curves(results: Results) -> str:
             parts.append(f'<polyline class="curve" stroke="{color}" points="{points}"/>')
         at = top + 10 + 20 * number
         parts.append(f'<path class="curve" stroke="{color}" d="M{left + span + 20} {at}h18"/>')
-        parts.append(_text(left + span + 44, at + 4, words, "small"))
-    return _document(parts, top + height + 56, "Share rolled back over time, by rule")
+        parts.append(svg.text(left + span + 44, at + 4, words, "small"))
+    return svg.document(parts, top + height + 56, "Share rolled back over time, by rule", _STYLE)
 
 
 def false_rollbacks(results: Results) -> str:
     """Which rule rolls back how many healthy releases: a row a traffic, a column a rule, darker is more."""
     columns = [*RULES, "guard"]
     left, top, cell_width, cell_height = 120, 74, 110, 24
-    parts = [_text(16, 24, "Healthy releases rolled back within 24 h, by rule (A/A)", "head")]
+    parts = [svg.text(16, 24, "Healthy releases rolled back within 24 h, by rule (A/A)", "head")]
     for number, rule in enumerate(columns):
         words = "this engine" if rule == "guard" else rule
-        parts.append(_text(left + (number + 0.5) * cell_width, top - 10, words, "", "middle"))
+        parts.append(svg.text(left + (number + 0.5) * cell_width, top - 10, words, "", "middle"))
     for line, traffic in enumerate(TRAFFICS):
         at = top + line * cell_height
-        parts.append(_text(left - 10, at + 16, traffic.label, "small", "end"))
+        parts.append(svg.text(left - 10, at + 16, traffic.label, "small", "end"))
         tally = results.get(f"false/success/{traffic.slug}/aa")
         for number, rule in enumerate(columns):
             share = tally.share(rule) if tally else 0.0
@@ -144,7 +139,9 @@ def false_rollbacks(results: Results) -> str:
             white = ' style="fill:#fff"' if share > 0.5 else ""
             middle = left + number * cell_width + cell_width / 2 - 1
             parts.append(f'<text{white} x="{middle}" y="{at + 15}" text-anchor="middle">{said}</text>')
-    return _document(parts, top + len(TRAFFICS) * cell_height + 16, "False rollbacks by rule and traffic")
+    return svg.document(
+        parts, top + len(TRAFFICS) * cell_height + 16, "False rollbacks by rule and traffic", _STYLE
+    )
 
 
 def _delays(results: Results, name: str) -> Iterator[tuple[float, float, float]]:
@@ -170,27 +167,10 @@ def _detection_key(x: float, y: float) -> list[str]:
     parts = []
     for number, (name, words) in enumerate(_OBJECTIVES):
         parts.append(f'<circle class="{name}" cx="{x + 8}" cy="{y + 20 * number}" r="3.5"/>')
-        parts.append(_text(x + 24, y + 20 * number + 4, words, "small"))
+        parts.append(svg.text(x + 24, y + 20 * number + 4, words, "small"))
     lines = (("limit", "the limit"), ("bar", "bar of the median"), ("ninety", "bar of the 90 %"))
     for number, (kind, words) in enumerate(lines):
         at = y + 20 * (number + 4)
-        parts += [_line(x, at, x + 18, at, kind), _text(x + 24, at + 4, words, "small")]
-    parts.append(_text(x, y + 160, "dot: median; dash: 90 %", "small"))
+        parts += [svg.line(x, at, x + 18, at, kind), svg.text(x + 24, at + 4, words, "small")]
+    parts.append(svg.text(x, y + 160, "dot: median; dash: 90 %", "small"))
     return parts
-
-
-def _document(parts: list[str], height: float, label: str) -> str:
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0f}" '
-        f'viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(label)}">'
-    )
-    background = f'<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff"/>'
-    return "\n".join([head, f"<style>{_STYLE}</style>", background, *parts, "</svg>", ""])
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

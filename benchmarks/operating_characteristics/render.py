@@ -1,22 +1,14 @@
-"""Writes the document's tables between their markers, and its pictures, from the results on file.
-
-The words around the tables are written by hand and stay. A table stands between `<!-- table: NAME -->` and
-`<!-- end -->`.
-"""
+"""The tables and pictures of docs/operating-characteristics.md."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from benchmarks.operating_characteristics import plot, tables
 from benchmarks.operating_characteristics.results import Results
-
-DOCS: Final = Path(__file__).parent.parent.parent / "docs"
-DOCUMENT: Final = DOCS / "operating-characteristics.md"
+from benchmarks.page import Page
 
 TABLES: Final[dict[str, Callable[[Results], str]]] = {
     "cost": tables.cost,
@@ -44,25 +36,5 @@ PICTURES: Final[dict[str, Callable[[Results], str]]] = {
     "operating-characteristics-curves.svg": plot.curves,
     "operating-characteristics-false.svg": plot.false_rollbacks,
 }
-_PLACE: Final = re.compile(r"<!-- table: ([^>]+?) -->\n.*?<!-- end -->", re.DOTALL)
 
-
-def places(text: str) -> list[str]:
-    """Return the names of the tables that the document has a place for."""
-    return [place[1] for place in _PLACE.finditer(text)]
-
-
-def rendered(text: str, results: Results) -> str:
-    """Return the document with every table anew."""
-
-    def fill(place: re.Match[str]) -> str:
-        return f"<!-- table: {place[1]} -->\n\n{TABLES[place[1]](results)}\n\n<!-- end -->"
-
-    return _PLACE.sub(fill, text)
-
-
-def write(results: Results) -> None:
-    """Write the document and its pictures."""
-    DOCUMENT.write_text(rendered(DOCUMENT.read_text(encoding="utf-8"), results), encoding="utf-8")
-    for name, draw in PICTURES.items():
-        (DOCS / name).write_text(draw(results), encoding="utf-8")
+PAGE: Final = Page("operating-characteristics.md", TABLES, PICTURES)

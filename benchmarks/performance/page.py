@@ -1,22 +1,18 @@
-"""Writes the tables of docs/performance.md between their markers, and its pictures, from the results on file.
+"""The tables and pictures of docs/performance.md.
 
-The words around the tables are written by hand and stay. A table stands between `<!-- table: NAME -->` and
-`<!-- end -->`. `python -m benchmarks.performance.page` writes them anew without measuring.
+`python -m benchmarks.performance.page` writes them anew, measuring nothing.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.page import Page
 from benchmarks.performance import plot
 from benchmarks.performance.results import Results, load
 from benchmarks.performance.systems import OURS, SYSTEMS
 
-DOCS: Final = Path(__file__).parent.parent.parent / "docs"
-DOCUMENT: Final = DOCS / "performance.md"
 NOT_RUN: Final = "Not measured yet."
 CONTENDED: Final = " †"
 TITLES: Final = {**OURS, **{system.slug: system.title for system in SYSTEMS}}
@@ -31,7 +27,6 @@ GOALS: Final = {
     "faust-empty": 35.0,
     "faust-table": 400.0,
 }
-_PLACE: Final = re.compile(r"<!-- table: ([^>]+?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -185,26 +180,8 @@ PICTURES: Final[dict[str, Callable[[Results], str]]] = {
 }
 
 
-def places(text: str) -> list[str]:
-    """Return the names of the tables that the document has a place for."""
-    return [place[1] for place in _PLACE.finditer(text)]
-
-
-def rendered(text: str, results: Results) -> str:
-    """Return the document with every table anew."""
-
-    def fill(place: re.Match[str]) -> str:
-        return f"<!-- table: {place[1]} -->\n\n{TABLES[place[1]](results)}\n\n<!-- end -->"
-
-    return _PLACE.sub(fill, text)
-
-
-def write(results: Results) -> None:
-    """Write the document and its pictures."""
-    DOCUMENT.write_text(rendered(DOCUMENT.read_text(encoding="utf-8"), results), encoding="utf-8")
-    for name, draw in PICTURES.items():
-        (DOCS / name).write_text(draw(results), encoding="utf-8")
+PAGE: Final = Page("performance.md", TABLES, PICTURES)
 
 
 if __name__ == "__main__":
-    write(load())
+    PAGE.write(load())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.page import DOCS
 from benchmarks.performance import page, results
 from benchmarks.performance.compete import NoResult, run_system
 from benchmarks.performance.meter import Sample
@@ -29,11 +30,11 @@ def part(**cpu_s: float) -> results.Results:
 
 
 def test_the_document_and_its_pictures_are_what_the_results_give() -> None:
-    text, found = page.DOCUMENT.read_text(encoding="utf-8"), results.load()
-    assert sorted(page.places(text)) == sorted(page.TABLES)
-    assert page.rendered(text, found) == text, "python -m benchmarks.performance.page"
+    text, found = page.PAGE.text, results.load()
+    assert sorted(page.PAGE.places()) == sorted(page.TABLES)
+    assert page.PAGE.rendered(found) == text, "python -m benchmarks.performance.page"
     for name, draw in page.PICTURES.items():
-        assert (page.DOCS / name).read_text(encoding="utf-8") == draw(found), name
+        assert (DOCS / name).read_text(encoding="utf-8") == draw(found), name
         assert f"({name})" in text
 
 

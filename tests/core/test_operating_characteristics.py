@@ -29,6 +29,7 @@ from benchmarks.operating_characteristics.stories import (
     Traffic,
 )
 from benchmarks.operating_characteristics.tally import NEVER, Tally, quantile
+from benchmarks.page import DOCS
 from monitor.core.aggregate import Aggregate
 from monitor.core.cohort import OVERALL
 from monitor.core.indicator import LABELS
@@ -281,11 +282,11 @@ def test_latencies_lie_in_the_sketchs_bins() -> None:
 def test_the_document_shows_the_results_on_file() -> None:
     """Tables and pictures are rendered, never edited."""
     found = results.load()
-    text = render.DOCUMENT.read_text(encoding="utf-8")
-    assert render.rendered(text, found) == text
+    text = render.PAGE.text
+    assert render.PAGE.rendered(found) == text
     for name, draw in render.PICTURES.items():
-        assert (render.DOCS / name).read_text(encoding="utf-8") == draw(found)
-    assert set(render.TABLES) == set(render.places(text))
+        assert (DOCS / name).read_text(encoding="utf-8") == draw(found)
+    assert set(render.TABLES) == set(render.PAGE.places())
 
 
 def test_names_of_cells_are_paths() -> None:
