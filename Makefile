@@ -36,7 +36,7 @@ exit 1
 endef
 export FIND_PYTHON
 
-.PHONY: help setup demo test check format chaos simulate integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
+.PHONY: help setup demo test laws check format chaos simulate integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ demo: $(STAMP) ## everything on this machine from embedded parts, real traffic r
 
 test: check ## check, then all tests
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+laws: $(STAMP) ## the laws with other examples than the last time; a failure is a finding, and is kept to be tried first
+	$(BIN)/pytest -n $(JOBS) -m "hypothesis and not chaos" --hypothesis-profile=others $(ARGS)
 
 check: $(STAMP) ## lint, format, types, import contracts
 	$(BIN)/ruff check .

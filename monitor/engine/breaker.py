@@ -89,7 +89,7 @@ def page_instead(
     While that page is open it is not asked again: no later minute and no closing of the breaker acts on what a
     person was asked to decide.
     """
-    about = Reason.NO_DATA if reason is Reason.NO_DATA else Reason.BREACH
+    about = reason if reason in (Reason.IMMEDIATE, Reason.NO_DATA) else Reason.BREACH
     page = evaluator.commander.pages.get((finding.objective.objective_id, finding.view, about))
     if page is not None and page.is_open and page.reason is Reason.ROLLBACK_STORM:
         return []

@@ -14,6 +14,7 @@ from monitor.core.cohort import OVERALL, CohortKey, cohort_key
 from monitor.core.decision import Reason, Type
 from monitor.core.override import Override
 from monitor.core.page import Page
+from monitor.core.safety import SafetyWatch
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.history import adopt, reference_of
 from monitor.engine.ports import LedgerEntry
@@ -67,14 +68,15 @@ def _recall_page(evaluator: Evaluator, entry: LedgerEntry) -> None:
     about = Reason.IMMEDIATE
     if reason == Reason.ROLLBACK_STORM.value:
         # A breach was acted upon by asking a person: it must not act again, whatever the breaker says by then.
-        about = Reason.BREACH
-        if not _has_acted(evaluator, objective_id, view):
+        acted = _acted(evaluator, objective_id, view)
+        if not acted:
             return
+        about = Reason.IMMEDIATE if any(one.objective.immediate for one in acted) else Reason.BREACH
     elif reason != Reason.IMMEDIATE.value:
         return
     key = (objective_id, view, about)
     known = evaluator.commander.pages.get(key)
-    if known is not None and (about is Reason.IMMEDIATE or known.reason is Reason.ROLLBACK_STORM):
+    if known is not None and (reason == Reason.IMMEDIATE.value or known.reason is Reason.ROLLBACK_STORM):
         return
     evaluator.commander.pages[key] = Page(
         page_id=str(data["page_id"]),
@@ -87,14 +89,14 @@ def _recall_page(evaluator: Evaluator, entry: LedgerEntry) -> None:
     )
 
 
-def _has_acted(evaluator: Evaluator, objective_id: str, view: CohortKey) -> bool:
-    """Note that an objective about incidents was acted upon; False for one that ticks alone judge."""
+def _acted(evaluator: Evaluator, objective_id: str, view: CohortKey) -> list[SafetyWatch]:
+    """Note that an objective about incidents was acted upon; nobody watches one that ticks alone judge."""
     found = [
         one for one in evaluator.safety if (one.objective.objective_id, one.view) == (objective_id, view)
     ]
     for safety in found:
         safety.acted = safety.fired = True
-    return bool(found)
+    return found
 
 
 def _recall_resolved(evaluator: Evaluator, page_id: str, at_ms: int, answer: str | None) -> None:

@@ -196,3 +196,21 @@ def test_with_the_breaker_open_only_a_person_rolls_back(
     _once(drive.log)
     _pages(drive.log)
     _requests(drive.log, drive.stage())
+
+
+def test_what_was_paged_before_the_storm_is_paged_again_under_an_id_of_its_own() -> None:
+    """An incident's page asked for an answer; that a rollback was withheld since is news, and an event of its own."""
+    drive = Drive(budget(incidents(), tier_a=TierAction.PAGE))
+    drive.evaluator.breaker = _Open()
+    steps = [
+        ("ticks", (2, GOOD, GOOD)),
+        ("incident", (0, False)),
+        ("budget", budget(incidents(literal=True), tier_a=TierAction.AUTO_ROLLBACK, digest="1" * 64)),
+        ("incident", (1, False)),
+    ]
+    for number, (kind, what) in enumerate(steps):
+        _play(drive, number, kind, what)
+    pages = [one for one in drive.log if one.type is Type.PAGE_OPENED]
+    assert [one.data["reason"] for one in pages] == ["immediate", "rollback_storm"]
+    assert pages[0].data["page_id"] == pages[1].data["page_id"]
+    _once(drive.log)
