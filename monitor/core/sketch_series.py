@@ -30,7 +30,7 @@ class QuantileSeries(Held):
     Judged are Mantel-Haenszel sums over minutes and their strata (`stats.strata`); `counts` are plain.
     """
 
-    __slots__ = ("_history", "_strata", "limit")
+    __slots__ = ("_history", "_newest", "_strata", "limit")
 
     def __init__(self, limit: Limit, *, keep_min: int = MAX_WINDOW_MIN) -> None:
         assert limit.quantile is not None
@@ -39,6 +39,8 @@ class QuantileSeries(Held):
         self.limit = limit
         self._history = ExceedanceHistory(keep_min)
         self._strata = StrataSums()
+        # The stretch asked for last: the rule asks whether it is beyond the limit, and then how evidently.
+        self._newest: tuple[tuple[int, int, Cut | None], QuantileStretch] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -54,6 +56,7 @@ class QuantileSeries(Held):
             MinuteOutOfOrder: `minute` does not follow the newest one.
         """
         self._minutes.advance(minute)
+        self._newest = None
         self._history.append(candidate.bins, baseline.bins, [(one.bins, other.bins) for one, other in strata])
         self._strata.append(
             (0, candidate.count),
@@ -74,11 +77,18 @@ class QuantileSeries(Held):
         Raises:
             MinuteNotKept: The stretch reaches outside the minutes held.
         """
-        rows = self._minutes.rows(start, end, cut)
-        chosen = self._strata.level(*rows) if level is None else level
-        above = self._history.window(*rows, chosen)
-        if chosen is not Level.POOLED and above.size:
-            n = self._strata.sums(*rows, chosen)
+        if level is not None:
+            return self._stretch(self._minutes.rows(start, end, cut), level)
+        asked = (start, end, cut)
+        if self._newest is None or self._newest[0] != asked:
+            rows = self._minutes.rows(start, end, cut)
+            self._newest = asked, self._stretch(rows, self._strata.level(*rows))
+        return self._newest[1]
+
+    def _stretch(self, rows: tuple[int, int, Cut | None], level: Level) -> QuantileStretch:
+        above = self._history.window(*rows, level)
+        if level is not Level.POOLED and above.size:
+            n = self._strata.sums(*rows, level)
             sizes = np.array([[n.n_c], [n.n_b]])
             above = above * (sizes / np.maximum(above[:, :1], 1))
         return QuantileStretch(self.limit, above, self._history.lowest)

@@ -35,7 +35,7 @@ def in_group(**keys: object) -> Tree:
 
 
 @given(tree=budgets())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_ledger_gives_back_what_it_was_given(tree: Tree) -> None:
     budget = loaded(tree)
     assert from_canonical(json.loads(json.dumps(canonical(budget)))) == budget
@@ -43,7 +43,7 @@ def test_the_ledger_gives_back_what_it_was_given(tree: Tree) -> None:
 
 
 @given(data=st.data(), tree=budgets())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_form_of_a_file_is_no_part_of_its_meaning(data: st.DataObject, tree: Tree) -> None:
     """Comments, the order of keys, block or JSON, +15 or 15.0: the same budget, the same digest."""
     text = data.draw(yaml_forms(tree))

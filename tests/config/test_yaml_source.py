@@ -161,7 +161,7 @@ def test_it_is_not_json(content: str, said: str) -> None:
 @example(content="a: 2026-99-99", name="f.yaml")
 @example(content='{"release": "\\ud800", "\\udfff": 1}', name="f.json")
 @example(content="rollback_budget: {quality: {where: {a: {b: c}}, cohorts: [[a]], 5: 6}}", name="f.yaml")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_whatever_the_text_only_budget_invalid_is_raised(content: str | bytes, name: str) -> None:
     with pytest.raises(BudgetInvalid) as caught:
         load_budget(content, name)
@@ -169,7 +169,7 @@ def test_whatever_the_text_only_budget_invalid_is_raised(content: str | bytes, n
 
 
 @given(data=st.data(), tree=budgets())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_damaged_budget_loads_or_is_refused_and_never_ends_otherwise(
     data: st.DataObject, tree: Tree
 ) -> None:

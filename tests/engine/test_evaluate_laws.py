@@ -158,7 +158,7 @@ def _requests(log: list[Decision], stage: Stage) -> None:
                Type.PAGE_RESOLVED) for one in log[at + 1 :])  # fmt: skip
 
 
-@settings(LAWS, max_examples=150)
+@settings(LAWS, max_examples=80)
 @given(budgets(), STEPS, st.booleans())
 def test_what_no_evaluator_ever_does(watched: Budget, steps: list[tuple[str, Any]], live: bool) -> None:
     drive = Drive(watched, live=live)
@@ -180,7 +180,7 @@ class _Open(Breaker):
         return True
 
 
-@settings(LAWS, max_examples=75)
+@settings(LAWS, max_examples=40)
 @given(budgets(), STEPS, st.booleans())
 def test_with_the_breaker_open_only_a_person_rolls_back(
     watched: Budget, steps: list[tuple[str, Any]], live: bool

@@ -7,11 +7,14 @@ Numbers are compared to nine digits: the last ones differ between mathematical l
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,18 @@ from tests.golden.traffic import STORIES, events_of, hostile_lines, lines_of, sh
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-def replayed(capsysbinary: pytest.CaptureFixture[bytes], case: Case, events: Path | None = None) -> bytes:
-    assert main(case.arguments(events)) == 0
-    return capsysbinary.readouterr().out
+def replayed(case: Case, events: Path | None = None, fail_on: str | None = None) -> tuple[int, bytes]:
+    """Return the exit code of a replay in this process, and its decisions."""
+    said = io.BytesIO()
+    with redirect_stdout(io.TextIOWrapper(said, write_through=True)):
+        code = main([*case.arguments(events), *(["--fail-on", fail_on] if fail_on else [])])
+        return code, said.getvalue()
+
+
+@cache
+def recorded(case: Case, fail_on: str | None = None) -> tuple[int, bytes]:
+    """A replay of the recording as it is, made once."""
+    return replayed(case, fail_on=fail_on)
 
 
 def events_in(lines: bytes) -> list[dict[str, Any]]:
@@ -49,8 +61,8 @@ def kinds(events: Sequence[dict[str, Any]]) -> list[str]:
 
 
 @every_case
-def test_the_decisions_are_the_reviewed_ones(capsysbinary: pytest.CaptureFixture[bytes], case: Case) -> None:
-    said = events_in(replayed(capsysbinary, case))
+def test_the_decisions_are_the_reviewed_ones(case: Case) -> None:
+    said = events_in(recorded(case, "tier-b")[1])
     expected = events_in(case.decisions.read_bytes())
     assert kinds(said) == kinds(expected)
     for event, reviewed in zip(said, expected, strict=True):
@@ -68,9 +80,8 @@ def test_every_event_fits_its_schema_and_time_never_goes_back(case: Case) -> Non
 
 
 @every_case
-def test_the_exit_code_is_the_promised_one(capsysbinary: pytest.CaptureFixture[bytes], case: Case) -> None:
-    codes = tuple(main([*case.arguments(), "--fail-on", tier]) for tier in ("tier-a", "tier-b"))
-    assert codes == case.exit_codes
+def test_the_exit_code_is_the_promised_one(case: Case) -> None:
+    assert (recorded(case, "tier-a")[0], recorded(case, "tier-b")[0]) == case.exit_codes
 
 
 @pytest.mark.parametrize("name", sorted(STORIES))
@@ -99,7 +110,7 @@ def test_hostile_lines_are_counted_and_change_nothing(
     summary = tmp_path / "summary.json"
     assert main([*by_name["hostile"].arguments(), "--summary", str(summary)]) == 0
     said = events_in(capsysbinary.readouterr().out)
-    good = events_in(replayed(capsysbinary, by_name["task_success"]))
+    good = events_in(recorded(by_name["task_success"], "tier-b")[1])
     assert _without_late_counts(said) == _without_late_counts(good)
     counted = json.loads(summary.read_text())
     rejected = {reason: len(lines) for reason, lines in hostile_lines().items()}
@@ -119,14 +130,15 @@ def _without_late_counts(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("name", ["task_success", "latency_silence", "incident_clean", "inconclusive"])
 def test_events_that_come_out_of_order_but_on_time_change_nothing(
-    capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path, name: str, seed: int
+    tmp_path: Path, name: str, seed: int
 ) -> None:
     """Every tick's decision is the same, with all its data; an immediate one has the same id and time order holds."""
     case = next(case for case in CASES if case.name == name)
     lines = shuffled(lines_of(STORIES[name]), seed)
     (tmp_path / "shuffled.jsonl").write_bytes(b"\n".join(lines))
-    said = events_in(replayed(capsysbinary, case, tmp_path / "shuffled.jsonl"))
-    expected = events_in(replayed(capsysbinary, case))
+    code, decided = replayed(case, tmp_path / "shuffled.jsonl")
+    said, expected = events_in(decided), events_in(recorded(case, "tier-b")[1])
+    assert code == 0
     assert {event["id"] for event in said} == {event["id"] for event in expected}
     immediate = {event["id"] for event in expected if event["data"].get("reason") == "immediate"}
     immediate |= {

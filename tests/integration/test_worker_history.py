@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
 from aiokafka import AIOKafkaConsumer
 
 from monitor.adapters.kafka.client import bounded, stop_client
@@ -27,8 +26,6 @@ from tests.integration.recorded import last_minute
 from tests.integration.stage import listening, staged
 from tests.integration.traffic import MINUTE_MS, Arm, encode, requests
 from tests.integration.workers import WAIT_S
-
-pytestmark = pytest.mark.xdist_group("kafka")
 
 MINUTES = 95
 _BUDGET = """\

@@ -33,7 +33,7 @@ def test_what_json_writes_is_read_back(
     assert loaded == (Rejection(Fault.TOO_DEEP) if depth(value) > MAX_DEPTH else value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 24), st.text(max_size=10), st.booleans())
 def test_depth_counts_levels_and_no_brackets_in_strings(levels: int, text: str, as_objects: bool) -> None:
     value: object = text + "[{" * 20
@@ -42,7 +42,7 @@ def test_depth_counts_levels_and_no_brackets_in_strings(levels: int, text: str, 
     assert is_too_deep(json.dumps(value)) == (levels > MAX_DEPTH)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.text(st.characters(codec=None) | st.sampled_from("\ud800\udc00\udfff\\u"), max_size=8))
 def test_a_lone_surrogate_is_what_utf8_cannot_say(text: str) -> None:
     written = json.dumps(text)

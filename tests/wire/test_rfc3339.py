@@ -14,13 +14,13 @@ from tests.wire.trace_inputs import rfc3339_like
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(rfc3339_like() | st.text(max_size=30) | st.text("0123456789-T:.Z+", max_size=30))
 def test_the_fast_reader_is_the_strict_one(text: str) -> None:
     assert parse(text) == parse_strictly(text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)),  # noqa: DTZ001 - given a zone below
     st.integers(-1439, 1439),

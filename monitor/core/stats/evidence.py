@@ -8,6 +8,7 @@ Assumption left: independent requests. Requests with different success probabili
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import erfc, inf, log, sqrt
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -52,6 +53,7 @@ def p_value(x: float) -> float:
     return 0.5 * erfc(sqrt(x)) if x > 0.0 else 0.5
 
 
+@lru_cache(maxsize=4096)  # a budget asks for a handful of rates, again and again
 def evidence_for(p: float) -> float:
     """Return the nats that error rate `p` asks for: the inverse of `p_value`; 0 from 1/2 on, infinite at 0."""
     if p >= 0.5:

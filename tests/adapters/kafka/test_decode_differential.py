@@ -34,7 +34,7 @@ def agree(value: bytes) -> None:
         assert facts(fast) == facts(slow)
 
 
-@settings(max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changed_events())
 def test_on_changed_events(value: bytes) -> None:
     agree(value)

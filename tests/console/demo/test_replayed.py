@@ -20,7 +20,7 @@ POOLS = load_pools()
 MINUTE_MS = 60_000
 BEGIN_MS = 1_795_305_600_000
 CLEAN_MIN = 3
-SEEDS = (1, 7)
+SEEDS = (7,)
 
 
 def decisions(plan: Plan, story: Story, seed: int, after_min: int) -> list[Decision]:
