@@ -30,6 +30,7 @@ from monitor.engine.ports import (
 )
 from monitor.engine.replay import Decode
 from monitor.engine.seal import StateDamaged
+from monitor.engine.stay import in_turns
 
 SLICE_RECORDS = 500  # folded before the event loop gets a turn: a few milliseconds
 MAX_RECORDS = 4_000  # taken from the client at once
@@ -213,7 +214,7 @@ class Feed:
 
     async def _ingest(self, claim: Claim) -> PartitionIngest:
         share = max(1, self._options.partitions_expected)
-        return PartitionIngest(
+        ingest = PartitionIngest(
             claim,
             self._plan(),
             self._decode,
@@ -221,6 +222,8 @@ class Feed:
             max_ids=max(10_000, self._options.max_ids // share),
             event_time=self._event_time,
         )
+        await in_turns(ingest.restoring())
+        return ingest
 
     def _replan(self) -> None:
         plan = self._plan()
