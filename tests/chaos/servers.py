@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -65,16 +63,6 @@ class Servers:
         except (RedisError, OSError):
             return {}
         return {name.decode(): value for name, value in found.items()}
-
-    def freeze(self) -> int:
-        """Stop the state store where it is, alive and mute; return its process id."""
-        pid = self.valkey.pid
-        os.kill(pid, signal.SIGSTOP)
-        return pid
-
-    def thaw(self, pid: int) -> None:
-        """Let it go on."""
-        os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager
