@@ -22,8 +22,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from monitor.adapters.kafka.client import tame_library_logs
 from tests.chaos.campaign import Outcome, Struck, play
 from tests.chaos.report import Run, as_json, table, write
+from tests.chaos.setup import Setup
 from tests.chaos.torn import POSITIONS, torn_everywhere, written
-from tests.chaos.world import Setup
 from tests.simulation.crash_points import POINTS, Crash, crashes
 from tests.simulation.crash_points import POSITIONS as DEATHS
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from contextlib import suppress
 from random import Random
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError
 
 from monitor.adapters.flush_limits import BATCH, TOKEN
+from monitor.adapters.kafka.client import bounded, silent_library, stop_client
 from monitor.adapters.redis.keys import partition_key
+from monitor.engine.errors import LogUnreachable
+from tests.chaos.limits import limited
 from tests.chaos.stopped import stopped
-from tests.chaos.world import World
+from tests.chaos.world import GROUP, World
 
 
 async def broker_killed(world: World, rng: Random) -> None:
@@ -88,11 +93,7 @@ async def partition_deleted(world: World, rng: Random) -> None:
 
 async def bit_flipped(world: World, rng: Random) -> None:
     """Flip a bit, or take the field away, while every worker is down: whoever takes over has to see it."""
-    names = {worker.name for worker in world.running()}
-    world.held |= names
-    for name in names:
-        await asyncio.to_thread(world.workers[name].kill)
-    try:
+    async with world.nobody_at_work():
         key = partition_key(rng.choice(world.partitions))
         async with world.servers.redis() as client:
             stored = await client.hgetall(key)
@@ -106,8 +107,6 @@ async def bit_flipped(world: World, rng: Random) -> None:
                 else:
                     await client.hdel(key, name)
                 world.note(f"{name!r} of {key} is damaged")
-    finally:
-        world.held -= names
 
 
 async def yesterday_restored(world: World, rng: Random) -> None:
@@ -121,3 +120,41 @@ async def yesterday_restored(world: World, rng: Random) -> None:
             if old is not None:
                 await client.restore(key, 0, old, replace=True)
                 world.note(f"the state of partition {partition.number} is put back by 2 s")
+
+
+async def disk_full(world: World, rng: Random) -> None:
+    """Let the store's append-only file grow no further: writes are refused, and it reads on."""
+    world.note("the store's disk is full")
+    async with limited(world.servers.valkey.pid, resource.RLIMIT_FSIZE):
+        await asyncio.sleep(3.0 + 3.0 * rng.random())
+
+
+async def file_rewritten(world: World, rng: Random) -> None:
+    """Let the store rewrite its append-only file under load, and be killed in the middle of it or after it."""
+    world.note("the store rewrites its append-only file")
+    async with world.servers.redis() as client:
+        await client.bgrewriteaof()
+    await asyncio.sleep(rng.random())
+    await asyncio.to_thread(world.servers.valkey.kill)
+    await asyncio.to_thread(world.servers.valkey.start)
+
+
+async def group_set_back(world: World, rng: Random) -> None:
+    """Let the group's committed offsets say that nothing was read: they are a witness, and nothing follows them."""
+    async with world.nobody_at_work():
+        raws = {TopicPartition(one.topic, one.number): 0 for one in world.partitions}
+        consumer = AIOKafkaConsumer(
+            **world.servers.access.client_options(), group_id=GROUP, enable_auto_commit=False
+        )
+        try:
+            await bounded(consumer.start(), 30.0, "the group's offsets")
+            consumer.assign(list(raws))
+            with silent_library():
+                for _ in range(60):  # until the members' session is over
+                    with suppress(LogUnreachable):
+                        await bounded(consumer.commit(raws), 10.0, "setting the group back")
+                        break
+                    await asyncio.sleep(0.5)
+            world.note("the group is set back to the first record")
+        finally:
+            await stop_client(consumer)

@@ -7,7 +7,7 @@ import json
 from random import Random
 
 from monitor.adapters.kafka.topics import BUDGETS, COMMANDS
-from tests.chaos.world import World
+from tests.chaos.world import TRACES, World
 from tests.simulation.traffic import POISON, STRANGER
 
 
@@ -24,6 +24,14 @@ async def repeats(world: World, rng: Random) -> None:
     now_ms = world.now_ms()
     for number, recent in world.producer.recent.items():
         world.extra += [(number, value) for at_ms, value in recent if now_ms - at_ms < 100_000]
+
+
+async def history_again(world: World, rng: Random) -> None:
+    """Let somebody play the oldest records of every partition into the topic again."""
+    rows = await asyncio.to_thread(world.servers.kafka.rows, TRACES)
+    old = [(number, row.value) for number, part in rows.items() for row in part[:250]]
+    world.note(f"the first {len(old)} records come again")
+    world.extra += old
 
 
 async def wrong_clocks(world: World, rng: Random) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from random import Random
 
 from tests.chaos.door import Mode
+from tests.chaos.limits import limited, starved
 from tests.chaos.stopped import stopped
 from tests.chaos.world import World
+from tests.integration.workers import Worker
 
 SESSION_S = 6.0
 
@@ -34,14 +39,80 @@ async def freeze_beyond_session(world: World, rng: Random) -> None:
     await _freeze(world, rng, SESSION_S + 2.0 + 2.0 * rng.random())
 
 
-async def _freeze(world: World, rng: Random, seconds: float) -> None:
+@asynccontextmanager
+async def _one(world: World, rng: Random, what: str) -> AsyncIterator[Worker | None]:
+    """Draw a worker that nothing else happens to meanwhile; None where there is none."""
     running = world.running()
-    if not running:
+    worker = rng.choice(running) if running else None
+    if worker is None:
+        yield None
         return
-    worker = rng.choice(running)
     async with world.holding(worker):
-        world.note(f"{worker.name}: frozen for {seconds:.1f} s")
-        await stopped(worker.pid, seconds)
+        world.note(f"{worker.name}: {what}")
+        yield worker
+
+
+async def _freeze(world: World, rng: Random, seconds: float) -> None:
+    async with _one(world, rng, f"frozen for {seconds:.1f} s") as worker:
+        if worker is not None:
+            await stopped(worker.pid, seconds)
+
+
+async def loop_blocked(world: World, rng: Random) -> None:
+    """Let a worker's event loop hang beyond its session, while the process runs: it knows nothing of it afterwards."""
+    seconds = SESSION_S + 2.0 + 2.0 * rng.random()
+    async with _one(world, rng, f"its event loop hangs for {seconds:.1f} s") as worker:
+        if worker is not None:
+            world.hook(worker, block_s=seconds)
+            await asyncio.sleep(seconds)
+            world.hook(worker, signal=False)
+
+
+async def clock_wrong(world: World, rng: Random) -> None:
+    """Let a worker's wall clock jump by an hour, and back again."""
+    skew_s = rng.choice((-3_600, 3_600))
+    async with _one(world, rng, f"its clock is wrong by {skew_s} s") as worker:
+        if worker is not None:
+            world.hook(worker, skew_s=skew_s)
+            await asyncio.sleep(4.0 + 4.0 * rng.random())
+            world.hook(worker)
+
+
+async def time_stolen(world: World, rng: Random) -> None:
+    """Let a worker have a tenth of its time."""
+    async with _one(world, rng, "has a tenth of its time") as worker:
+        if worker is not None:
+            await starved(worker.pid, 6.0 + 6.0 * rng.random())
+
+
+async def no_more_files(world: World, rng: Random) -> None:
+    """Let a worker open no further file or connection, and let the store hang up on it."""
+    async with _one(world, rng, "can open nothing more") as worker:
+        if worker is not None:
+            await _without(world, rng, worker, resource.RLIMIT_NOFILE)
+
+
+async def no_more_memory(world: World, rng: Random) -> None:
+    """Let a worker get no more memory, whatever comes."""
+    async with _one(world, rng, "has no memory left") as worker:
+        if worker is not None:
+            large = b'{"event_id": "' + b"x" * 60_000 + b'"}'
+            world.extra += [(rng.randrange(len(world.partitions)), large) for _ in range(200)]
+            await _without(world, rng, worker, resource.RLIMIT_AS)
+
+
+async def logs_full(world: World, rng: Random) -> None:
+    """Let the disk that a worker's log goes to be full, and let it have something to say."""
+    async with _one(world, rng, "cannot write its log") as worker:
+        if worker is not None:
+            await _without(world, rng, worker, resource.RLIMIT_FSIZE)
+
+
+async def _without(world: World, rng: Random, worker: Worker, what: int) -> None:
+    async with limited(worker.pid, what):
+        for _ in range(3):
+            world.doors[worker.name].reset()
+            await asyncio.sleep(1.0 + rng.random())
 
 
 async def roll(world: World, rng: Random) -> None:

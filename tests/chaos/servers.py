@@ -65,10 +65,21 @@ class Servers:
         return {name.decode(): value for name, value in found.items()}
 
 
+class Valkey(EmbeddedValkey):
+    """The embedded server; where its files may not grow it is told so and goes on, as on a disk that is full."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        script = self._folder / "server.sh"
+        script.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec '{self._binary}' \"$@\"\n")
+        script.chmod(0o700)
+        self._binary = script
+
+
 @asynccontextmanager
 async def serving(folder: Path, rng: Random, brokers: int = 1) -> AsyncIterator[Servers]:
     """Start everything; end all of it afterwards."""
-    kafka, valkey = Brokers(folder, brokers), EmbeddedValkey(folder / "valkey")
+    kafka, valkey = Brokers(folder, brokers), Valkey(folder / "valkey")
     flags, people = Flags(Random(rng.random())), People(Random(rng.random()))
     try:
         await asyncio.to_thread(kafka.start)

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.campaign import Outcome, Struck, drawn
 from tests.chaos.faults import FAULTS
 from tests.chaos.report import NOT_RUN, Run, as_json, markdown, with_results
-from tests.chaos.world import Setup
+from tests.chaos.setup import Setup
 from tests.simulation.crash_points import Crash
 
 SETUP = Setup(faults=20)
