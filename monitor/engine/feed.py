@@ -202,9 +202,19 @@ class Feed:
         if not claim.fields and partition in self._written:
             self._observer.state_damaged(partition, "the store has lost it; it is read again from the log")
         ingest = await self._ingest(claim)
-        if not ingest.is_warm and await self._source.first_offset(partition) > ingest.read_from:
-            ingest.skip_warming()
+        if not ingest.is_warm:
+            await self._check_bounds(ingest)
         return ingest
+
+    async def _check_bounds(self, ingest: PartitionIngest) -> None:
+        """Hold what is stored to the log that it was made of, where reading begins before it."""
+        partition, offset = ingest.partition, ingest.offset
+        first = await self._source.first_offset(partition)
+        end = (await self._source.end_offsets([partition]))[partition]
+        if offset > end:  # another log: it would be read up to its end, and waited for the rest
+            raise OffsetOutOfRange(partition.topic, partition.number, offset, first=first, end=end)
+        if first > ingest.read_from:
+            ingest.skip_warming()
 
     async def _rebuilt(self, partition: Partition) -> PartitionIngest:
         """Start the partition anew from the log: its state did not add up."""

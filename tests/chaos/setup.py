@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Setup:
         per_min: Requests of each of four releases in a minute of event time.
         min_per_fault: Minutes of event time that the traffic's story has for each fault.
         brokers: One, or three that replicate each other.
+        beside: A checkout of another version, which the second worker runs.
     """
 
     faults: int = 10
@@ -25,6 +27,7 @@ class Setup:
     hostile: float = 0.2
     min_per_fault: float = 2.5
     brokers: int = 1
+    beside: Path | None = None
 
     @property
     def minutes(self) -> int:

@@ -145,8 +145,11 @@ class World:
         texts = {setting.upper(): str(value) for setting, value in settings.items()}
         hooks = self.folder / f"{name}.hooks"
         hooks.write_text("{}")
-        program = "tests.chaos.hooked", str(hooks)
-        self.workers[name] = Worker(name, self.folder, texts, program=program).start()
+        program: tuple[str, ...] = ("tests.chaos.hooked", str(hooks))
+        beside = self.setup.beside if name == "w2" else None
+        if beside is not None:
+            program = ("monitor",)  # without hooks: what is meant to hang or to be wrong dies there
+        self.workers[name] = Worker(name, self.folder, texts, program=program, checkout=beside).start()
         return self.workers[name]
 
     def hook(self, worker: Worker, *, signal: bool = True, **said: float) -> None:

@@ -46,9 +46,16 @@ class Worker:
         settings: Mapping[str, str],
         verb: str = "run",
         program: Sequence[str] = ("monitor",),
+        checkout: Path | None = None,
     ) -> None:
-        """Describe the process; `program` is the module that is run, and what stands before the verb."""
-        self.name, self.port, self._verb, self._program = name, free_port(), verb, program
+        """Describe the process; nothing starts yet.
+
+        Args:
+            program: The module that is run, and what stands before the verb.
+            checkout: The sources it runs from; by default ours.
+        """
+        self.name, self.port, self._verb = name, free_port(), verb
+        self._program, self._checkout = program, checkout
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder, self._settings = folder, dict(settings)
         self._pid_file = folder / f"{name}.pid"
@@ -67,6 +74,7 @@ class Worker:
         with self._log_path.open("wb") as log:
             self._guard = subprocess.Popen(
                 [*guard, sys.executable, "-m", *self._program, self._verb],
+                cwd=self._checkout,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
