@@ -30,6 +30,7 @@ from monitor.engine.ports import (
 )
 from monitor.engine.replay import Decode
 from monitor.engine.seal import StateDamaged
+from monitor.engine.stay import in_turns
 
 SLICE_RECORDS = 500  # folded before the event loop gets a turn: a few milliseconds
 MAX_RECORDS = 4_000  # taken from the client at once
@@ -201,9 +202,19 @@ class Feed:
         if not claim.fields and partition in self._written:
             self._observer.state_damaged(partition, "the store has lost it; it is read again from the log")
         ingest = await self._ingest(claim)
-        if not ingest.is_warm and await self._source.first_offset(partition) > ingest.read_from:
-            ingest.skip_warming()
+        if not ingest.is_warm:
+            await self._check_bounds(ingest)
         return ingest
+
+    async def _check_bounds(self, ingest: PartitionIngest) -> None:
+        """Hold what is stored to the log that it was made of, where reading begins before it."""
+        partition, offset = ingest.partition, ingest.offset
+        first = await self._source.first_offset(partition)
+        end = (await self._source.end_offsets([partition]))[partition]
+        if offset > end:  # another log: it would be read up to its end, and waited for the rest
+            raise OffsetOutOfRange(partition.topic, partition.number, offset, first=first, end=end)
+        if first > ingest.read_from:
+            ingest.skip_warming()
 
     async def _rebuilt(self, partition: Partition) -> PartitionIngest:
         """Start the partition anew from the log: its state did not add up."""
@@ -213,7 +224,7 @@ class Feed:
 
     async def _ingest(self, claim: Claim) -> PartitionIngest:
         share = max(1, self._options.partitions_expected)
-        return PartitionIngest(
+        ingest = PartitionIngest(
             claim,
             self._plan(),
             self._decode,
@@ -221,6 +232,8 @@ class Feed:
             max_ids=max(10_000, self._options.max_ids // share),
             event_time=self._event_time,
         )
+        await in_turns(ingest.restoring())
+        return ingest
 
     def _replan(self) -> None:
         plan = self._plan()

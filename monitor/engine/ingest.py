@@ -7,7 +7,7 @@ cells back, re-read the last two minutes for the ids seen, and go on at the stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
@@ -32,6 +32,7 @@ from monitor.engine.inventory import Inventory, minute_of_field
 from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS, Claim, DeadLetter, SourceRecord
 from monitor.engine.replay import Decode
 from monitor.engine.seal import StateDamaged
+from monitor.engine.stay import NAME_US, Stay, decoding_us
 from monitor.engine.weight import Scale
 
 META_VERSION: Final = 1
@@ -53,7 +54,7 @@ class Flush:
 
 
 class PartitionIngest:
-    """The writer of one partition's state.
+    """The writer of one partition's state; `restoring` comes before everything else.
 
     Attributes:
         offset: The next record to fold.
@@ -85,28 +86,32 @@ class PartitionIngest:
         self._letters: list[DeadLetter] = []
         self._inventory = Inventory()
         self._stored_kept_from = 0
-        meta = self._found()
-        if meta is None:
-            self.base = self.offset = self.read_from = start_offset
-            self._marks = [(start_offset, None)]
-        else:
-            self._restore(meta)
+        self.base = self.offset = self.read_from = self.position = start_offset
+        self._marks = [(start_offset, None)]
         self._scale = Scale(self.fold, self._inventory, MAX_FLUSH_BYTES)
-        self.position = self.read_from
         self.stored_totals = replace(self.fold.totals)
 
-    def _found(self) -> Meta | None:
-        """Return the meta data of the claimed state, all of it checked; None at the first start."""
+    def restoring(self) -> Iterator[None]:
+        """Check the claimed state as a whole and go on from there; yields wherever others may have their turn.
+
+        At the first start nothing is claimed, and it begins at the start offset.
+
+        Raises:
+            StateDamaged: It cannot be used; the partition has to be rebuilt from the log.
+        """
         fields = self.claim.fields
         try:
             meta = read_meta(fields.get(META_FIELD), fields.get(OFFSET_FIELD))
             if meta is None and fields:
                 raise StateDamaged("there is state without its meta data and its offset")
-            self._inventory.found(fields, meta)
+            yield from self._inventory.finding(fields, meta)
         except StateDamaged as damage:
             raise StateDamaged(f"{self.partition}: {damage}; rebuild it from the log") from damage
         self._stored_kept_from = self._inventory.kept_from
-        return meta
+        if meta is not None:
+            self._restore(meta)
+            yield from self._restoring_cells(meta)
+            self.claim = replace(self.claim, fields={})  # all of a day, in memory for as long as we own it
 
     def old_fields(self, before_minute: int) -> list[str]:
         """Return what is stored of the minutes before this one, at most one drop's worth, and forget it.
@@ -135,15 +140,18 @@ class PartitionIngest:
         self.is_warm = self.read_from == self.offset
         if self.is_warm:
             fold.clock_ms = meta.clock_ms
-        self._restore_cells(meta)
+        self.position = self.read_from
+        self.stored_totals = replace(fold.totals)
 
-    def _restore_cells(self, meta: Meta) -> None:
-        horizon_ms = meta.horizon_ms
+    def _restoring_cells(self, meta: Meta) -> Iterator[None]:
+        horizon_ms, stay = meta.horizon_ms, Stay()
         if horizon_ms is None:
             return
         delays_ms = self.fold.plan.label_delay_ms.values()
         from_ms = horizon_ms - max(delays_ms, default=0)
         for field, packed in self.claim.fields.items():
+            if stay.is_over_after(NAME_US):
+                yield
             minute = minute_of_field(field)
             # Most cells are long closed: reading their names as well would take most of a take-over.
             key = None if minute is None or (minute + 4) * BUCKET_MS < from_ms else cell_key(field)
@@ -152,6 +160,8 @@ class PartitionIngest:
             delay_ms = self.fold.plan.label_delay_ms.get(key.release, 0) if key.later else 0
             # A minute is restored while an event could still change it; one more does no harm.
             if (key.minute + 4) * BUCKET_MS + delay_ms >= horizon_ms:
+                if stay.is_over_after(decoding_us(packed)):
+                    yield
                 self.fold.restore(key, decode_cell(packed))
 
     def take(self, records: Sequence[SourceRecord]) -> int:

@@ -8,12 +8,13 @@ whoever takes the partition over knows that nothing is missing and nothing is ol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from monitor.engine.codec import Meta
 from monitor.engine.seal import StateDamaged, is_sealed, seal, seal_of, unseal
+from monitor.engine.stay import Stay, checking_us
 
 MANIFEST_PREFIX: Final = "n|"
 NAME_BYTES: Final = 8  # of a field's name in a manifest: two names of one minute are never alike
@@ -88,14 +89,17 @@ class Inventory:
         """Return how many fields a minute has."""
         return len(self._minutes.get(minute, ()))
 
-    def found(self, fields: Mapping[str, bytes], meta: Meta | None) -> None:
-        """Take in what was found at a claim, checked as a whole.
+    def finding(self, fields: Mapping[str, bytes], meta: Meta | None) -> Iterator[None]:
+        """Take in what was found at a claim, checked as a whole; yields wherever somebody else may have a turn.
 
         Raises:
             StateDamaged: A field was altered, or they are not the ones that the meta data speaks of.
         """
         self.kept_from = 0 if meta is None else meta.kept_from
+        stay = Stay()
         for field, packed in fields.items():
+            if stay.is_over_after(checking_us(packed)):
+                yield
             minute = minute_of_field(field)
             if minute is not None:
                 unseal(field, packed)

@@ -7,7 +7,7 @@ is fenced by that, finds no offset at its next claim, and builds the partition a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.core.aggregate import Aggregate
@@ -26,6 +26,7 @@ from monitor.engine.inventory import check_presence, manifest_field, names_in
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Partition, StateStore
 from monitor.engine.seal import StateDamaged, unseal
+from monitor.engine.stay import CHECK_US, Stay, decoding_us, in_turns
 from monitor.engine.view import View
 
 _HEAD = (META_FIELD, OFFSET_FIELD, TOKEN_FIELD)
@@ -99,7 +100,7 @@ class StateReader:
             if meta is None or meta.horizon_ms is None or closed_before(meta.horizon_ms) < until:
                 raise StateBehind(f"{partition}: its state does not reach minute {until} any more")
             try:
-                _merge(cells, wanted, row[3:], meta.kept_from)
+                await in_turns(_merging(cells, wanted, row[3:], meta.kept_from))
             except StateDamaged as damage:
                 await self._condemn(partition, row[2], damage)
                 raise
@@ -120,16 +121,18 @@ class StateReader:
         await self._store.condemn(partition, (token or b"").decode(errors="replace"))
 
 
-def _merge(
+def _merging(
     cells: dict[CellKey, Aggregate], wanted: _Wanted, row: Sequence[bytes | None], kept_from: int
-) -> None:
-    """Add one partition's cells to the others'."""
-    split = len(wanted.minutes)
+) -> Iterator[None]:
+    """Add one partition's cells to the others'; yields wherever others may have their turn."""
+    stay, split = Stay(), len(wanted.minutes)
     manifests: Mapping[int, frozenset[bytes] | None] = {
         minute: names_in(manifest_field(minute), packed)
         for minute, packed in zip(wanted.minutes, row[:split], strict=True)
     }
     for key, name, packed in zip(wanted.keys, wanted.names, row[split:], strict=True):
+        if stay.is_over_after(CHECK_US if packed is None else decoding_us(packed)):
+            yield
         if key.minute >= kept_from:  # what is before it is being deleted
             check_presence(name, packed, manifests[key.minute])
         if packed is not None:

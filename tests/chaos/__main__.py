@@ -22,8 +22,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from monitor.adapters.kafka.client import tame_library_logs
 from tests.chaos.campaign import Outcome, Struck, play
 from tests.chaos.report import Run, as_json, table, write
+from tests.chaos.setup import Setup
 from tests.chaos.torn import POSITIONS, torn_everywhere, written
-from tests.chaos.world import Setup
 from tests.simulation.crash_points import POINTS, Crash, crashes
 from tests.simulation.crash_points import POSITIONS as DEATHS
 
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--brokers", type=int, choices=(1, 3), default=1, help="one, or a cluster of three (1)"
     )
+    parser.add_argument("--beside", type=Path, help="a checkout of another version, for the second worker")
     parser.add_argument(
         "--per-min", type=int, default=Setup.per_min, help="requests of each release a minute (60)"
     )
@@ -114,6 +115,7 @@ def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Ou
             workers=asked.workers,
             per_min=asked.per_min,
             brokers=asked.brokers,
+            beside=asked.beside,
         )
         world_seed = seed + len(outcomes)
         keep = None if asked.keep is None else asked.keep / str(world_seed)

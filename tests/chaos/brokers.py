@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
-import signal
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,14 +50,6 @@ class Node(EmbeddedKafka):
         super()._write_properties(port, controller_port)
         with (self.folder / "server.properties").open("a") as file:
             file.write(self.more)
-
-    def freeze(self) -> None:
-        """Stop it where it is: alive, and mute."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        os.kill(self.pid, signal.SIGCONT)
 
 
 class Brokers:

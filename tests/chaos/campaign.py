@@ -13,7 +13,8 @@ from random import Random
 from redis.exceptions import RedisError
 
 from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.world import Setup, World, living
+from tests.chaos.setup import Setup
+from tests.chaos.world import World, living
 
 PAIR_RATIO = 0.25  # how many faults have a second one beside them
 PAUSE_S = 1.0

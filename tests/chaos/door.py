@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
@@ -67,7 +68,9 @@ class Door:
             if self.mode is not Mode.SHUT:
                 there, back = await asyncio.open_connection("127.0.0.1", self._to_port)
                 self._opened.add(back)
-                await asyncio.gather(self._ask(reader, back), self._answer(there, writer))
+                await asyncio.gather(
+                    self._carry(reader, back, self._asked), self._carry(there, writer, self._answered)
+                )
                 self._opened.discard(back)
         except OSError:
             pass  # one side is gone: so is the other
@@ -76,30 +79,32 @@ class Door:
             self._opened.discard(writer)
             writer.transport.abort()
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        through: Callable[[bytes], tuple[bytes, bool]],
+    ) -> None:
+        """Carry data one way, as far as they come through, until one of the two sides is gone."""
         try:
             while data := await reader.read(1 << 16):
-                if self.mode is Mode.DEAF:
-                    continue
+                data, goes_on = through(data)
                 await asyncio.sleep(self.slow_s)
                 writer.write(data)
                 await writer.drain()
+                if not goes_on:
+                    break
         finally:
             with suppress(OSError, RuntimeError):
                 writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(1 << 16):
-                if self.mode is Mode.LOSES_ANSWERS:
-                    break  # done there, and nobody here ever hears of it
-                if self.mode is Mode.CUTS_ANSWERS:
-                    writer.write(data[: len(data) // 2])
-                    await writer.drain()
-                    break
-                await asyncio.sleep(self.slow_s)
-                writer.write(data)
-                await writer.drain()
-        finally:
-            with suppress(OSError, RuntimeError):
-                writer.transport.abort()
+    def _asked(self, data: bytes) -> tuple[bytes, bool]:
+        return (b"" if self.mode is Mode.DEAF else data), True
+
+    def _answered(self, data: bytes) -> tuple[bytes, bool]:
+        """Return what comes back of an answer, and whether anything more does."""
+        if self.mode is Mode.LOSES_ANSWERS:
+            return b"", False  # done there, and nobody here ever hears of it
+        if self.mode is Mode.CUTS_ANSWERS:
+            return data[: len(data) // 2], False
+        return data, True

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,21 +64,22 @@ class Servers:
             return {}
         return {name.decode(): value for name, value in found.items()}
 
-    def freeze(self) -> int:
-        """Stop the state store where it is, alive and mute; return its process id."""
-        pid = self.valkey.pid
-        os.kill(pid, signal.SIGSTOP)
-        return pid
 
-    def thaw(self, pid: int) -> None:
-        """Let it go on."""
-        os.kill(pid, signal.SIGCONT)
+class Valkey(EmbeddedValkey):
+    """The embedded server; where its files may not grow it is told so and goes on, as on a disk that is full."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        script = self._folder / "server.sh"
+        script.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec '{self._binary}' \"$@\"\n")
+        script.chmod(0o700)
+        self._binary = script
 
 
 @asynccontextmanager
 async def serving(folder: Path, rng: Random, brokers: int = 1) -> AsyncIterator[Servers]:
     """Start everything; end all of it afterwards."""
-    kafka, valkey = Brokers(folder, brokers), EmbeddedValkey(folder / "valkey")
+    kafka, valkey = Brokers(folder, brokers), Valkey(folder / "valkey")
     flags, people = Flags(Random(rng.random())), People(Random(rng.random()))
     try:
         await asyncio.to_thread(kafka.start)

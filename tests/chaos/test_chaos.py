@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.campaign import play
-from tests.chaos.world import Setup
+from tests.chaos.setup import Setup
 
 SEED = 1
 SHORT = Setup(faults=12, min_per_fault=1.5)

@@ -37,14 +37,17 @@ from monitor.core.moment import rfc3339
 from monitor.engine.ports import Partition
 from tests.adapters.receiver import SECRET
 from tests.chaos.door import Door
+from tests.chaos.hooked import LOOK
 from tests.chaos.seen import Counted, Group, Log, Part, Seen, Store, counted
 from tests.chaos.servers import Servers, serving
+from tests.chaos.setup import Setup
 from tests.integration.workers import Worker
 from tests.simulation.traffic import MINUTE_MS, Producer, stories
 from tests.simulation.verdict import judge
 from tests.simulation.world import BEGIN_MS, BUDGET, CALM_MIN
 
 TRACES = "llm.traces.v1"
+GROUP = "chaos"
 PRODUCE_S = 0.25
 LOOK_S = 0.1
 RECOVER_S = 120.0  # for everything to be read again after a fault, on a machine that has much else to do
@@ -52,33 +55,6 @@ SETTLE_S = 120.0  # for everything to be judged and carried out in the end
 SEND_S = 30.0
 DELAY_MS = 40_000  # of event time: what a request may be old, so that an answer may take a second or two
 _SAID = (DEAD_LETTERS, DECISIONS, REQUESTS, PAGES, EVAL_DEBT, LEDGER)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How large a world is.
-
-    Attributes:
-        faults: How many happen in it.
-        speed: Minutes of event time in a minute.
-        per_min: Requests of each of four releases in a minute of event time.
-        min_per_fault: Minutes of event time that the traffic's story has for each fault.
-        brokers: One, or three that replicate each other.
-    """
-
-    faults: int = 10
-    workers: int = 2
-    partitions: int = 4
-    speed: int = 20
-    per_min: int = 60
-    hostile: float = 0.2
-    min_per_fault: float = 2.5
-    brokers: int = 1
-
-    @property
-    def minutes(self) -> int:
-        """How many minutes of event time the stories are told in."""
-        return max(16, round(self.faults * self.min_per_fault))
 
 
 @dataclass
@@ -150,7 +126,7 @@ class World:
             "redis_url": f"redis://127.0.0.1:{self.doors[name].port}/0",
             "traces_topic": TRACES,
             "traces_partitions": self.setup.partitions,
-            "group": "chaos",
+            "group": GROUP,
             "budgets": self.folder / "budgets",
             "session_timeout_ms": 6_000,
             "lease_ttl_ms": 3_000,
@@ -167,8 +143,20 @@ class World:
             "log_format": "json",
         }
         texts = {setting.upper(): str(value) for setting, value in settings.items()}
-        self.workers[name] = Worker(name, self.folder, texts).start()
+        hooks = self.folder / f"{name}.hooks"
+        hooks.write_text("{}")
+        program: tuple[str, ...] = ("tests.chaos.hooked", str(hooks))
+        beside = self.setup.beside if name == "w2" else None
+        if beside is not None:
+            program = ("monitor",)  # without hooks: what is meant to hang or to be wrong dies there
+        self.workers[name] = Worker(name, self.folder, texts, program=program, checkout=beside).start()
         return self.workers[name]
+
+    def hook(self, worker: Worker, *, signal: bool = True, **said: float) -> None:
+        """Say what goes wrong within a worker from now on, instead of what was said before; also to its next life."""
+        (self.folder / f"{worker.name}.hooks").write_text(json.dumps(said))
+        if signal:
+            worker.signal(LOOK)
 
     def running(self) -> list[Worker]:
         """Return the workers that are there and not held by a fault, by name."""
@@ -186,6 +174,18 @@ class World:
             yield
         finally:
             self.held.discard(worker.name)
+
+    @asynccontextmanager
+    async def nobody_at_work(self) -> AsyncIterator[None]:
+        """Kill every worker, and keep them from being started again for as long as this is entered."""
+        names = {worker.name for worker in self.running()}
+        self.held |= names
+        try:
+            for name in names:
+                await asyncio.to_thread(self.workers[name].kill)
+            yield
+        finally:
+            self.held -= names
 
     async def _supervise(self) -> None:
         """Start again whoever has ended, as an orchestrator does."""

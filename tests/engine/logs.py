@@ -108,7 +108,7 @@ class LogSource:
     async def getmany(self, *, timeout_ms: int, max_records: int) -> Mapping[Partition, Sequence[Row]]:
         found: dict[Partition, Sequence[Row]] = {}
         for partition, position in sorted(self._positions.items()):
-            if position < self.log.first.get(partition, 0):
+            if not self.log.first.get(partition, 0) <= position <= self.log.end(partition):
                 self.pause(partition)
                 raise OffsetOutOfRange(partition.topic, partition.number, position, first=None, end=None)
             rows = [row for row in self.log.rows.get(partition, []) if row.offset >= position][:max_records]

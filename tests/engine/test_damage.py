@@ -251,7 +251,7 @@ async def test_a_manifest_that_is_none_is_damage() -> None:
     reader = StateReader(Store(), lambda: [SECOND], Plant().told)
     assert (await reader.look()).metas == [None]
     with pytest.raises(StateDamaged):
-        Inventory().found({"n|x": b""}, None)
+        list(Inventory().finding({"n|x": b""}, None))
     for packed in (b"12345678", seal("n|1", b"1234567")):
         with pytest.raises(StateDamaged):
             names_in("n|1", packed)

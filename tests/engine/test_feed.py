@@ -189,6 +189,39 @@ async def test_an_offset_that_retention_overtook_is_said_and_the_partition_begin
     assert (await made.offsets())[0] == 25
 
 
+@pytest.mark.parametrize("events", [10, 300], ids=["a shorter one", "a longer one"])
+@pytest.mark.parametrize("is_running", [True, False], ids=["while we run", "while nobody runs"])
+async def test_another_log_under_our_offsets_is_said_and_read_from_its_first_record(
+    events: int, is_running: bool
+) -> None:
+    """A topic that was truncated or made anew, another cluster at the same address: never gone on with in silence."""
+    made = plant()
+    source = made.source()
+    feed = made.feed(source)
+    await made.settled(feed)
+    made.log.rows.clear()
+    for number in range(events):  # of other times than ours
+        at_ms = START_MS + 600_000 + number * 1_000
+        made.log.event(number % 2, f"other{number}", at_ms, "v41", task_success=True)
+    if is_running:
+        source.rebalance(made.log.names)  # the group notices that a topic has gone
+        await made.settled(feed, steps=8)
+    else:
+        await made.settled(made.feed(made.source(), "later"), steps=8)
+    assert set(made.told.damaged) == set(made.log.names)
+    await exact(made, events)
+
+
+async def test_a_log_that_loses_its_end_while_we_read_it_is_said() -> None:
+    made = plant()
+    feed = made.feed(made.source())
+    await made.settled(feed)
+    made.log.rows[FIRST] = made.log.rows[FIRST][:5]  # a leader that had less, elected all the same
+    await made.settled(feed)
+    assert made.told.damaged == [FIRST]
+    assert await made.offsets() == [5, 20]
+
+
 async def test_what_cannot_be_handed_over_is_handed_over_later_and_no_record_is_stepped_over() -> None:
     """An outage of the internal topics stops the fold in the middle of a batch; the rest of it is read again."""
     made = plant()

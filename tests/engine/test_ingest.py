@@ -55,7 +55,10 @@ def logs(draw: st.DrawFn) -> list[Row]:
 
 
 def ingest(claim: Claim) -> PartitionIngest:
-    return PartitionIngest(claim, PLAN, decode, start_offset=0, max_ids=1_000, event_time=lambda ms: ms)
+    made = PartitionIngest(claim, PLAN, decode, start_offset=0, max_ids=1_000, event_time=lambda ms: ms)
+    for _ in made.restoring():
+        pass
+    return made
 
 
 async def read(store: MemoryStateStore, rows: Sequence[Row], upto: int, flush_every: int) -> None:

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,23 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str, wait_s: fl
 class Worker:
     """One `rollback-budget run`, or another verb that stays; it ends with this process, however this process ends."""
 
-    def __init__(self, name: str, folder: Path, settings: Mapping[str, str], verb: str = "run") -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        settings: Mapping[str, str],
+        verb: str = "run",
+        program: Sequence[str] = ("monitor",),
+        checkout: Path | None = None,
+    ) -> None:
+        """Describe the process; nothing starts yet.
+
+        Args:
+            program: The module that is run, and what stands before the verb.
+            checkout: The sources it runs from; by default ours.
+        """
         self.name, self.port, self._verb = name, free_port(), verb
+        self._program, self._checkout = program, checkout
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder, self._settings = folder, dict(settings)
         self._pid_file = folder / f"{name}.pid"
@@ -58,7 +73,8 @@ class Worker:
         guard = [sys.executable, "-I", "-S", str(_GUARD), str(self._pid_file), str(GRACE_S)]
         with self._log_path.open("wb") as log:
             self._guard = subprocess.Popen(
-                [*guard, sys.executable, "-m", "monitor", self._verb],
+                [*guard, sys.executable, "-m", *self._program, self._verb],
+                cwd=self._checkout,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -85,21 +101,19 @@ class Worker:
         """Whether the process is there."""
         return self._guard is not None and self._guard.poll() is None
 
-    def _signal(self, number: int) -> None:
-        os.kill(int(self._pid_file.read_text()), number)
+    @property
+    def pid(self) -> int:
+        """The process's id; `has_begun` tells whether there is one."""
+        return int(self._pid_file.read_text())
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it as a crash does."""
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._ended()
-
-    def freeze(self) -> None:
-        """Stop it where it is; it does not know that it was stopped."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self._signal(signal.SIGCONT)
 
     @property
     def has_begun(self) -> bool:
@@ -114,7 +128,7 @@ class Worker:
 
     async def terminate(self) -> int:
         """Ask it to end; returns its exit code."""
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return await asyncio.to_thread(self._ended)
 
     def _ended(self) -> int:
@@ -127,7 +141,7 @@ class Worker:
         if guard is None:
             return
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended, or has not begun
-            self._signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL)
         assert guard.stdin is not None  # opened as a pipe above: its end is the end of what it guards
         guard.stdin.close()
         guard.wait(GRACE_S + 10)

@@ -19,6 +19,7 @@ STOP_DEADLINE_S: Final = 5.0
 _HARD_CLOSE_S: Final = 2.0
 _SAME_MESSAGE_S: Final = 30.0
 
+_PARTS: Final = ("_sender", "_message_accumulator", "_coordinator", "_fetcher")
 _LIBRARY_LOGGERS: Final = (
     "aiokafka",
     "aiokafka.cluster",
@@ -51,8 +52,8 @@ async def bounded(call: Awaitable[_T], deadline_s: float, what: str) -> _T:
 async def stop_client(client: Any, deadline_s: float = STOP_DEADLINE_S) -> None:
     """Stop a producer, consumer or admin client; where it cannot (the broker is gone), cut it off.
 
-    The library offers no abort: what it leaves behind would go on retrying for ever, so its background tasks
-    are ended by their private names. The version is pinned, and a test with a killed broker guards the names.
+    The library offers no abort: what it leaves behind would go on retrying for ever, so the tasks of its parts are
+    ended, by the private names of the parts. The version is pinned, and tests guard the names.
     """
     stop = getattr(client, "stop", None) or client.close
     try:
@@ -65,23 +66,41 @@ async def stop_client(client: Any, deadline_s: float = STOP_DEADLINE_S) -> None:
 
 
 async def _cut_off(client: Any) -> None:
-    for owner, task_name in (
-        ("_sender", "_sender_task"),
-        ("_coordinator", "_coordination_task"),
-        ("_coordinator", "_heartbeat_task"),
-        ("_coordinator", "_commit_refresh_task"),
-        ("_fetcher", "_fetch_task"),
-    ):
-        task = getattr(getattr(client, owner, None), task_name, None)
-        if isinstance(task, asyncio.Task):
-            task.cancel()
+    # All of them, and before anything else: a producer's sender waits for its requests when it is cancelled, and
+    # these would put back in line what is failed below. It then breaks, or waits for ever for metadata.
+    ended = list(_tasks_of(client))
+    for task in ended:
+        task.cancel()
+    if ended:
+        await asyncio.wait(ended, timeout=_HARD_CLOSE_S)
     if waiting := getattr(client, "_message_accumulator", None):
-        waiting.fail_all(KafkaConnectionError("the producer was given up"))
+        _fail_all(waiting, KafkaConnectionError("the producer was given up"))
     connections = getattr(client, "client", None) or getattr(client, "_client", None)
     with suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(_HARD_CLOSE_S):
             if connections is not None:
                 await connections.close()
+
+
+def _tasks_of(client: Any) -> Iterator[asyncio.Task[Any]]:
+    """Yield the tasks that run a method of one of the client's parts."""
+    parts = [part for name in _PARTS if (part := getattr(client, name, None)) is not None]
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        owner = None if frame is None else frame.f_locals.get("self")
+        if any(owner is part for part in parts):
+            yield task
+
+
+def _fail_all(waiting: Any, error: KafkaError) -> None:
+    """Tell whoever waits for a record that it was not acknowledged."""
+    batches = [*(one for line in waiting._batches.values() for one in line), *waiting._pending_batches]
+    waiting._pending_batches.update(
+        batches
+    )  # where the end of a batch takes it out, also of one back in line
+    waiting.fail_all(error)
+    for batch in batches:
+        batch._drain_waiter.exception()  # seen: nobody else may look at it any more
 
 
 class OncePerPeriod(logging.Filter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from monitor.adapters.redis.connection import (
 from monitor.adapters.redis.keys import partition_key
 from monitor.engine.errors import StoreUnusable
 from monitor.engine.ports import MAX_FLUSH_FIELDS, Claim, FlushAnswer, Partition
+from monitor.engine.stay import NAME_US, Stay, in_turns
 
 _log = logging.getLogger(__name__)
 
@@ -109,12 +110,14 @@ class RedisStateStore:
                 token = _next_token(seen, owner)
                 won, answer = await self._claim(keys=[key], args=[seen, token])
                 if won:
-                    return Claim(partition, token, _fields(answer))
+                    break
                 seen = _bytes(answer)
-        raise StoreUnusable(
-            f"{self._address}: {key} changed hands {_CLAIM_TRIES} times while {owner} claimed it; "
-            "are two workers running under different names on the same partition?"
-        )
+            else:
+                raise StoreUnusable(
+                    f"{self._address}: {key} changed hands {_CLAIM_TRIES} times while {owner} claimed it; "
+                    "are two workers running under different names on the same partition?"
+                )
+        return Claim(partition, token, await _fields(answer))
 
     async def flush(
         self, claim: Claim, *, batch: str, expected_offset: int, fields: Mapping[str, bytes]
@@ -187,9 +190,20 @@ def _next_token(seen: bytes, owner: str) -> str:
     return f"{number}:{owner}:{secrets.token_hex(8)}"
 
 
-def _fields(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> dict[str, bytes]:
-    pairs = flat.items() if isinstance(flat, Mapping) else _pairs(flat)
-    return {name.decode(): value for name, value in pairs if name != TOKEN.encode()}
+async def _fields(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> dict[str, bytes]:
+    """Return the fields by name, without the token; a day of many cohorts has more of them than one stay can name."""
+    found: dict[str, bytes] = {}
+    await in_turns(_naming(flat.items() if isinstance(flat, Mapping) else _pairs(flat), found))
+    found.pop(TOKEN, None)
+    return found
+
+
+def _naming(pairs: Iterable[tuple[bytes, bytes]], found: dict[str, bytes]) -> Iterator[None]:
+    stay = Stay()
+    for name, value in pairs:
+        if stay.is_over_after(NAME_US):
+            yield
+        found[name.decode()] = value
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

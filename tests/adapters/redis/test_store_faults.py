@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from urllib.parse import urlsplit
 
 import pytest
@@ -254,17 +255,29 @@ def test_addresses_are_shown_without_secrets(url: str, text: str) -> None:
     assert shown(url) == text
 
 
-async def test_cancelled_calls_never_cross_replies(own_valkey: EmbeddedValkey) -> None:
+async def test_cancelled_calls_never_cross_replies_and_leave_no_connection_behind(
+    own_valkey: EmbeddedValkey,
+) -> None:
     """A cancelled command must not leave its reply for the next caller of the connection."""
+    rng, beside = Random(17), 8
     store = RedisStateStore(own_valkey.url)
     claim = await store.claim(PARTITION, "w1")
     fields = {f"f{number}": str(number).encode() for number in range(50)}
     await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1", **fields})
-    for turn in range(300):
-        cancelled = asyncio.create_task(store.read([PARTITION], [f"f{turn % 50}"]))
-        for _ in range(turn % 7):
+
+    async def ask() -> None:
+        number = rng.randrange(50)
+        assert await store.read([PARTITION], [f"f{number}"]) == [[str(number).encode()]]
+
+    for _ in range(150):
+        calls = [asyncio.create_task(ask()) for _ in range(beside)]
+        for _ in range(rng.randrange(8)):
             await asyncio.sleep(0)
-        cancelled.cancel()
-        expected = (turn + 1) % 50
-        assert await store.read([PARTITION], [f"f{expected}"]) == [[str(expected).encode()]]
+        for call in rng.sample(calls, beside // 2):
+            call.cancel()
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            assert answer is None or isinstance(answer, asyncio.CancelledError), answer
+    pool = store._redis.connection_pool
+    assert len(pool._available_connections) + len(pool._in_use_connections) <= beside + 1
+    assert not pool._in_use_connections
     await store.close()

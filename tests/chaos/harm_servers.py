@@ -1,0 +1,160 @@
+"""What happens to brokers, to the store and to the state in it."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from contextlib import suppress
+from random import Random
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.exceptions import RedisError
+
+from monitor.adapters.flush_limits import BATCH, TOKEN
+from monitor.adapters.kafka.client import bounded, silent_library, stop_client
+from monitor.adapters.redis.keys import partition_key
+from monitor.engine.errors import LogUnreachable
+from tests.chaos.limits import limited
+from tests.chaos.stopped import stopped
+from tests.chaos.world import GROUP, World
+
+
+async def broker_killed(world: World, rng: Random) -> None:
+    """Kill one broker, and start it again after a while. Producers are silent, so that nothing is late by it."""
+    node = rng.choice(world.servers.kafka.nodes)
+    async with world.quiet:
+        world.note(f"broker {node.number} is killed")
+        await asyncio.to_thread(node.kill)
+        await asyncio.sleep(rng.random() * 3.0)
+        await asyncio.to_thread(node.start)
+        world.note(f"broker {node.number} is back")
+
+
+async def broker_frozen(world: World, rng: Random) -> None:
+    node, seconds = rng.choice(world.servers.kafka.nodes), 3.0 + rng.random() * 7.0
+    async with world.quiet:
+        world.note(f"broker {node.number} is mute for {seconds:.1f} s")
+        await stopped(node.pid, seconds)
+
+
+async def brokers_rolled(world: World, rng: Random) -> None:
+    """Restart every broker in turn, as an upgrade does, while everything goes on."""
+    for node in world.servers.kafka.nodes:
+        world.note(f"broker {node.number} is restarted")
+        await asyncio.to_thread(node.stop)
+        await asyncio.to_thread(node.start)
+
+
+async def majority_killed(world: World, rng: Random) -> None:
+    """Kill two of three brokers: what is left takes no writes."""
+    dead = rng.sample(world.servers.kafka.nodes, 2)
+    async with world.quiet:
+        world.note(f"brokers {[node.number for node in dead]} are killed")
+        for node in dead:
+            await asyncio.to_thread(node.kill)
+        await asyncio.sleep(rng.random() * 5.0)
+        await asyncio.gather(*(asyncio.to_thread(node.start) for node in dead))
+
+
+async def store_killed(world: World, rng: Random) -> None:
+    world.note("the store is killed")
+    await asyncio.to_thread(world.servers.valkey.kill)
+    await asyncio.sleep(rng.random() * 4.0)
+    await asyncio.to_thread(world.servers.valkey.start)
+
+
+async def store_frozen(world: World, rng: Random) -> None:
+    seconds = 2.0 + rng.random() * 6.0
+    world.note(f"the store is mute for {seconds:.1f} s")
+    await stopped(world.servers.valkey.pid, seconds)
+
+
+async def store_refuses_writes(world: World, rng: Random) -> None:
+    """Let its memory be full: a write is refused whole, and it reads on."""
+    world.note("the store's memory is full")
+    async with world.servers.redis() as client:
+        await client.config_set("maxmemory", "1")
+        await asyncio.sleep(2.0 + rng.random() * 3.0)
+        await client.config_set("maxmemory", "0")
+
+
+async def state_flushed(world: World, rng: Random) -> None:
+    world.note("FLUSHALL")
+    async with world.servers.redis() as client:
+        await client.flushall()
+
+
+async def partition_deleted(world: World, rng: Random) -> None:
+    partition = rng.choice(world.partitions)
+    world.note(f"the state of partition {partition.number} is deleted")
+    async with world.servers.redis() as client:
+        await client.delete(partition_key(partition))
+
+
+async def bit_flipped(world: World, rng: Random) -> None:
+    """Flip a bit, or take the field away, while every worker is down: whoever takes over has to see it."""
+    async with world.nobody_at_work():
+        key = partition_key(rng.choice(world.partitions))
+        async with world.servers.redis() as client:
+            stored = await client.hgetall(key)
+            fields = sorted(name for name in stored if name.decode() not in (TOKEN, BATCH))
+            if fields:
+                name = rng.choice(fields)
+                value = bytearray(stored[name])
+                if value and rng.random() < 0.7:
+                    value[rng.randrange(len(value))] ^= 1 << rng.randrange(8)
+                    await client.hset(key, name, bytes(value))
+                else:
+                    await client.hdel(key, name)
+                world.note(f"{name!r} of {key} is damaged")
+
+
+async def yesterday_restored(world: World, rng: Random) -> None:
+    """Put a partition's whole state back to what it was some seconds ago, as from a backup."""
+    partition = rng.choice(world.partitions)
+    key = partition_key(partition)
+    with suppress(RedisError):
+        async with world.servers.redis() as client:
+            old = await client.dump(key)
+            await asyncio.sleep(2.0)
+            if old is not None:
+                await client.restore(key, 0, old, replace=True)
+                world.note(f"the state of partition {partition.number} is put back by 2 s")
+
+
+async def disk_full(world: World, rng: Random) -> None:
+    """Let the store's append-only file grow no further: writes are refused, and it reads on."""
+    world.note("the store's disk is full")
+    async with limited(world.servers.valkey.pid, resource.RLIMIT_FSIZE):
+        await asyncio.sleep(3.0 + 3.0 * rng.random())
+
+
+async def file_rewritten(world: World, rng: Random) -> None:
+    """Let the store rewrite its append-only file under load, and be killed in the middle of it or after it."""
+    world.note("the store rewrites its append-only file")
+    async with world.servers.redis() as client:
+        await client.bgrewriteaof()
+    await asyncio.sleep(rng.random())
+    await asyncio.to_thread(world.servers.valkey.kill)
+    await asyncio.to_thread(world.servers.valkey.start)
+
+
+async def group_set_back(world: World, rng: Random) -> None:
+    """Let the group's committed offsets say that nothing was read: they are a witness, and nothing follows them."""
+    async with world.nobody_at_work():
+        raws = {TopicPartition(one.topic, one.number): 0 for one in world.partitions}
+        consumer = AIOKafkaConsumer(
+            **world.servers.access.client_options(), group_id=GROUP, enable_auto_commit=False
+        )
+        try:
+            await bounded(consumer.start(), 30.0, "the group's offsets")
+            consumer.assign(list(raws))
+            with silent_library():
+                for _ in range(60):  # until the members' session is over
+                    with suppress(LogUnreachable):
+                        await bounded(consumer.commit(raws), 10.0, "setting the group back")
+                        break
+                    await asyncio.sleep(0.5)
+            world.note("the group is set back to the first record")
+        finally:
+            await stop_client(consumer)

@@ -1,0 +1,35 @@
+"""How large a world is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How large a world is.
+
+    Attributes:
+        faults: How many happen in it.
+        speed: Minutes of event time in a minute.
+        per_min: Requests of each of four releases in a minute of event time.
+        min_per_fault: Minutes of event time that the traffic's story has for each fault.
+        brokers: One, or three that replicate each other.
+        beside: A checkout of another version, which the second worker runs.
+    """
+
+    faults: int = 10
+    workers: int = 2
+    partitions: int = 4
+    speed: int = 20
+    per_min: int = 60
+    hostile: float = 0.2
+    min_per_fault: float = 2.5
+    brokers: int = 1
+    beside: Path | None = None
+
+    @property
+    def minutes(self) -> int:
+        """How many minutes of event time the stories are told in."""
+        return max(16, round(self.faults * self.min_per_fault))
