@@ -34,6 +34,7 @@ class FlagSystem:
 FLAG_SYSTEMS: Final[Mapping[str, FlagSystem]] = {
     "flagd": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,), is_set_back=True),
     "flagd-file": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,), is_set_back=True),
+    "flagd-http": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,)),
     "flipt": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), scope=("environment", "namespace")),
     "gofeatureflag-file": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), is_set_back=True),
     "growthbook": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), scope=("environment",)),

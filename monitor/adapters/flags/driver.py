@@ -127,9 +127,20 @@ class ApiActuator:
     """Turns the flags of one system behind an HTTP API; `monitor.engine.ports.Actuator`."""
 
     def __init__(
-        self, system: FlagApi, api: Api, *, limits: Limits = API_LIMITS, timing: Timing | None = None
+        self,
+        system: FlagApi,
+        api: Api,
+        *,
+        limits: Limits = API_LIMITS,
+        timing: Timing | None = None,
+        is_one_document: bool = False,
     ) -> None:
-        self._system, self._api = system, api
+        """Take the parts.
+
+        Args:
+            is_one_document: All flags are written together: orders for different ones are in each other's way.
+        """
+        self._system, self._api, self._is_one_document = system, api, is_one_document
         self._limits, self._timing = limits, timing or Timing()
         self._locks: WeakValueDictionary[tuple[str, str | None], asyncio.Lock] = WeakValueDictionary()
 
@@ -179,15 +190,17 @@ class ApiActuator:
             ActuatorFailed: Anything else; repeating is safe.
         """
         check_order(self._system.name, order)
-        lock = self._locks.setdefault((order.flag_key, order.scope), asyncio.Lock())
-        async with (
-            lock
-        ):  # two orders for one flag would read the same state and both call themselves the change
+        # Two orders for one flag would read the same state and both call themselves the change.
+        async with self._lock(order):
             course = _Course(ends_s=self._timing.monotonic() + self._limits.total_s)
             while True:
                 effect = await self._round(course, order)
                 if effect is not None:
                     return effect
+
+    def _lock(self, order: RollbackOrder) -> asyncio.Lock:
+        what = ("", None) if self._is_one_document else (order.flag_key, order.scope)
+        return self._locks.setdefault(what, asyncio.Lock())
 
     async def _round(self, course: _Course, order: RollbackOrder) -> Effect | None:
         """Read and plan; return the effect where nothing is missing, else do what is, or wait."""
@@ -263,6 +276,8 @@ class ApiActuator:
                 return f"the token may not change flag {order.flag_key!r}{scope}: give it the right to"
             case 404:
                 return f"no flag {order.flag_key!r}{scope}, or the token may not see it: check flag.key and flag.scope"
+            case 405:
+                return f"nothing can be changed at this address: check the setting {setting}_url"
         return "the request was refused as it stands: turn the flag by hand and report this"
 
     def _said(self, failed: WebhookFailed) -> str:

@@ -29,6 +29,14 @@ class ActuatorSettings(Protocol):
         """The flagd flag definition file."""
 
     @property
+    def flagd_http_url(self) -> Secret | None:
+        """Where flagd's HTTP source reads the flag definition, and where it is written."""
+
+    @property
+    def flagd_http_token(self) -> Secret | None:
+        """A bearer token, or the whole of the `Authorization` header, for reading and writing it."""
+
+    @property
     def actuator_webhook_url(self) -> Secret | None:
         """Where `webhook` orders go."""
 
@@ -136,11 +144,13 @@ def over_http(
     system: FlagApi,
     base_url: str,
     headers: Mapping[str, str],
-    secret: str,
+    secret: str | None,
     settings: ActuatorSettings,
     manner: Manner,
+    *,
+    is_one_document: bool = False,
 ) -> ApiActuator:
-    """Return the actuator of a flag system behind an HTTP API.
+    """Return the actuator of a flag system behind an HTTP API; arguments as `ApiActuator` takes them.
 
     Raises:
         WebhookUnusable: The address can never work.
@@ -148,4 +158,4 @@ def over_http(
     limits = replace(manner.limits, allow_private=settings.webhook_allow_private)
     http = HttpClient(limits=limits, timing=manner.timing, transport=manner.transport)
     api = Api(base_url, headers, secret, http=http)
-    return ApiActuator(system, api, limits=limits, timing=manner.timing)
+    return ApiActuator(system, api, limits=limits, timing=manner.timing, is_one_document=is_one_document)

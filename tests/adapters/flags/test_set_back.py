@@ -118,6 +118,7 @@ def test_what_is_declared_to_be_set_back_can_be(name: str, tmp_path: Path) -> No
         gofeatureflag_file=tmp_path / "a.yaml",
         actuator_webhook_url=SecretStr("https://flags.example.org"),
         actuator_webhook_secret=SecretStr(SECRET),
+        flagd_http_url=SecretStr("https://f.example.org/flags.json"),
         unleash_url="https://u.example.org",
         unleash_token=token,
         launchdarkly_token=token,
