@@ -14,10 +14,10 @@ from typing import Final
 
 from monitor.adapters.egress import place
 from monitor.adapters.flags.api import Api, Call, JsonObject
-from monitor.adapters.flags.driver import Refusal, Refused, final
 from monitor.adapters.flags.flag_file import parse_json, write_json
-from monitor.adapters.flags.flagd_rules import flag_of, serves_baseline, turned
+from monitor.adapters.flags.flagd_rules import flag_of, kept, restored, serves_baseline, turned
 from monitor.adapters.flags.settings import USUAL, ActuatorSettings, Manner, needed, over_http
+from monitor.adapters.flags.vendor import Refusal, Refused, final
 from monitor.adapters.http import WebhookFailed, endpoint
 from monitor.engine.ports import Actuator, RollbackOrder
 
@@ -88,6 +88,14 @@ class FlagdHttp:
         if serves_baseline(flag, order):
             return []
         return [self._write(turned(state["document"], order), state)]
+
+    def back(self, state: JsonObject, order: RollbackOrder, was: JsonObject) -> Sequence[Call]:
+        """Return the one write that puts the flag, and the decision that the flag set names, where they were."""
+        flag_of(state["document"], order, self.where)
+        before = kept(was["document"], order)
+        if kept(state["document"], order) == before:
+            return []
+        return [self._write(restored(state["document"], order, before), state)]
 
     def shown(self, state: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the flag, and which version of the document it stood in."""

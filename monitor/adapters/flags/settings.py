@@ -11,7 +11,8 @@ import httpx
 
 from monitor.adapters.egress import Private
 from monitor.adapters.flags.api import API_LIMITS, Api
-from monitor.adapters.flags.driver import ApiActuator, FlagApi
+from monitor.adapters.flags.driver import ApiActuator
+from monitor.adapters.flags.vendor import FlagApi
 from monitor.adapters.http import HttpClient, Limits, Secret, Timing
 from monitor.adapters.needed import needed as needed_setting
 from monitor.core.errors import MonitorError

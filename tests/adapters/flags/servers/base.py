@@ -116,6 +116,10 @@ class FlagServer(ABC):
         """Return a true answer in which what this server describes became something else: every object of a list."""
         return _each_listed(body, become)
 
+    @abstractmethod
+    def configuration(self) -> Json:
+        """Return a copy of all that a person can set of the flag; counters of versions are none of it."""
+
     def without_individuals(self) -> None:  # noqa: B027 - most systems have nothing of the kind
         """Take away what comes before every rule and would stand in a cohort's way."""
 

@@ -76,6 +76,9 @@ class FlagdHttpServer(FlagServer):
             self.document = asked.body
         return Said(204, None, {"etag": self.etag})
 
+    def configuration(self) -> Json:
+        return deepcopy(self.document)
+
     def spoilt(self, body: Json, become: object) -> Json:
         return {**body, "flags": dict.fromkeys(body["flags"], become)}
 
