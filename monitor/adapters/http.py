@@ -93,10 +93,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer."""
+    """A successful answer; names of headers are in lower case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def signers(secret: str) -> tuple[Webhook, ...]:
@@ -255,7 +256,7 @@ class HttpClient:
                 )
                 return WebhookFailed(message, status=status, retryable=False), None
         if response.is_success:
-            return Answer(status, bytes(content)), None
+            return Answer(status, bytes(content), dict(response.headers)), None
         asked = retry_after_s(response.headers.get("retry-after"), self._timing.now())
         retryable = status in _RETRYABLE or status >= 500
         message = f"{place(url)}: answered {status} {response.reason_phrase}".rstrip()

@@ -77,7 +77,7 @@ def cast_of(budget: Budget, *, key: str | None, is_real: bool, author: str) -> C
     if is_real and (system is None or not system.is_set_back):
         can = ", ".join(name for name, one in FLAG_SYSTEMS.items() if one.is_set_back)
         raise NothingToRehearse(
-            f"--for-real: the monitor cannot set a flag of {real.actuator} back (it can with {can}); make a flag "
+            f"--for-real: the monitor cannot set a flag back through {real.actuator} (it can with {can}); make a flag "
             f"{real.key}-rehearsal with the same variations, and leave --for-real away"
         )
     if key == real.key and not is_real:

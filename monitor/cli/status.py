@@ -158,7 +158,8 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     if one.last_decisions:
         lines.append(("last decisions", ""))
     for decision in one.last_decisions:
-        lines.append((f"  {decision['at']} {decision['type']}: {decision['summary']}", "dim"))
+        what = f": {decision['summary']}" if decision["summary"] else ""
+        lines.append((f"  {decision['at']} {decision['type']}{what}", "dim"))
     return lines
 
 

@@ -28,14 +28,15 @@ class FlagSystem:
     ways: tuple[RollbackBy, ...]
     cohort_ways: tuple[RollbackBy, ...] = ()
     scope: tuple[str, ...] | None = None
-    is_set_back: bool = False
+    is_set_back: bool = True
 
 
 FLAG_SYSTEMS: Final[Mapping[str, FlagSystem]] = {
-    "flagd": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,), is_set_back=True),
-    "flagd-file": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,), is_set_back=True),
+    "flagd": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,)),
+    "flagd-file": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,)),
+    "flagd-http": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,)),
     "flipt": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), scope=("environment", "namespace")),
-    "gofeatureflag-file": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), is_set_back=True),
+    "gofeatureflag-file": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,)),
     "growthbook": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), scope=("environment",)),
     "launchdarkly": FlagSystem(
         ways=(_SERVE, _ZERO, _DISABLE), cohort_ways=(_SERVE,), scope=("project", "environment")
@@ -43,7 +44,7 @@ FLAG_SYSTEMS: Final[Mapping[str, FlagSystem]] = {
     "posthog": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), scope=("project",)),
     "statsig": FlagSystem(ways=(_ZERO, _DISABLE), scope=()),
     "unleash": FlagSystem(ways=(_SERVE, _ZERO, _DISABLE), scope=("project", "environment")),
-    "webhook": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,)),
+    "webhook": FlagSystem(ways=(_SERVE,), cohort_ways=(_SERVE,), is_set_back=False),
 }
 
 

@@ -42,6 +42,7 @@ _NEEDS_URL: Final = (
     ("slack_token", "slack_channel"),
     ("slack_channel", "slack_token"),
     ("slack_mention", "slack_token"),
+    ("flagd_http_token", "flagd_http_url"),
     ("flipt_token", "flipt_url"),
     ("gofeatureflag_token", "gofeatureflag_url"),
     ("gofeatureflag_url", "gofeatureflag_file"),
@@ -155,6 +156,12 @@ class Settings(BaseSettings):
     )
     flagd_file: Path | None = Field(
         None, description="The flag file that flagd watches; a rollback rewrites it."
+    )
+    flagd_http_url: SecretStr | None = Field(
+        None, description="The JSON document that flagd's HTTP source reads; a rollback writes it there."
+    )
+    flagd_http_token: SecretStr | None = Field(
+        None, description="Its bearer token, or the whole `Authorization` header; may read and write."
     )
     actuator_webhook_url: SecretStr | None = Field(None, description="Called to serve the baseline.")
     actuator_webhook_secret: SecretStr | None = Field(None, description="Signs those calls.")

@@ -130,8 +130,14 @@ class Act:
             return await self._tell(notice_of(event, state))
         data = data_of(event)
         past = await self._ledger.page(str(data.get("release") or EVERY_RELEASE), str(data.get("page_id")))
+        opening = past.opening or await self._unapplied(data)
         # Mostly no record: the engine counts deliveries of a page, and the pager drops repeats by the event's id.
-        return await self._tell(notice_of(event, state, past.opening), on_record=state in _CALLS)
+        return await self._tell(notice_of(event, state, opening), on_record=state in _CALLS)
+
+    async def _unapplied(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the request that a page about a rollback not applied is about: the page was opened with its data."""
+        request = await self._ledger.event(str(data["request_id"])) if data.get("request_id") else None
+        return None if request is None else data_of(request)
 
     async def _turn(self, request: Mapping[str, Any], applied_id: str) -> None:
         """Turn the flag as a request asks for it, and record that.

@@ -89,15 +89,17 @@ def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | 
         if isinstance(deadline, str)
         else None,
         event=data,
-        about=_about(kind, opened or data),
+        about=_about(kind, data, opened or data),
         opened=opened or {},
         pagers=tuple(map(str, data.get("pagers") or ())),
     )
 
 
-def _about(kind: str, opening: Mapping[str, Any]) -> About:
+def _about(kind: str, data: Mapping[str, Any], opening: Mapping[str, Any]) -> About:
     if kind.startswith("monitor."):
         return About.BLIND
+    if kind == Type.PAGE_ACKNOWLEDGED and data.get("request_id"):
+        return About.NOT_APPLIED
     if opening.get("reason") == Reason.ROLLBACK_DID_NOT_HELP:
         return About.NOT_HELPED
     return About.NOT_PROVEN if opening.get("reason") in ABOUT_PROOF else About.PAGE

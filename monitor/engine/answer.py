@@ -14,26 +14,36 @@ from monitor.core.page import Page
 from monitor.core.record import Finding, Observed, release_data
 from monitor.core.trigger import Phase
 from monitor.core.window import tick_ms
-from monitor.engine.book import Command
+from monitor.engine.book import Command, LedgerBook
 from monitor.engine.evaluate import Evaluator, Stage
+from monitor.engine.unapplied import acknowledged, meant
 
 _WHICH: Final = "no single open page is meant; name its page id or objective"
 _ENDED: Final = "the release is no longer watched: arm it first"
 
 
-def answer(evaluator: Evaluator, command: Command) -> list[Decision]:
-    """Apply a command to the release it names and return what follows from it, with who ordered it."""
+def answer(evaluator: Evaluator, command: Command, book: LedgerBook | None = None) -> list[Decision]:
+    """Apply a command to the release it names and return what follows from it, with who ordered it.
+
+    Args:
+        book: The ledger, where there is one: a rollback that is not applied is a page that no evaluator holds.
+    """
+    return [ordered(one, command) for one in _answer(evaluator, command, book or LedgerBook())]
+
+
+def ordered(decision: Decision, command: Command) -> Decision:
+    """Return a decision with who ordered it."""
     by = {"command_id": command.command_id, "author": command.author, "signed": command.signed}
-    return [replace(one, data={**one.data, "ordered_by": by}) for one in _answer(evaluator, command)]
+    return replace(decision, data={**decision.data, "ordered_by": by})
 
 
-def _answer(evaluator: Evaluator, command: Command) -> list[Decision]:
+def _answer(evaluator: Evaluator, command: Command, book: LedgerBook) -> list[Decision]:
     if command.fault is not None:
         code, why = command.fault
         return [refusal(evaluator, command, why, refused=code)]
     if command.kind == "acknowledge":
         # Of a locked release too, and of one whose window is over: a rollback that is not proven is a page then.
-        return [_acknowledge(evaluator, command)]
+        return [_acknowledge(evaluator, command, book)]
     if evaluator.progress.stage is Stage.ENDED:
         return [refusal(evaluator, command, _ENDED)]
     if evaluator.progress.stage is Stage.LOCKED and command.kind != "disarm":
@@ -176,10 +186,15 @@ def _end_id(evaluator: Evaluator, page: Page) -> str:
     return end.decision_id
 
 
-def _acknowledge(evaluator: Evaluator, command: Command) -> Decision:
-    page = evaluator.commander.find(command.page_id, command.objective)
-    if page is None:
-        return _nothing_to_acknowledge(evaluator, command)
+def _acknowledge(evaluator: Evaluator, command: Command, book: LedgerBook) -> Decision:
+    pages = evaluator.commander.meant(command.page_id, command.objective)
+    missing = meant(book, command)
+    if len(pages) + len(missing) != 1:
+        anything = replace(command, page_id=None, objective=None)
+        return _nothing_to_acknowledge(evaluator, command, is_open=bool(meant(book, anything)))
+    if missing:
+        return acknowledged(missing[0], command)
+    (page,) = pages
     evaluator.commander.acknowledge(page.page_id, command.at_ms)
     stays = "it never acts by itself" if page.deadline_ms is None else "the deadline stays"
     text = f"{command.author} has seen it; {stays}"
@@ -188,8 +203,8 @@ def _acknowledge(evaluator: Evaluator, command: Command) -> Decision:
     )
 
 
-def _nothing_to_acknowledge(evaluator: Evaluator, command: Command) -> Decision:
-    if not any(page.is_open for page in evaluator.commander.pages.values()):
+def _nothing_to_acknowledge(evaluator: Evaluator, command: Command, *, is_open: bool) -> Decision:
+    if not is_open and not any(page.is_open for page in evaluator.commander.pages.values()):
         if evaluator.progress.stage is Stage.ENDED:
             return refusal(evaluator, command, _ENDED)
         if evaluator.progress.stage is Stage.LOCKED:

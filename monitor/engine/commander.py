@@ -346,15 +346,19 @@ class Commander:
                 return True
         return False
 
-    def find(self, page_id: str | None, objective_id: str | None) -> Page | None:
-        """Return the one open page meant by an id, an objective, or by being the only one."""
-        pages = [
+    def meant(self, page_id: str | None, objective_id: str | None) -> list[Page]:
+        """Return the open pages that an id, an objective, or neither can mean."""
+        return [
             page
             for page in self.pages.values()
             if page.is_open
             and (page_id is None or page.page_id == page_id)
             and (objective_id is None or page.objective_id == objective_id)
         ]
+
+    def find(self, page_id: str | None, objective_id: str | None) -> Page | None:
+        """Return the one open page meant by an id, an objective, or by being the only one."""
+        pages = self.meant(page_id, objective_id)
         return pages[0] if len(pages) == 1 else None
 
     def rearm(self, budget: Budget) -> None:

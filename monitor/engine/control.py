@@ -293,7 +293,7 @@ class Control:
             if is_arming and live.evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
                 await self._rearm(live, command)
                 return
-            await self._outbox.emit(live, answer(live.evaluator, command), command.command_id)
+            await self._outbox.emit(live, answer(live.evaluator, command, self.book), command.command_id)
 
     async def _rearm(self, live: Live, command: Command) -> None:
         """Arm the release again at a person's word; the next step takes it over as new."""

@@ -8,9 +8,9 @@ from monitor.core.decision import Decision, Type
 from monitor.core.eval_debt import closing, closing_id
 from monitor.core.moment import rfc3339
 from monitor.engine.book import Command, CommandBook, LedgerBook, arming_number
-from monitor.engine.ports import Ledger, LedgerEntry, Outputs
+from monitor.engine.ports import Ledger, Outputs
 from monitor.engine.tenure import Tenure
-from monitor.engine.unwatched import GRACE_MS, refusal_of, refuse_unwatched
+from monitor.engine.unwatched import GRACE_MS, answer_unwatched, refusal_of, say
 
 
 async def answer_beside_ticks(
@@ -30,27 +30,11 @@ async def answer_beside_ticks(
     """
     for command in commands.closings(book):
         if await tenure.holds(command.release):
-            await _close(command, book, ledger, outputs, now_ms)
+            if (decision := _answer(command, book, now_ms)) is not None:
+                await say(decision, command, book, ledger, outputs)
             if command.release not in watched:
                 await tenure.give_back(command.release)
-    await refuse_unwatched(watched, commands, book, ledger, tenure, now_ms=now_ms)
-
-
-async def _close(command: Command, book: LedgerBook, ledger: Ledger, outputs: Outputs, now_ms: int) -> None:
-    """Close the debt or refuse to: on record first, then out.
-
-    The order counts as answered by the record that says it is out: what a worker that died in between has put on
-    record is published by the next one.
-    """
-    decision = _answer(command, book, now_ms)
-    if decision is None:
-        return
-    if decision.type is Type.DEBT_CLOSED:
-        await ledger.append(entry := LedgerEntry(decision, None))
-        book.note(entry)
-        await outputs.publish(decision)
-    await ledger.append(entry := LedgerEntry(decision, None, True, command.command_id))
-    book.note(entry)
+    await answer_unwatched(watched, commands, book, ledger, tenure, outputs, now_ms=now_ms)
 
 
 def _answer(command: Command, book: LedgerBook, now_ms: int) -> Decision | None:

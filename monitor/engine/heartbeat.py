@@ -13,10 +13,11 @@ from typing import Final, Protocol
 
 from monitor.core.decision import EVERY_RELEASE, Decision, Type
 from monitor.core.ids import event_type
-from monitor.engine.act_events import follow_up_id, not_applied, notice_of
+from monitor.engine.act_events import not_applied, notice_of
 from monitor.engine.book import LedgerBook, arming_number
 from monitor.engine.errors import PagerFailed
 from monitor.engine.ports import PageNotice
+from monitor.engine.unapplied import unapplied
 
 EVERY_S: Final = 60.0
 ATTEMPT_S: Final = 10.0  # a round that hangs must not keep the next one from being heard
@@ -60,8 +61,12 @@ def _open_of(book: LedgerBook, release: str) -> list[PageNotice]:
         for page_id, one in opened.items()
         if resolved_ms.get(page_id, one.at_ms - 1) < one.at_ms and one.decision_id in told
     ]
-    failed = [one for one in ours if one.type is Type.ROLLBACK_FAILED and one.decision_id in told]
-    return blind + pages + [notice for one in failed if (notice := _failed(book, one)) is not None]
+    failed = [
+        not_applied(_event(one.request), one.page_id, str(one.failed.data.get("message", "")))
+        for one in unapplied(ours)
+        if one.page_id in told
+    ]
+    return blind + pages + failed
 
 
 def _blindness(decisions: Sequence[Decision], told: Container[object]) -> list[PageNotice]:
@@ -71,15 +76,6 @@ def _blindness(decisions: Sequence[Decision], told: Container[object]) -> list[P
         for one in decisions
         if one.type is Type.MONITOR_BLIND and one.decision_id in told and one.data.get("page_id") not in over
     ]
-
-
-def _failed(book: LedgerBook, failed: Decision) -> PageNotice | None:
-    """Return the page about a rollback that is still not applied; None where it is."""
-    request_id = str(failed.data.get("request_id"))
-    request = book.get(request_id)
-    if request is None or book.get(follow_up_id(Type.ROLLBACK_APPLIED, request_id)) is not None:
-        return None
-    return not_applied(_event(request.decision), failed.decision_id, str(failed.data.get("message", "")))
 
 
 def _event(decision: Decision) -> dict[str, object]:

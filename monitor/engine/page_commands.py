@@ -58,9 +58,9 @@ def for_open_page(
     if UNSEEN.search(release + page_id):
         return []
     page = ("--page", page_id)
-    seen = [] if is_seen else [("I am on it", order("acknowledge", release, None, *page))]
+    unseen = [] if is_seen else [seen(release, page_id)]
     if reason in AFTER_ROLLBACK:  # the rollback is decided: there is nothing to decide
-        return [*seen, *why(release, event_id), ("How it stands", order("status", release))]
+        return [*unseen, *why(release, event_id), ("How it stands", order("status", release))]
     because = (*page, "--reason", _WHY)
     later = (
         "Five minutes more",
@@ -69,10 +69,15 @@ def for_open_page(
     return [
         ("Roll back now", order("decide", release, "rollback", *because)),
         ("Go on with it", order("decide", release, "continue", *because)),
-        *seen,
+        *unseen,
         *([later] if has_deadline else []),
         *(why(release, event_id) if is_new else []),
     ]
+
+
+def seen(release: str, page_id: str) -> tuple[str, str]:
+    """Return how to say that somebody has seen a page."""
+    return "I am on it", order("acknowledge", release, None, "--page", page_id)
 
 
 def why(release: str, event_id: str) -> Lines:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from monitor.core.decision import EVERY_RELEASE
 from monitor.core.moment import moment_ms
-from monitor.engine.page_commands import UNSEEN, Lines, for_open_page, order, why
+from monitor.engine.page_commands import UNSEEN, Lines, for_open_page, order, seen, why
 from monitor.engine.ports import About, PageNotice
 
 TITLE_MAX: Final = 200
@@ -204,8 +204,11 @@ def _commands(notice: PageNotice) -> Lines:
     if UNSEEN.search(notice.release + notice.page_id):
         return []
     reasons = why(notice.release, notice.event_id)
+    stands = ("How it stands", "rollback-budget status")
+    if notice.about is About.NOT_APPLIED and notice.state == "opened":
+        return [seen(notice.release, notice.page_id), stands]
     if notice.about in (About.BLIND, About.NOT_APPLIED):
-        return [("How it stands", "rollback-budget status")]
+        return [stands]
     if notice.about is About.ROLLED_BACK:
         return [*reasons, ("When it is mended", order("arm", notice.release, None, "--reason", "mended"))]
     if notice.state == "resolved":

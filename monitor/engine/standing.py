@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import Decision, Reason, Type
 from monitor.core.eval_debt import debts_of
 from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
 from monitor.engine.page_commands import for_open_page
 from monitor.engine.ports import LedgerEntry
+from monitor.engine.unapplied import Unapplied, unapplied
 
 LAST_DECISIONS: Final = 5
 _OF_PAGES: Final = frozenset(
@@ -116,7 +117,7 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
         halted=blindness(decisions, arming.release) if stage == "watching" else None,
         rollback=_rollback(ours),
         breaches=_breaches(ours) if stage == "watching" else [],
-        pages=_pages(ours, told),
+        pages=[*_pages(ours, told), *(_unapplied_page(one, told) for one in unapplied(ours))],
         overrides=_overrides(ours, now_ms) if stage == "watching" else [],
         rehearsed=last_rehearsed(drills, release=arming.release, budget=name, now_ms=now_ms),
         eval_debt=len(owed),
@@ -226,6 +227,17 @@ def _pages(decisions: Sequence[Decision], told: Mapping[str, int]) -> list[dict[
     return pages
 
 
+def _unapplied_page(one: Unapplied, told: Mapping[str, int]) -> dict[str, object]:
+    """Return the page that a rollback is not applied: nothing is to be decided, and somebody has to turn the flag."""
+    data = {
+        **one.failed.data,
+        "reason": Reason.ROLLBACK_FAILED.value,
+        "summary": f"rollback NOT APPLIED: {one.failed.data.get('message')}",
+    }
+    seen = () if one.seen is None else (one.seen,)
+    return _page(one.page_id, replace(one.failed, data=data), seen, told.get(one.page_id))
+
+
 def _page(
     page_id: str, opened: Decision, since: Sequence[Decision], told_ms: int | None
 ) -> dict[str, object]:
@@ -290,5 +302,5 @@ def _line(decision: Decision) -> dict[str, object]:
         "at": rfc3339(decision.at_ms),
         "type": decision.type.value,
         "id": decision.decision_id,
-        "summary": decision.data.get("summary"),
+        "summary": decision.data.get("summary") or decision.data.get("message"),
     }

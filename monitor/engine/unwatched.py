@@ -1,4 +1,7 @@
-"""Orders about releases that no budget in force watches: each is refused by name, so that nobody waits for nothing."""
+"""Orders about releases that no budget in force watches: each is answered, so that nobody waits for nothing.
+
+All are refused by name, but for one: a rollback that is not applied is acknowledged, whatever became of its budget.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,27 @@ from typing import Final
 from monitor.core.decision import Decision, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
+from monitor.engine.answer import ordered
 from monitor.engine.book import Command, CommandBook, LedgerBook, arming_number
-from monitor.engine.ports import Ledger, LedgerEntry
+from monitor.engine.ports import Ledger, LedgerEntry, Outputs
 from monitor.engine.tenure import Tenure
+from monitor.engine.unapplied import acknowledged, meant
 
 _NOT_WATCHED: Final = "no budget in force names this release: load its budget first"
 GRACE_MS: Final = 60_000  # event time; a budget that was published just before the order may not be read yet
 
 
-async def refuse_unwatched(
+async def answer_unwatched(
     watched: Collection[str],
     commands: CommandBook,
     book: LedgerBook,
     ledger: Ledger,
     tenure: Tenure,
+    outputs: Outputs,
     *,
     now_ms: int,
 ) -> None:
-    """Put a refusal on record for every order about a release outside `watched` that waits longer than the grace.
+    """Put an answer on record for every order about a release outside `watched` that waits longer than the grace.
 
     Raises:
         LogUnreachable, StoreUnreachable: Nothing is lost: the order is still unanswered at the next step.
@@ -34,13 +40,32 @@ async def refuse_unwatched(
         due = [one for one in commands.waiting(release, book) if one.at_ms + GRACE_MS <= now_ms]
         if not due or not await tenure.holds(release):
             continue
-        last = book.arming(release)
         for command in due:
-            refused = refusal_of(command, 0 if last is None else arming_number(last), _NOT_WATCHED)
-            entry = LedgerEntry(refused, None, True, command.command_id)
-            await ledger.append(entry)
-            book.note(entry)
+            await say(_answer(command, book), command, book, ledger, outputs)
         await tenure.give_back(release)
+
+
+async def say(
+    decision: Decision, command: Command, book: LedgerBook, ledger: Ledger, outputs: Outputs
+) -> None:
+    """Answer an order: on record first, then out; a refusal is on record alone.
+
+    The order counts as answered by the record that says it is out: what a worker that died in between has put on
+    record is published by the next one.
+    """
+    if decision.type is not Type.COMMAND_REFUSED:
+        await ledger.append(entry := LedgerEntry(decision, None))
+        book.note(entry)
+        await outputs.publish(decision)
+    await ledger.append(entry := LedgerEntry(decision, None, True, command.command_id))
+    book.note(entry)
+
+
+def _answer(command: Command, book: LedgerBook) -> Decision:
+    if command.kind == "acknowledge" and command.fault is None and len(missing := meant(book, command)) == 1:
+        return ordered(acknowledged(missing[0], command), command)
+    last = book.arming(command.release)
+    return refusal_of(command, 0 if last is None else arming_number(last), _NOT_WATCHED)
 
 
 def refusal_of(command: Command, arming: int, why: str) -> Decision:

@@ -41,6 +41,9 @@ class PageAcknowledged(PageChanged):
     """A person has seen it: reminders and escalation stop, the deadline does not."""
 
     author: Name
+    request_id: Sha256 | None = Field(
+        None, description="The request that is not applied; of a page about that only."
+    )
 
 
 class PageExtended(PageChanged):

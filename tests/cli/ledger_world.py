@@ -20,6 +20,7 @@ from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.record import Arming, release_data
 from monitor.core.storm import StormLimit, StormRecord
+from monitor.engine.act_events import follow_up_id, identity
 from monitor.engine.answer import answer
 from monitor.engine.book import CLOSE_DEBT, Command, CommandBook, LedgerBook
 from monitor.engine.breaker import CLOSE, Breaker, closed
@@ -88,17 +89,40 @@ class LedgerWorld(MemoryLog):
     def _answer(self, command: Command) -> list[Decision]:
         if command.kind == CLOSE:
             return [closed(Breaker(StormLimit(10, 60), self.storm), command)]
-        return answer(self.evaluator, command)
+        return answer(self.evaluator, command, self.on_record())
 
-    async def _close_debt(self, command: Command) -> None:
-        book, commands = LedgerBook(), CommandBook()
+    def on_record(self) -> LedgerBook:
+        """All that is on record, as a worker knows it."""
+        book = LedgerBook()
         for record in self.ledger_records():
             entry = ledger_entry(record)
             assert isinstance(entry, LedgerEntry), entry
             book.note(entry)
+        return book
+
+    def fail_rollback(self, request: Decision, why: str) -> Decision:
+        """Put on record that the flag of a request was not turned, as the agent does; returns that."""
+        failed = Decision(
+            Type.ROLLBACK_FAILED,
+            follow_up_id(Type.ROLLBACK_FAILED, request.decision_id),
+            request.release,
+            request.at_ms + 1_000,
+            {
+                **identity(request.data),
+                "request_id": request.decision_id,
+                "retryable": False,
+                "message": why,
+                "reason": "actuator",
+            },
+        )
+        asyncio.run(self.record([failed]))
+        return failed
+
+    async def _close_debt(self, command: Command) -> None:
+        commands = CommandBook()
         commands.note(command)
         tenure = Tenure(MemoryLease(lambda: 0), "one", 10_000)
-        args = (commands, book, self._ledger, tenure, KafkaOutputs(self))
+        args = (commands, self.on_record(), self._ledger, tenure, KafkaOutputs(self))
         await answer_beside_ticks((), *args, now_ms=command.at_ms)
 
     async def close(self) -> None:

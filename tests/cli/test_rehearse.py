@@ -26,9 +26,7 @@ window: 24h
 rollback_budget: {quality: {task_success_delta_pct: -2, max_duration_min: 20}}
 """
 FLAG = "flag: {actuator: flagd-file, key: chat, baseline_variation: v41, candidate_variation: v42}\n"
-UNLEASH = (
-    "flag: {actuator: unleash, key: chat, scope: a/b, baseline_variation: v41, candidate_variation: v42}\n"
-)
+WEBHOOK = "flag: {actuator: webhook, key: chat, baseline_variation: v41, candidate_variation: v42}\n"
 
 
 def budget(flag: str) -> Budget:
@@ -41,7 +39,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     (tmp_path / "b.yaml").write_text(HEAD + FLAG)
     (tmp_path / "without.yaml").write_text(HEAD)
-    (tmp_path / "unleash.yaml").write_text(HEAD + UNLEASH)
+    (tmp_path / "webhook.yaml").write_text(HEAD + WEBHOOK)
     (tmp_path / "drill.yaml").write_text((HEAD + FLAG).replace("model-v42", "rollback-budget-rehearsal-x"))
     monkeypatch.chdir(tmp_path)
 
@@ -50,7 +48,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["--budget", "without.yaml"], "names no flag"),
-        (["--budget", "unleash.yaml", "--for-real"], "cannot set a flag of unleash back"),
+        (["--budget", "webhook.yaml", "--for-real"], "cannot set a flag back through webhook"),
         (["--budget", "b.yaml", "--flag", "chat"], "say so with --for-real"),
         (["--budget", "b.yaml", "--flag", "x", "--for-real"], "give one of the two"),
         (["--budget", "."], "b.yaml"),
@@ -73,8 +71,8 @@ def test_the_real_flag_is_turned_only_where_that_is_said(key: str | None, is_rea
 
 
 def test_systems_that_cannot_set_back_still_have_drills() -> None:
-    assert cast_of(budget(UNLEASH), key=None, is_real=False, author="dana").flag.key == "chat-rehearsal"
-    assert not FLAG_SYSTEMS["unleash"].is_set_back
+    assert cast_of(budget(WEBHOOK), key=None, is_real=False, author="dana").flag.key == "chat-rehearsal"
+    assert [name for name, system in FLAG_SYSTEMS.items() if not system.is_set_back] == ["webhook"]
 
 
 def played(who: Cast, *, fails: bool) -> Played:

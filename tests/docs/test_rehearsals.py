@@ -25,9 +25,9 @@ def test_every_step_is_explained_in_its_order() -> None:
 def test_names_and_numbers_are_the_products() -> None:
     assert PREFIX in DRILLS
     assert f"less than {VALID_DAYS} days old" in DRILLS
-    (said,) = re.findall(r"The flag files \((.*?)\) are set back", DRILLS)
+    (said,) = re.findall(r"Only through (.*?) can the monitor not set a flag back", DRILLS)
     assert set(re.findall(r"`([^`]+)`", said)) == {
-        name for name, system in FLAG_SYSTEMS.items() if system.is_set_back
+        name for name, system in FLAG_SYSTEMS.items() if not system.is_set_back
     }
 
 

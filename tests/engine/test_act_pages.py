@@ -7,9 +7,11 @@ import pytest
 from monitor.adapters.memory.pager import MemoryPager
 from monitor.core.decision import Type
 from monitor.engine.act import Outcome
-from monitor.engine.act_events import notice_of
+from monitor.engine.act_events import not_applied, notice_of
 from monitor.engine.errors import PagerFailed
-from tests.engine.acting import World, page, request
+from monitor.engine.page_words import severity_of
+from monitor.engine.ports import About
+from tests.engine.acting import REQUEST_ID, World, page, request
 
 
 async def test_an_opened_page_is_delivered_once_and_its_delivery_recorded() -> None:
@@ -48,6 +50,17 @@ async def test_each_change_of_a_page_is_told(kind: str, state: str, recorded: in
     assert await world.act().on_page(page(kind)) is Outcome.DONE
     assert [told for told, _ in world.told()] == [state]
     assert len(world.ledger.of(Type.PAGE_DELIVERED)) == recorded
+
+
+async def test_who_has_seen_that_a_rollback_is_not_applied_is_told_of_the_page_that_was_opened_so() -> None:
+    """The same alert to every paging system: its name and its labels come from the request, as when it was opened."""
+    world = World()
+    seen = page("page.acknowledged", page_id="f1", request_id=REQUEST_ID, author="ada", cohort={})
+    assert await world.act().on_page(seen) is Outcome.DONE
+    (notice,) = world.pager.delivered.values()
+    assert (notice.about, notice.page_id, notice.state) == (About.NOT_APPLIED, "f1", "acknowledged")
+    assert notice.opened == request()["data"]
+    assert severity_of(notice) is severity_of(not_applied(request(), "f1", "no token"))
 
 
 async def test_other_events_are_none_of_its_business() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.engine.act_events import applied_after_all, informed, not_applied, notice_of
 from monitor.engine.page_words import TITLE_MAX, Severity, page_words, plain
 from monitor.engine.ports import PageNotice
-from tests.engine.acting import page, request
+from tests.engine.acting import REQUEST_ID, page, request
 
 DATA: dict[str, Any] = {
     "baseline": "model-v41",
@@ -135,6 +135,16 @@ def test_what_is_not_known_is_not_said(data: dict[str, object], question: str, a
         (
             not_applied(request(), "f1", "no token"),
             "Rollback of model-v42 NOT APPLIED",
+            Severity.CRITICAL,
+            ["acknowledge", "status"],
+        ),
+        (
+            notice_of(
+                page("page.acknowledged", author="ann", request_id=REQUEST_ID),
+                "acknowledged",
+                request()["data"],
+            ),
+            "Seen by ann, model-v42",
             Severity.CRITICAL,
             ["status"],
         ),

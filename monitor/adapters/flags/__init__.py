@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from monitor.adapters.flags import (
     flagd_file,
+    flagd_http,
     flipt,
     gofeatureflag,
     growthbook,
@@ -26,6 +27,7 @@ __all__ = ["ACTUATORS", "ActuatorSettings", "ActuatorUnusable", "actuator_for"]
 ACTUATORS: Mapping[str, Callable[[ActuatorSettings], Actuator]] = {
     "flagd": flagd_file.build,  # the short name of the same
     "flagd-file": flagd_file.build,
+    "flagd-http": flagd_http.build,
     "flipt": flipt.build,
     "gofeatureflag-file": gofeatureflag.build,
     "growthbook": growthbook.build,

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from monitor.adapters.egress import place
-from monitor.adapters.http import HttpClient, Limits, Timing, WebhookFailed, endpoint, retry_after_s
+from monitor.adapters.http import Answer, HttpClient, Limits, Timing, WebhookFailed, endpoint, retry_after_s
 
 JsonObject = dict[str, Any]
 
@@ -23,13 +23,18 @@ _MASK = "********"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to a vendor's API; `path` is below the base address and quoted already."""
+    """One request to a vendor's API; `path` is below the base address and quoted already.
+
+    Attributes:
+        text: The body as it stands, instead of `body` as JSON.
+    """
 
     method: str
     path: str
     body: object = None
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
 
 
 def segment(text: str) -> str:
@@ -40,12 +45,15 @@ def segment(text: str) -> str:
 class Api:
     """A vendor's HTTP API: one attempt a call, the token in a header and in no message."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], secret: str, *, http: HttpClient) -> None:
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], secret: str | None, *, http: HttpClient
+    ) -> None:
         """Check the address; nothing is sent.
 
         Args:
             headers: With the token; sent with every call.
-            secret: The token itself, masked where an answer repeats it.
+            secret: The token itself, masked where an answer repeats it, empty where there is none; None: the address
+                itself can hold one, so nothing is repeated.
 
         Raises:
             WebhookUnusable: The address can never work.
@@ -76,15 +84,21 @@ class Api:
             WebhookFailed: No success.
             WebhookUnusable: The address may not be called.
         """
-        url = httpx.URL(str(self._base) + call.path).copy_merge_params(dict(call.params))
-        body = "" if call.body is None else json.dumps(call.body, separators=(",", ":"), sort_keys=True)
-        headers = {"content-type": "application/json", **self._headers, **call.headers}
-        answer = await self._http.call(call.method, url, body, headers=lambda: headers, once=True)
+        answer = await self.ask(call)
         said = parsed(answer.body)
         if reads and said is None:
             message = f"{self.where}: answered {answer.status} with something that is not JSON"
             raise WebhookFailed(message, status=answer.status, retryable=True)
         return said
+
+    async def ask(self, call: Call) -> Answer:
+        """Make one attempt and return the answer as it came; raises as `send`."""
+        url = httpx.URL(str(self._base) + call.path)
+        url = url.copy_merge_params(dict(call.params)) if call.params else url
+        body = "" if call.body is None else json.dumps(call.body, separators=(",", ":"), sort_keys=True)
+        headers = {"content-type": "application/json", **self._headers, **call.headers}
+        text = body if call.text is None else call.text
+        return await self._http.call(call.method, url, text, headers=lambda: headers, once=True)
 
     def odd(self, what: str, setting: str) -> WebhookFailed:
         """Return the failure that an answer is not what was asked for; a proxy's page may be gone at the next look."""
@@ -93,12 +107,15 @@ class Api:
 
     def words(self, failed: WebhookFailed) -> str:
         """Return what the system said in a refusal, short, on one line, without the token."""
+        if self._secret is None:
+            return ""
         said = parsed(failed.body)
         known = said if isinstance(said, dict) else {}
         found = next(
             (known[key] for key in ("message", "detail", "error") if isinstance(known.get(key), str)), ""
         )
-        return " ".join(found.replace(self._secret, _MASK).split())[:_SHOWN_CHARS]
+        masked = found.replace(self._secret, _MASK) if self._secret else found
+        return " ".join(masked.split())[:_SHOWN_CHARS]
 
 
 def parsed(body: bytes) -> Any:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from monitor.adapters.flags.api import JsonObject
-from monitor.adapters.flags.driver import check_order, final
+from monitor.adapters.flags.vendor import by_hand, check_order, final
 from monitor.engine.errors import ActuatorFailed
 from monitor.engine.ports import Effect, RollbackOrder
 
@@ -120,9 +120,14 @@ class FlagFileActuator:
         """Set the flag back after a drill, and read that back.
 
         Raises:
-            ActuatorFailed: It was not as the drill had left it, so it was left alone; or it could not be written.
+            ActuatorFailed: It was not as the drill had left it, so it was left alone; or it could not be written. The
+                message says how it was, for the person who sets it back.
         """
-        await asyncio.to_thread(self._put_back, order, kept)
+        try:
+            await asyncio.to_thread(self._put_back, order, kept)
+        except ActuatorFailed as failure:
+            message = f"{failure}; {by_hand(kept['flag'])}"
+            raise ActuatorFailed(message, retryable=failure.retryable) from failure
 
     def _keep(self, order: RollbackOrder) -> JsonObject:
         target = self._target()
@@ -138,8 +143,8 @@ class FlagFileActuator:
                     self._form.flag_of(seen.document, order, str(self._path)), order
                 ):
                     raise final(
-                        f"{self._path}: flag {order.flag_key!r} was changed by somebody else during the drill; it is "
-                        "left as it is: look at it"
+                        f"{self._path}: flag {order.flag_key!r} was changed by somebody else during the drill, so it "
+                        "is left as it is now"
                     )
                 wanted = self._form.restored(seen.document, order, kept)
                 with suppress(_Changed):

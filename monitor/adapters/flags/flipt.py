@@ -11,7 +11,6 @@ from copy import deepcopy
 from typing import Any
 
 from monitor.adapters.flags.api import Api, Call, JsonObject, segment
-from monitor.adapters.flags.driver import Refusal, Refused, final, listed, scope_of
 from monitor.adapters.flags.settings import (
     USUAL,
     ActuatorSettings,
@@ -19,10 +18,12 @@ from monitor.adapters.flags.settings import (
     needed,
     over_http,
 )
+from monitor.adapters.flags.vendor import Refusal, Refused, final, listed, scope_of
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
 
 _ALL = 100.0  # percent
+_TURNED = ("enabled", "defaultVariant", "rules", "rollouts")  # all that an order may change
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -68,10 +69,20 @@ class Flipt:
             wanted["enabled"] = False
         else:
             _turn_variants(wanted, order)
-        if _meaning(wanted) == _meaning(flag):
-            return []
-        body = {"key": order.flag_key, "payload": wanted, "revision": state["revision"]}
-        return [Call("PUT", _resources(order), body)]
+        return _update(state, order, wanted)
+
+    def back(self, state: JsonObject, order: RollbackOrder, was: JsonObject) -> Sequence[Call]:
+        """Return the one update that puts switch, default, rules and rollouts where they were."""
+        now, before = state["resource"]["payload"], was["resource"]["payload"]
+        if order.rollback_by is RollbackBy.DISABLE:
+            return _update(state, order, {**now, "enabled": bool(before.get("enabled"))})
+        if any(_shape(now, kind) != _shape(before, kind) for kind in ("rules", "rollouts")):
+            raise final(
+                f"flipt: flag {order.flag_key!r}: its rules were changed by somebody else during the drill"
+            )
+        wanted = {key: value for key, value in now.items() if key not in _TURNED}
+        wanted |= {key: deepcopy(before[key]) for key in _TURNED if key in before}
+        return _update(state, order, wanted)
 
     def shown(self, state: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the revision and what the flag gives."""
@@ -89,6 +100,21 @@ class Flipt:
 def _resources(order: RollbackOrder) -> str:
     environment, namespace = map(segment, scope_of(order))
     return f"/api/v2/environments/{environment}/namespaces/{namespace}/resources"
+
+
+def _update(state: JsonObject, order: RollbackOrder, wanted: JsonObject) -> Sequence[Call]:
+    if _meaning(wanted) == _meaning(state["resource"]["payload"]):
+        return []
+    body = {"key": order.flag_key, "payload": wanted, "revision": state["revision"]}
+    return [Call("PUT", _resources(order), body)]
+
+
+def _shape(flag: JsonObject, kind: str) -> list[object]:
+    """Return the segments that rules or rollouts are for, in their order: they have no names of their own."""
+    return [
+        (rule.get("segments"), rule.get("segmentOperator"), sorted(rule.keys() - {"distributions"}))
+        for rule in flag.get(kind) or ()
+    ]
 
 
 def _meaning(flag: JsonObject) -> JsonObject:

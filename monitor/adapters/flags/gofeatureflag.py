@@ -19,10 +19,10 @@ from ruamel.yaml.error import YAMLError
 
 from monitor.adapters.egress import WebhookUnusable
 from monitor.adapters.flags.api import API_LIMITS, Api, Call, JsonObject
-from monitor.adapters.flags.driver import final, listed
 from monitor.adapters.flags.flag_file import FlagFileActuator, parse_json, write_json
 from monitor.adapters.flags.flagd_rules import DECISION_KEY
 from monitor.adapters.flags.settings import ActuatorSettings, ActuatorUnusable, Manner
+from monitor.adapters.flags.vendor import final, listed
 from monitor.adapters.http import HttpClient, Limits, WebhookFailed
 from monitor.adapters.needed import needed
 from monitor.core.budget import RollbackBy

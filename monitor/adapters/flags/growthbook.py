@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from monitor.adapters.flags.api import Api, Call, JsonObject, segment
-from monitor.adapters.flags.driver import Refusal, Refused, final, listed
 from monitor.adapters.flags.settings import USUAL, ActuatorSettings, Manner, needed, over_http
+from monitor.adapters.flags.vendor import Refusal, Refused, final, gone, listed
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
 
 _WRITABLE: Final = frozenset({"force", "rollout", "experiment-ref", "safe-rollout"})
+_OURS: Final = "rollback: "
+_TURNED: Final = ("enabled", "coverage", "allEnvironments", "environments")  # of a rule, by `_without`
 _APPROVAL: Final = (
     "review",
     "approv",
@@ -61,8 +63,7 @@ class GrowthBook:
         """Return the switch, or the whole list of rules as it should be."""
         is_on = bool(state["environments"][order.scope].get("enabled"))
         if order.rollback_by is RollbackBy.DISABLE:
-            body = {"reason": _reason(order), "environments": {order.scope: False}}
-            return [Call("POST", f"{_path(order)}/toggle", body)] if is_on else []
+            return [_switched(order, on=False)] if is_on else []
         if not is_on:
             return _off(order)
         rules = (
@@ -70,15 +71,20 @@ class GrowthBook:
             if order.rollback_by is RollbackBy.SERVE_VARIATION
             else _emptied(state, order)
         )
-        if rules is None:
-            return []
-        foreign = [rule["type"] for rule in rules if rule["type"] not in _WRITABLE]
-        if foreign:
-            raise final(
-                f"growthbook: feature {order.flag_key!r} has rules of type {listed(foreign)}, which the API does not "
-                "write; set flag.rollback_by to disable"
-            )
-        return [Call("POST", _path(order), {"rules": rules})]
+        return [] if rules is None else [_written(rules, order)]
+
+    def back(self, state: JsonObject, order: RollbackOrder, was: JsonObject) -> Sequence[Call]:
+        """Return the switch, or the rules of now with what the order did to them undone."""
+        if order.rollback_by is RollbackBy.DISABLE:
+            then, now = (bool(one["environments"][order.scope].get("enabled")) for one in (was, state))
+            return [_switched(order, on=True)] if then and not now else []
+        rules = list(state.get("rules") or ())
+        wanted = (
+            _without_forced(rules, was, order)
+            if order.rollback_by is RollbackBy.SERVE_VARIATION
+            else (_refilled(rules, was, order))
+        )
+        return [] if wanted == rules else [_written(wanted, order)]
 
     def shown(self, state: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the environment's switch and, rule by rule, what it gives."""
@@ -118,6 +124,22 @@ class GrowthBook:
 
 def _path(order: RollbackOrder) -> str:
     return f"/api/v2/features/{segment(order.flag_key)}"
+
+
+def _switched(order: RollbackOrder, *, on: bool) -> Call:
+    return Call(
+        "POST", f"{_path(order)}/toggle", {"reason": _reason(order), "environments": {order.scope: on}}
+    )
+
+
+def _written(rules: list[JsonObject], order: RollbackOrder) -> Call:
+    foreign = [rule["type"] for rule in rules if rule["type"] not in _WRITABLE]
+    if foreign:
+        raise final(
+            f"growthbook: feature {order.flag_key!r} has rules of type {listed(foreign)}, which the API does not "
+            "write; set flag.rollback_by to disable"
+        )
+    return Call("POST", _path(order), {"rules": rules})
 
 
 def _reason(order: RollbackOrder) -> str:
@@ -186,7 +208,7 @@ def _forced(state: JsonObject, order: RollbackOrder) -> list[JsonObject] | None:
             return None
     first = {
         "type": "force",
-        "description": f"rollback: {_reason(order)}",
+        "description": f"{_OURS}{_reason(order)}",
         "value": order.baseline_variation,
         "condition": wanted,
         "enabled": True,
@@ -231,3 +253,28 @@ def _without(rule: JsonObject, order: RollbackOrder, environments: list[str]) ->
     if others:
         return {**rule, "allEnvironments": False, "environments": others}
     return {**rule, "coverage": 0} if rule["type"] == "rollout" else {**rule, "enabled": False}
+
+
+def _without_forced(rules: list[JsonObject], was: JsonObject, order: RollbackOrder) -> list[JsonObject]:
+    """Return the rules without the one in front that the order has added."""
+    known = {rule["id"] for rule in was.get("rules") or ()}
+    return [
+        rule
+        for rule in rules
+        if rule["id"] in known
+        or not str(rule.get("description")).startswith(_OURS)
+        or rule.get("value") != order.baseline_variation
+    ]
+
+
+def _refilled(rules: list[JsonObject], was: JsonObject, order: RollbackOrder) -> list[JsonObject]:
+    """Return the rules with each that gave the candidate here as it was."""
+    giving = {rule["id"]: rule for rule in _rules(was, order) if _gives(rule, order.candidate_variation)}
+    if missing := giving.keys() - {rule["id"] for rule in rules}:
+        raise gone("growthbook", f"rule {listed(sorted(missing))}", order)
+    return [_as_before(rule, giving[rule["id"]]) if rule["id"] in giving else rule for rule in rules]
+
+
+def _as_before(rule: JsonObject, was: JsonObject) -> JsonObject:
+    kept = {key: value for key, value in rule.items() if key not in _TURNED}
+    return kept | {key: was[key] for key in _TURNED if key in was}

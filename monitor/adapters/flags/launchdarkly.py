@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from monitor.adapters.flags.api import Api, Call, JsonObject, segment
-from monitor.adapters.flags.driver import Refusal, Refused, final, listed, scope_of
 from monitor.adapters.flags.settings import USUAL, ActuatorSettings, Manner, needed, over_http
+from monitor.adapters.flags.vendor import Refusal, Refused, final, gone, listed, scope_of
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
 
@@ -96,15 +96,16 @@ class LaunchDarkly:
             instructions = list(_without_candidate(flag))
         else:
             instructions = list(_all_baseline(flag))
-        if not instructions:
-            return []
-        body = {
-            "environmentKey": scope_of(order)[1],
-            "comment": f"{order.release} to {order.baseline}: {order.reason}; decision {order.decision_id}",
-            "instructions": instructions,
-        }
-        headers = {"content-type": _SEMANTIC}
-        return [Call("PATCH", _path(order), body, {"ignoreConflicts": "true"}, headers)]
+        return _patch(instructions, order)
+
+    def back(self, state: JsonObject, order: RollbackOrder, was: JsonObject) -> Sequence[Call]:
+        """Return the one patch that puts switch, rules, rollouts and targets where they were."""
+        now, then = _flag(state, order), _flag(was, order)
+        if order.rollback_by is RollbackBy.DISABLE:
+            is_missing = then.environment.get("on") and not now.environment.get("on")
+            return _patch([{"kind": "turnFlagOn"}] if is_missing else [], order)
+        _check_way_back(then, order)
+        return _patch([*_served_before(now, then, order), *_targeted_before(now, then)], order)
 
     def shown(self, state: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return what the environment serves, and the flag's version."""
@@ -165,6 +166,17 @@ class LaunchDarkly:
 
 def _path(order: RollbackOrder) -> str:
     return f"/api/v2/flags/{segment(scope_of(order)[0])}/{segment(order.flag_key)}"
+
+
+def _patch(instructions: list[JsonObject], order: RollbackOrder) -> list[Call]:
+    if not instructions:
+        return []
+    body = {
+        "environmentKey": scope_of(order)[1],
+        "comment": f"{order.release} to {order.baseline}: {order.reason}; decision {order.decision_id}",
+        "instructions": instructions,
+    }
+    return [Call("PATCH", _path(order), body, {"ignoreConflicts": "true"}, {"content-type": _SEMANTIC})]
 
 
 def _bare(clause: JsonObject) -> JsonObject:
@@ -300,3 +312,51 @@ def _untargeted(flag: _Flag, targets: Sequence[JsonObject]) -> Iterator[JsonObje
             "variationId": flag.ids[one["variation"]],
             "values": one["values"],
         }
+
+
+def _check_way_back(then: _Flag, order: RollbackOrder) -> None:
+    """Refuse a drill on what no instruction makes anew: an experiment's allocation, and having no off variation."""
+    spot = f"launchdarkly: flag {order.flag_key!r} in {order.scope!r}"
+    if any((served.get("rollout") or {}).get("kind") == "experiment" for served, _ in _served(then)):
+        raise final(f"{spot}: an experiment runs in it, whose allocation a drill could not set back")
+    is_used = not then.environment.get("on") or then.environment.get("prerequisites")
+    if then.off_variation is None and is_used:
+        raise final(f"{spot}: it has no off variation, and a drill could not take one away again")
+
+
+def _served_before(now: _Flag, then: _Flag, order: RollbackOrder) -> Iterator[JsonObject]:
+    """Yield what gives the off variation, the default rule and every rule back what they served."""
+    if then.off_variation is not None and now.off_variation != then.off_variation:
+        yield {"kind": "updateOffVariation", "variationId": then.ids[then.off_variation]}
+    known = {instruction.get("ruleId"): served for served, instruction in _served(now)}
+    for served, instruction in _served(then):
+        if instruction.get("ruleId") not in known:
+            raise gone("launchdarkly", f"rule {instruction.get('ruleId')!r}", order)
+        if _given(known[instruction.get("ruleId")]) == _given(served):
+            continue
+        if served.get("rollout"):
+            yield {**instruction, **_rollout(then, served["rollout"], _weights(served))}
+        elif served.get("variation") is not None:
+            yield {**instruction, "variationId": then.ids[served["variation"]]}
+
+
+def _given(served: JsonObject) -> object:
+    """Return what a rule or the default rule gives, however its document writes it."""
+    if not served.get("rollout"):
+        return served.get("variation")
+    return _weights(served), *(served["rollout"].get(key) for key in ("bucketBy", "contextKind"))
+
+
+def _targeted_before(now: _Flag, then: _Flag) -> Iterator[JsonObject]:
+    """Yield who was targeted by name and is not any more."""
+    left = {(one.get("contextKind") or "user", one["variation"]): one["values"] for one in now.targets()}
+    for one in then.targets():
+        kind, variation = one.get("contextKind") or "user", one["variation"]
+        missing = [value for value in one["values"] if value not in left.get((kind, variation), ())]
+        if missing:
+            yield {
+                "kind": "addTargets",
+                "contextKind": kind,
+                "variationId": then.ids[variation],
+                "values": missing,
+            }

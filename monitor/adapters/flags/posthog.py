@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from monitor.adapters.flags.api import Api, Call, JsonObject, segment
-from monitor.adapters.flags.driver import Refusal, Refused, final, listed
 from monitor.adapters.flags.settings import USUAL, ActuatorSettings, Manner, needed, over_http
+from monitor.adapters.flags.vendor import Refusal, Refused, final, listed
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
 
@@ -70,11 +70,12 @@ class PostHog:
             return _inactive(order)
         else:
             wanted = {"filters": _filters(state["filters"], order)}
-        if all(state.get(key) == value for key, value in wanted.items()):
-            return []
-        original = {key: state.get(key) for key in ("active", "filters")}
-        body = {**wanted, "version": state.get("version"), "original_flag": original}
-        return [Call("PATCH", f"{_path(order)}{state['id']}/", body)]
+        return _patch(state, order, wanted)
+
+    def back(self, state: JsonObject, order: RollbackOrder, was: JsonObject) -> Sequence[Call]:
+        """Return the one patch that puts the switch, or the release conditions, where they were."""
+        key = "active" if order.rollback_by is RollbackBy.DISABLE else "filters"
+        return _patch(state, order, {key: was[key]})
 
     def shown(self, state: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the version and what the flag gives to how many."""
@@ -105,6 +106,14 @@ class PostHog:
 
 def _path(order: RollbackOrder) -> str:
     return f"/api/projects/{segment(order.scope or '')}/feature_flags/"
+
+
+def _patch(state: JsonObject, order: RollbackOrder, wanted: JsonObject) -> Sequence[Call]:
+    if all(state.get(key) == value for key, value in wanted.items()):
+        return []
+    original = {key: state.get(key) for key in ("active", "filters")}
+    body = {**wanted, "version": state.get("version"), "original_flag": original}
+    return [Call("PATCH", f"{_path(order)}{state['id']}/", body)]
 
 
 def _inactive(order: RollbackOrder) -> Sequence[Call]:

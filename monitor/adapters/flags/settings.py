@@ -11,7 +11,8 @@ import httpx
 
 from monitor.adapters.egress import Private
 from monitor.adapters.flags.api import API_LIMITS, Api
-from monitor.adapters.flags.driver import ApiActuator, FlagApi
+from monitor.adapters.flags.driver import ApiActuator
+from monitor.adapters.flags.vendor import FlagApi
 from monitor.adapters.http import HttpClient, Limits, Secret, Timing
 from monitor.adapters.needed import needed as needed_setting
 from monitor.core.errors import MonitorError
@@ -27,6 +28,14 @@ class ActuatorSettings(Protocol):
     @property
     def flagd_file(self) -> Path | None:
         """The flagd flag definition file."""
+
+    @property
+    def flagd_http_url(self) -> Secret | None:
+        """Where flagd's HTTP source reads the flag definition, and where it is written."""
+
+    @property
+    def flagd_http_token(self) -> Secret | None:
+        """A bearer token, or the whole of the `Authorization` header, for reading and writing it."""
 
     @property
     def actuator_webhook_url(self) -> Secret | None:
@@ -136,11 +145,13 @@ def over_http(
     system: FlagApi,
     base_url: str,
     headers: Mapping[str, str],
-    secret: str,
+    secret: str | None,
     settings: ActuatorSettings,
     manner: Manner,
+    *,
+    is_one_document: bool = False,
 ) -> ApiActuator:
-    """Return the actuator of a flag system behind an HTTP API.
+    """Return the actuator of a flag system behind an HTTP API; arguments as `ApiActuator` takes them.
 
     Raises:
         WebhookUnusable: The address can never work.
@@ -148,4 +159,4 @@ def over_http(
     limits = replace(manner.limits, allow_private=settings.webhook_allow_private)
     http = HttpClient(limits=limits, timing=manner.timing, transport=manner.transport)
     api = Api(base_url, headers, secret, http=http)
-    return ApiActuator(system, api, limits=limits, timing=manner.timing)
+    return ApiActuator(system, api, limits=limits, timing=manner.timing, is_one_document=is_one_document)

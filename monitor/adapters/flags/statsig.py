@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.adapters.flags.api import Api, Call, JsonObject, segment
-from monitor.adapters.flags.driver import Refusal, Refused, final
 from monitor.adapters.flags.settings import USUAL, ActuatorSettings, Manner, needed, over_http
+from monitor.adapters.flags.vendor import Refusal, Refused, final, gone
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
 
@@ -60,6 +60,28 @@ class Statsig:
             for rule in state.get("rules") or ()
             if rule.get("passPercentage") != 0
         ]
+
+    def back(self, state: JsonObject, order: RollbackOrder, was: JsonObject) -> Sequence[Call]:
+        """Return the switch, or one call for each rule that passes another share."""
+        if order.rollback_by is RollbackBy.DISABLE:
+            if was.get("status") == "Launched":
+                raise final(
+                    f"statsig: gate {order.flag_key!r} is launched, and a gate that is enabled again is not: a drill "
+                    "could not set it back"
+                )
+            return (
+                [Call("PUT", f"{_path(order)}/enable")] if was["isEnabled"] and not state["isEnabled"] else []
+            )
+        now = {rule["id"]: rule for rule in state.get("rules") or ()}
+        calls = []
+        for rule in was.get("rules") or ():
+            if rule["id"] not in now:
+                raise gone("statsig", f"rule {rule['id']!r}", order)
+            share = rule.get("passPercentage")
+            if now[rule["id"]].get("passPercentage") != share:
+                body = {**now[rule["id"]], "passPercentage": share}
+                calls.append(Call("PATCH", f"{_path(order)}/rules/{segment(str(rule['id']))}", body))
+        return calls
 
     def shown(self, state: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the switch and each rule's share."""

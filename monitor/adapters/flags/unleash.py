@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from monitor.adapters.flags.api import Api, Call, JsonObject, segment
-from monitor.adapters.flags.driver import Refusal, Refused, final, listed, scope_of
 from monitor.adapters.flags.settings import (
     USUAL,
     ActuatorSettings,
@@ -18,6 +17,7 @@ from monitor.adapters.flags.settings import (
     needed,
     over_http,
 )
+from monitor.adapters.flags.vendor import Refusal, Refused, final, gone, listed, scope_of
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
 
@@ -68,12 +68,21 @@ class Unleash:
                 "for everybody; set flag.rollback_by to disable"
             )
         _check_candidate(active, order)
-        patches = ((one, _patch(one, order)) for one in active)
-        return [
-            Call("PATCH", f"{_environment(order)}/strategies/{segment(str(one['id']))}", body=patch)
-            for one, patch in patches
-            if patch
-        ]
+        return _patches([(one, _patch(one, order)) for one in active], order)
+
+    def back(self, state: JsonObject, order: RollbackOrder, was: JsonObject) -> Sequence[Call]:
+        """Return the switch, or one patch for each strategy that gives something else now."""
+        if order.rollback_by is RollbackBy.DISABLE:
+            return (
+                [Call("POST", f"{_environment(order)}/on")] if was["enabled"] and not state["enabled"] else []
+            )
+        now = {one["id"]: one for one in state.get("strategies") or ()}
+        patches = []
+        for one in _active(was):
+            if one["id"] not in now:
+                raise gone("unleash", f"strategy {one['id']!r}", order)
+            patches.append((one, _patch_back(now[one["id"]], one)))
+        return _patches(patches, order)
 
     def shown(self, state: JsonObject, order: RollbackOrder) -> JsonObject:
         """Return the switch and, strategy by strategy, what it gives to how many."""
@@ -104,6 +113,25 @@ class Unleash:
 def _environment(order: RollbackOrder) -> str:
     project, environment = map(segment, scope_of(order))
     return f"/api/admin/projects/{project}/features/{segment(order.flag_key)}/environments/{environment}"
+
+
+def _patches(found: list[tuple[JsonObject, list[JsonObject]]], order: RollbackOrder) -> list[Call]:
+    return [
+        Call("PATCH", f"{_environment(order)}/strategies/{segment(str(one['id']))}", body=patch)
+        for one, patch in found
+        if patch
+    ]
+
+
+def _patch_back(now: JsonObject, was: JsonObject) -> list[JsonObject]:
+    """Return the JSON patch that a strategy needs to give what it gave."""
+    if _variants(was):
+        same = _variants(now) == _variants(was)
+        return [] if same else [{"op": "replace", "path": "/variants", "value": _variants(was)}]
+    rollout = (was.get("parameters") or {}).get("rollout")
+    if rollout is None or (now.get("parameters") or {}).get("rollout") == rollout:
+        return []
+    return [{"op": "replace", "path": "/parameters/rollout", "value": rollout}]
 
 
 def _active(state: JsonObject) -> Iterator[JsonObject]:

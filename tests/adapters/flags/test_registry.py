@@ -22,6 +22,7 @@ ALL: dict[str, Any] = {
     "gofeatureflag_file": Path("flags.yaml"),
     "actuator_webhook_url": "https://flags.example/hook",
     "actuator_webhook_secret": SECRET,
+    "flagd_http_url": "https://flags.example/flags.json",
     "flipt_url": "https://flipt.example",
     "unleash_url": "https://unleash.example",
     **{
@@ -40,7 +41,7 @@ def test_each_name_makes_its_actuator_and_says_what_it_can_do() -> None:
     made = {kind: type(actuator_for(kind, settings())) for kind in ACTUATORS}
     files = dict.fromkeys(("flagd", "flagd-file", "gofeatureflag-file"), FlagFileActuator)
     apis = dict.fromkeys(
-        ("flipt", "growthbook", "launchdarkly", "posthog", "statsig", "unleash"), ApiActuator
+        ("flagd-http", "flipt", "growthbook", "launchdarkly", "posthog", "statsig", "unleash"), ApiActuator
     )
     assert made == {**files, **apis, "webhook": WebhookActuator}
     assert set(made) == set(FLAG_SYSTEMS)
@@ -54,7 +55,7 @@ def test_a_relay_proxy_is_told_where_one_is_named() -> None:
 @pytest.mark.parametrize(
     ("kind", "other", "error", "says"),
     [
-        ("flagger", {}, ActuatorUnusable, "there are flagd, flagd-file, flipt"),
+        ("flagger", {}, ActuatorUnusable, "there are flagd, flagd-file, flagd-http"),
         ("flagd-file", {"flagd_file": None}, ActuatorUnusable, "needs the setting flagd_file"),
         ("gofeatureflag-file", {"gofeatureflag_file": None}, ActuatorUnusable, "gofeatureflag_file"),
         ("gofeatureflag-file", {"gofeatureflag_file": Path("f.toml")}, ActuatorUnusable, "neither .yaml"),
@@ -66,6 +67,8 @@ def test_a_relay_proxy_is_told_where_one_is_named() -> None:
         ),
         ("webhook", {"actuator_webhook_secret": None}, ActuatorUnusable, "actuator_webhook_secret"),
         ("webhook", {"actuator_webhook_secret": "short"}, WebhookUnusable, "secret"),
+        ("flagd-http", {"flagd_http_url": None}, ActuatorUnusable, "needs the setting flagd_http_url"),
+        ("flagd-http", {"flagd_http_url": "flags.json"}, WebhookUnusable, "flag definition's URL"),
         ("flipt", {"flipt_url": None, "flipt_token": None}, ActuatorUnusable, "needs the setting flipt_url"),
         (
             "unleash",
@@ -90,6 +93,8 @@ def test_what_cannot_work_is_said_at_the_start(
 def test_no_token_is_ever_shown() -> None:
     secret = "a-token-that-nobody-may-see"
     tokens = {name: secret for name in ALL if name.endswith("_token")}
+    tokens["flagd_http_token"] = secret
+    tokens["flagd_http_url"] = f"https://flags.example/flags.json?sig={secret}"
     relay = {"gofeatureflag_token": secret, "gofeatureflag_url": "https://relay.example"}
     shown = str(settings(**tokens, **relay).masked())
     assert secret not in shown

@@ -98,7 +98,11 @@ async def real() -> AsyncIterator[World]:
 
         async def changes() -> int:
             answer = (await http.get(f"/api/admin/events/{key}")).json()
-            made = {"feature-strategy-update", "feature-environment-disabled"}
+            made = {
+                "feature-strategy-update",
+                "feature-environment-disabled",
+                "feature-environment-enabled",
+            }
             return sum(event["type"] in made for event in answer["events"])
 
         async def served() -> set[str]:
@@ -148,17 +152,22 @@ async def becomes(world: World, wanted: set[str]) -> None:
 @pytest.mark.parametrize(
     ("way", "after", "changed"), [(SERVE, {"v41"}, 2), (ZERO, {"v40", "v41"}, 2), (DISABLE, {"off"}, 1)]
 )
-async def test_a_client_gets_the_baseline_and_everything_changed_once(
+async def test_a_client_gets_the_baseline_with_one_change_of_each_and_after_a_drill_what_it_got_before(
     world_of: Callable[[], AbstractAsyncContextManager[World]], way: RollbackBy, after: set[str], changed: int
 ) -> None:
     async with world_of() as world:
         await becomes(world, {"v40", "v41", "v42"})
+        assert isinstance(world.actuator, ApiActuator)
         await world.actuator.probe(world.order(way))
+        kept, made = await world.actuator.keep(world.order(way)), await world.changes()
         first = await world.actuator.serve_baseline(world.order(way))
         again = await world.actuator.serve_baseline(world.order(way))
         await becomes(world, after)
-        assert (first.changed, again.changed, await world.changes()) == (True, False, changed)
-        assert isinstance(world.actuator, ApiActuator)
+        assert (first.changed, again.changed, await world.changes()) == (True, False, made + changed)
+        await world.actuator.put_back(world.order(way), kept)
+        await becomes(world, {"v40", "v41", "v42"})
+        assert await world.changes() == made + 2 * changed
+        assert (await world.actuator.keep(world.order(way)))["shown"] == kept["shown"]
         await world.actuator.close()
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from monitor.adapters.flags.api import Call, JsonObject
-from monitor.adapters.flags.driver import FlagApi
 from monitor.adapters.flags.flipt import Flipt
 from monitor.adapters.flags.growthbook import GrowthBook
 from monitor.adapters.flags.launchdarkly import LaunchDarkly
 from monitor.adapters.flags.posthog import PostHog
 from monitor.adapters.flags.statsig import Statsig
 from monitor.adapters.flags.unleash import Unleash
+from monitor.adapters.flags.vendor import FlagApi
 from monitor.core.budget import RollbackBy
 from monitor.engine.errors import ActuatorFailed
 from monitor.engine.ports import RollbackOrder

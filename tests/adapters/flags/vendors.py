@@ -11,7 +11,7 @@ from functools import cache
 import httpx
 from pydantic import SecretStr
 
-from monitor.adapters.flags import flipt, growthbook, launchdarkly, posthog, statsig, unleash
+from monitor.adapters.flags import flagd_http, flipt, growthbook, launchdarkly, posthog, statsig, unleash
 from monitor.adapters.flags.driver import ApiActuator
 from monitor.adapters.flags.settings import Manner
 from monitor.adapters.http import Limits
@@ -19,6 +19,7 @@ from monitor.config.settings import Settings
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
 from tests.adapters.flags.servers.base import NOW_MS, TOKEN, FlagServer, InProcess, running
+from tests.adapters.flags.servers.flagd_http import PATH, FlagdHttpServer
 from tests.adapters.flags.servers.flipt import FliptServer
 from tests.adapters.flags.servers.growthbook import GrowthBookServer
 from tests.adapters.flags.servers.launchdarkly import LaunchDarklyServer
@@ -30,6 +31,7 @@ from tests.adapters.receiver import FakeTime
 
 DISABLE, ZERO, SERVE = RollbackBy.DISABLE, RollbackBy.ROLLOUT_ZERO, RollbackBy.SERVE_VARIATION
 BUILD = {
+    "flagd-http": flagd_http.build,
     "flipt": flipt.build,
     "growthbook": growthbook.build,
     "launchdarkly": launchdarkly.build,
@@ -62,6 +64,11 @@ class Case:
         """The case as pytest shows it."""
         return f"{self.actuator}-{self.rollback_by.value}"
 
+    @property
+    def setting(self) -> str:
+        """How the names of its settings begin."""
+        return self.actuator.replace("-", "_")
+
     def order(self, **more: object) -> RollbackOrder:
         """Return the order "serve v41 instead of v42"."""
         return replace(order(scope=self.scope, rollback_by=self.rollback_by), **more)  # type: ignore[arg-type]  # a test's own
@@ -91,6 +98,7 @@ CASES = (
         "fallthrough rules targets contextTargets",
     ),
     _case("launchdarkly", DISABLE, LaunchDarklyServer, "chat/production", "off", "on"),
+    _case("flagd-http", SERVE, FlagdHttpServer, None, "v41", "document"),
     _case("growthbook", SERVE, GrowthBookServer, "production", "v41", "rules"),
     _case("growthbook", ZERO, GrowthBookServer, "production", "v40 v41", "rules"),
     _case("growthbook", DISABLE, GrowthBookServer, "production", "off", "production"),
@@ -113,7 +121,9 @@ def _defaults() -> Settings:
 
 def settings(actuator: str, url: str, token: str = TOKEN, *, allow_private: bool = True) -> Settings:
     """Return settings that reach a vendor's contract server and nothing else."""
-    named = {f"{actuator}_url": url, f"{actuator}_token": SecretStr(token)}
+    setting = actuator.replace("-", "_")
+    where = SecretStr(url + PATH) if actuator == "flagd-http" else url
+    named = {f"{setting}_url": where, f"{setting}_token": SecretStr(token)}
     return _defaults().model_copy(update={**named, "webhook_allow_private": allow_private})
 
 

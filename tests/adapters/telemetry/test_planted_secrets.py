@@ -5,6 +5,7 @@ The systems behind repeat whatever they are sent, as proxies and debug pages do:
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -17,16 +18,20 @@ import pytest
 import structlog
 
 from monitor.adapters.flags import ACTUATORS, actuator_for
+from monitor.adapters.kafka import topic_admin
 from monitor.adapters.pagers import PAGERS, pager_for
 from monitor.adapters.telemetry.logs import configure_logs
 from monitor.adapters.telemetry.setup import configure
-from monitor.cli import main
+from monitor.cli import main, orders, sight
 from monitor.config.settings import PREFIX, Settings, secret_names
 from monitor.core.budget import RollbackBy
+from monitor.core.decision import Type
 from monitor.core.errors import MonitorError
 from monitor.engine.errors import ActuatorFailed, PagerFailed
 from tests.adapters.notices import notice
 from tests.adapters.orders import order
+from tests.cli.ledger_world import LedgerWorld
+from tests.golden.cases import CASES
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -131,6 +136,60 @@ def test_settings_show_none(
     shown = "".join(capsys.readouterr())
     assert "unleash_token" in shown
     assert MARK not in shown + repr(settings) + str(settings) + str(settings.masked())
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """Every secret is in the environment, as a worker's or a commander's is; nobody answers at these addresses."""
+    nowhere = {"kafka_bootstrap": "127.0.0.1:1", "redis_url": f"redis://user:{MARK}@127.0.0.1:1/0"}
+    given = {**variables(tmp_path), **nowhere}
+    for name, value in given.items():
+        monkeypatch.setenv(f"{PREFIX}{name.upper()}", value)
+    return Settings(**given)  # type: ignore[arg-type]  # as environment variables are: text
+
+
+def test_status_shows_none(
+    configured: Settings,
+    heard: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor does the store that cannot be asked, nor what a flag system has said back of a rollback not applied."""
+
+    async def one(*_: object) -> int:
+        return 1
+
+    async def refused() -> str:
+        actuator: Any = actuator_for("unleash", configured)
+        try:
+            await actuator.serve_baseline(order(scope=_SCOPES["unleash"]))
+        except ActuatorFailed as failure:
+            return str(failure)
+        finally:
+            await actuator.close()
+        raise AssertionError("the parrot refuses everything")
+
+    world = LedgerWorld(next(case for case in CASES if case.name == "task_success"), until_min=60)
+    record = world.on_record()
+    (request,) = (one.decision for one in record.entries() if one.decision.type is Type.ROLLBACK_REQUESTED)
+    world.fail_rollback(request, asyncio.run(refused()))
+    assert MARK in "".join(heard)
+    monkeypatch.setattr(orders, "kafka_log", lambda _settings: world)
+    monkeypatch.setattr(topic_admin, "partition_count", one)
+    monkeypatch.setattr(sight, "STORE_DEADLINE_S", 0.2)
+    for output in ("text", "json"):
+        assert main(["status", "--output", output]) == 0
+        shown = " ".join("".join(capsys.readouterr()).split())
+        assert "NOT APPLIED: https://93.184.215.14: answered 403" in shown
+        assert "127.0.0.1:1" in shown, "the store is named, and not by its login"
+        assert MARK not in shown
+
+
+def test_status_without_kafka_shows_none(configured: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 1
+    said = "".join(capsys.readouterr())
+    assert "Kafka does not answer" in said
+    assert MARK not in said
 
 
 @pytest.mark.parametrize("kind", sorted(ACTUATORS))

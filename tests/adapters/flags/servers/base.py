@@ -112,6 +112,14 @@ class FlagServer(ABC):
     def served(self, **context: str) -> set[str]:
         """Return every variation that users with these attributes can get now; `off` where a flag is off."""
 
+    def spoilt(self, body: Json, become: object) -> Json:
+        """Return a true answer in which what this server describes became something else: every object of a list."""
+        return _each_listed(body, become)
+
+    @abstractmethod
+    def configuration(self) -> Json:
+        """Return a copy of all that a person can set of the flag; counters of versions are none of it."""
+
     def without_individuals(self) -> None:  # noqa: B027 - most systems have nothing of the kind
         """Take away what comes before every rule and would stand in a cohort's way."""
 
@@ -145,7 +153,7 @@ class FlagServer(ABC):
         if self.is_change(asked):
             return self._faulty(self.faults.pop(0), asked) if self.faults else self.answer(asked)
         said = self.reads.pop(0) if self.reads else self.answer(asked)
-        return said if self.spoil is None else Said(said.status, self.spoil(said.body))
+        return said if self.spoil is None else Said(said.status, self.spoil(said.body), said.headers)
 
     def _faulty(self, fault: Fault | None, asked: Asked) -> Said:
         if fault is None:
@@ -172,6 +180,14 @@ class FlagServer(ABC):
                 return self.approval
             case Fault.FORBIDDEN:
                 return Said(403, {"message": "you may not do that"})
+
+
+def _each_listed(node: Json, become: object) -> Json:
+    if isinstance(node, dict):
+        return {key: _each_listed(below, become) for key, below in node.items()}
+    if isinstance(node, list):
+        return [become if isinstance(below, dict) else below for below in node]
+    return node
 
 
 def _response(said: Said) -> web.Response:

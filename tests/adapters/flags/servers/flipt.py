@@ -62,6 +62,9 @@ class FliptServer(FlagServer):
         resource = {"namespaceKey": "default", "key": "chat-model", "payload": self.flag}
         return {"resource": resource, "revision": str(self.revision)}
 
+    def configuration(self) -> Json:
+        return deepcopy(self.flag)
+
     def served(self, **context: str) -> set[str]:
         if self.flag["type"] == "BOOLEAN_FLAG_TYPE":
             rollouts = [one.get("segment") or one["threshold"] for one in self.flag.get("rollouts", ())]

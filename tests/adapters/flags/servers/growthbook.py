@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 from tests.adapters.flags.servers.base import TOKEN, Asked, FlagServer, Json, Said
 
@@ -80,6 +81,9 @@ class GrowthBookServer(FlagServer):
             "environments": environments,
             "rules": self.rules,
         }
+
+    def configuration(self) -> Json:
+        return deepcopy({"enabled": self.enabled, "rules": self.rules})
 
     def served(self, **context: str) -> set[str]:
         return self.served_in("production", **context)

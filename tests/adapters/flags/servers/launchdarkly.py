@@ -93,6 +93,9 @@ class LaunchDarklyServer(FlagServer):
             "environments": {"production": self.environment},
         }
 
+    def configuration(self) -> Json:
+        return deepcopy({key: value for key, value in self.environment.items() if key != "version"})
+
     def without_individuals(self) -> None:
         self.environment |= {"targets": [], "contextTargets": []}
 
@@ -136,6 +139,8 @@ def _apply(environment: Json, one: Json) -> str | None:
     match kind:
         case "turnFlagOff":
             environment["on"] = False
+        case "turnFlagOn":
+            environment["on"] = True
         case "updateOffVariation":
             environment["offVariation"] = variation
         case "updateFallthroughVariationOrRollout":
@@ -150,6 +155,17 @@ def _apply(environment: Json, one: Json) -> str | None:
             for target in environment[listed]:
                 if target["variation"] == variation and target["contextKind"] == one["contextKind"]:
                     target["values"] = [value for value in target["values"] if value not in one["values"]]
+        case "addTargets":
+            listed = "targets" if one["contextKind"] == "user" else "contextTargets"
+            found = [
+                target
+                for target in environment[listed]
+                if target["variation"] == variation and target["contextKind"] == one["contextKind"]
+            ]
+            if not found:
+                found = [{"variation": variation, "values": [], "contextKind": one["contextKind"]}]
+                environment[listed] += found
+            found[0]["values"] = [*found[0]["values"], *one["values"]]
         case "addRule":
             before = [rule["_id"] for rule in environment["rules"]].index(one["beforeRuleId"])
             added = {"_id": f"added-{len(rules)}", "variation": variation, "clauses": one["clauses"]}

@@ -87,6 +87,9 @@ class PostHogServer(FlagServer):
             self.flag |= {**changes, "version": self.flag["version"] + 1}
         return Said(200, self.flag)
 
+    def configuration(self) -> Json:
+        return deepcopy({key: value for key, value in self.flag.items() if key != "version"})
+
     def served(self, **context: str) -> set[str]:
         if not self.flag["active"]:
             return {"off"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from tests.adapters.flags.servers.base import TOKEN, Asked, FlagServer, Json, Said
 
 _PATH = "/console/v1/gates/chat-model"
@@ -47,6 +49,10 @@ class StatsigServer(FlagServer):
             if self.gate["isEnabled"] and not half:
                 self.changed("gate")
                 self.gate |= {"isEnabled": False, "status": "Disabled"}
+        elif (asked.method, rest) == ("PUT", "/enable"):
+            if not self.gate["isEnabled"] and not half:
+                self.changed("gate")
+                self.gate |= {"isEnabled": True, "status": "In Progress"}
         elif asked.method == "PATCH":
             found = [one for one in self.gate["rules"] if rest == f"/rules/{one['id']}"]
             if not found or not 0 <= asked.body["passPercentage"] <= 100:
@@ -57,6 +63,9 @@ class StatsigServer(FlagServer):
         elif (asked.method, rest) != ("GET", ""):
             return Said(404, {"status": 404, "message": "no such endpoint"})
         return Said(200, {"message": "Gate read successfully.", "data": self.gate})
+
+    def configuration(self) -> Json:
+        return deepcopy(self.gate)
 
     def served(self, **context: str) -> set[str]:
         passes = self.gate["isEnabled"] and any(rule["passPercentage"] for rule in self.gate["rules"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from tests.adapters.flags.servers.base import TOKEN, Asked, FlagServer, Json, Said
 
 _ENVIRONMENT = "/api/admin/projects/chat/features/chat-model/environments/production"
@@ -17,7 +19,12 @@ def _strategy(number: int, weights: dict[str, int], rollout: str) -> Json:
         "segments": [],
         "parameters": {"rollout": rollout, "stickiness": "default", "groupId": "chat-model"},
         "variants": [
-            {"name": name, "weight": weight, "weightType": "fix", "stickiness": "default"}
+            {
+                "name": name,
+                "weight": weight,
+                "weightType": "variable" if name == "v42" else "fix",  # one of them has to be
+                "stickiness": "default",
+            }
             for name, weight in weights.items()
         ],
     }
@@ -60,10 +67,10 @@ class UnleashServer(FlagServer):
         rest = asked.path.removeprefix(_ENVIRONMENT)
         if (asked.method, rest) == ("GET", ""):
             return Said(200, {"name": "production", "enabled": self.enabled, "strategies": self.strategies})
-        if (asked.method, rest) == ("POST", "/off"):
-            if self.enabled and not half:
+        if asked.method == "POST" and rest in ("/on", "/off"):
+            if self.enabled is not (rest == "/on") and not half:
                 self.changed("enabled")
-                self.enabled = False
+                self.enabled = rest == "/on"
             return Said(200, {})
         found = [one for one in self.strategies if rest == f"/strategies/{one['id']}"]
         if asked.method != "PATCH" or not found:
@@ -89,6 +96,9 @@ class UnleashServer(FlagServer):
         if where[key] != value:
             self.changed(strategy["id"])
             where[key] = value
+
+    def configuration(self) -> Json:
+        return deepcopy({"enabled": self.enabled, "strategies": self.strategies})
 
     def served(self, **context: str) -> set[str]:
         if not self.enabled:

@@ -1,0 +1,34 @@
+"""Verbs given as a person gives them, over a ledger world, in the recording's own event time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from monitor.cli import main, orders
+from tests.cli.ledger_world import LedgerWorld
+
+P = "ROLLBACK_BUDGET_"
+
+
+def now_is(monkeypatch: pytest.MonkeyPatch, now_ms: int) -> None:
+    """Let event time be the recording's, and now this moment of it."""
+    monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
+    monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(now_ms))
+    monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
+
+
+def at_ledger(monkeypatch: pytest.MonkeyPatch, world: LedgerWorld) -> LedgerWorld:
+    """Let the verbs reach this world for Kafka, and dana give them."""
+    monkeypatch.setattr(orders, "kafka_log", lambda _settings: world)
+    monkeypatch.setattr(orders, "REST_S", 0.01)  # everything is on record when the order returns
+    monkeypatch.setenv("USER", "dana")
+    return world
+
+
+def give(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run a verb; returns its exit code, what it printed, and what it complained of."""
+    code = main(list(arguments))
+    out, err = capsys.readouterr()
+    return code, out, err
