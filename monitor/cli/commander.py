@@ -98,7 +98,9 @@ def decide(
         "objective": objective,
         "until": until,
     }
-    _give({**order, "release": release, "reason": reason, "author": author}, 0 if no_wait else wait, output)
+    send_order(
+        {**order, "release": release, "reason": reason, "author": author}, wait, output, no_wait=no_wait
+    )
 
 
 def override(
@@ -122,7 +124,9 @@ def override(
 ) -> None:
     """Hold rollbacks of a release back until a moment; safety too, unless its budget says otherwise."""
     order = {"command": "override", "objective": objective, "until": until, "limit": limit}
-    _give({**order, "release": release, "reason": reason, "author": author}, 0 if no_wait else wait, output)
+    send_order(
+        {**order, "release": release, "reason": reason, "author": author}, wait, output, no_wait=no_wait
+    )
 
 
 def acknowledge(
@@ -136,7 +140,7 @@ def acknowledge(
 ) -> None:
     """Say that you have seen a page: reminders and escalation stop, its deadline does not."""
     order = {"command": "acknowledge", "page_id": page, "reason": reason}
-    _give({**order, "release": release, "author": author}, 0 if no_wait else wait, output)
+    send_order({**order, "release": release, "author": author}, wait, output, no_wait=no_wait)
 
 
 def extend(
@@ -151,7 +155,7 @@ def extend(
 ) -> None:
     """Take more time to decide about a page, as far as its budget's `max_extension` allows."""
     order = {"command": "extend", "page_id": page, "by_min": _minutes(by), "reason": reason}
-    _give({**order, "release": release, "author": author}, 0 if no_wait else wait, output)
+    send_order({**order, "release": release, "author": author}, wait, output, no_wait=no_wait)
 
 
 def arm(
@@ -164,7 +168,7 @@ def arm(
 ) -> None:
     """Arm a release again, after a rollback or a disarming: its budget's window begins anew."""
     order = {"command": "arm", "release": release, "reason": reason, "author": author}
-    _give(order, 0 if no_wait else wait, output)
+    send_order(order, wait, output, no_wait=no_wait)
 
 
 def disarm(
@@ -177,7 +181,7 @@ def disarm(
 ) -> None:
     """Stop watching a release; its open pages are resolved, and nothing rolls it back any more."""
     order = {"command": "disarm", "release": release, "reason": reason, "author": author}
-    _give(order, 0 if no_wait else wait, output)
+    send_order(order, wait, output, no_wait=no_wait)
 
 
 def close_breaker(
@@ -192,21 +196,21 @@ def close_breaker(
     Pages that came instead of a rollback stay: each is decided by a person.
     """
     order = {"command": "close_breaker", "release": "*", "reason": reason, "author": author}
-    _give(order, 0 if no_wait else wait, output)
+    send_order(order, wait, output, no_wait=no_wait)
 
 
-def send_order(given: dict[str, Any], wait_s: float, output: Output) -> None:
-    """Sign an order of another noun's verb, send it, and say what became of it."""
-    _give(given, wait_s, output)
+def send_order(given: dict[str, Any], wait: float, output: Output, *, no_wait: bool) -> None:
+    """Sign an order, send it, and say what became of it.
 
-
-def _give(given: dict[str, Any], wait_s: float, output: Output) -> None:
-    """Sign an order, send it, and say what became of it."""
+    Args:
+        wait: Seconds to wait for the answer, unless `no_wait`.
+    """
     import asyncio
 
     from monitor.cli.orders import kafka_log, kafka_said_plainly, send
     from monitor.config.settings_source import load_settings
 
+    wait_s = 0 if no_wait else wait
     settings = load_settings()
     order = _signed(given, settings)
 

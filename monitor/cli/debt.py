@@ -110,7 +110,7 @@ def close(
         return
     order = {"command": "close_debt", "debt_id": one.debt_id, "evaluation": evaluation}
     given = {**order, "release": one.release, "reason": reason, "author": author}
-    commander.send_order(given, 0 if no_wait else wait, output)
+    commander.send_order(given, wait, output, no_wait=no_wait)
 
 
 def export(

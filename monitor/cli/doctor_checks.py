@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monitor.adapters.closing import close_all
 from monitor.adapters.flags import ActuatorUnusable, actuator_for
 from monitor.adapters.kafka.checkup import KafkaCheckup, skew_finding
 from monitor.adapters.kafka.security import access_of
@@ -18,9 +19,9 @@ from monitor.config.problem import Severity
 from monitor.config.settings import Settings
 from monitor.config.settings_source import SettingsInvalid, read_settings
 from monitor.core.budget import Budget, FlagTarget
+from monitor.engine.act_events import order_for
 from monitor.engine.checkup import Check, Finding, examine, failed, failure, ok, skipped, warning
 from monitor.engine.errors import ActuatorFailed
-from monitor.engine.ports import RollbackOrder
 
 _KAFKA_REMEDY = (
     "is kafka_bootstrap right, are the brokers up, and their advertised.listeners reachable from here?"
@@ -126,25 +127,13 @@ def _flag(settings: Settings, flag: FlagTarget, budget: Budget) -> Check:
         except ActuatorUnusable as error:
             remedy = f"set that; the budget of {budget.release} turns its flag with it"
             return [failed("flags", subject, str(error), remedy)]
-        order = RollbackOrder(
-            decision_id="doctor",
-            release=budget.release,
-            baseline=budget.baseline,
-            reason="doctor",
-            actuator=flag.actuator,
-            flag_key=flag.key,
-            baseline_variation=flag.baseline_variation,
-            candidate_variation=flag.candidate_variation,
-            scope=flag.scope,
-            rollback_by=flag.rollback_by,
-        )
+        about = {"release": budget.release, "baseline": budget.baseline}
         try:
-            await actuator.probe(order)
+            await actuator.probe(order_for(flag, decision_id="doctor", reason="doctor", **about))
         except ActuatorFailed as error:
             return [failure("flags", subject, error, _FLAG_REMEDY)]
         finally:
-            if (close := getattr(actuator, "close", None)) is not None:
-                await close()
+            await close_all([actuator])
         return [
             ok("flags", subject, "the flag is there and could be turned, as far as that shows without it")
         ]

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final, cast
 from uuid import uuid4
 
+from monitor.adapters.closing import close_all
 from monitor.adapters.flags import actuator_for
 from monitor.adapters.kafka.ledger import KafkaLedger
 from monitor.adapters.kafka.outputs import KafkaOutputs
@@ -29,8 +30,9 @@ from monitor.core.errors import MonitorError
 from monitor.core.ids import canonical_json, event_type
 from monitor.core.moment import rfc3339
 from monitor.core.rehearsal import VALID_DAYS, StandIns, stand_ins
+from monitor.engine.act_events import order_for
 from monitor.engine.drill import Drill, DrillFlag, FlagSetBack, Rehearsal, Served, Step, Told
-from monitor.engine.ports import Follower, LedgerEntry, RollbackOrder
+from monitor.engine.ports import Follower, LedgerEntry
 from monitor.engine.rehearse import Rehearser
 from monitor.wire.cloudevent import of_decision
 from monitor.wire.messages import check
@@ -151,7 +153,13 @@ async def play(settings: Settings, who: Cast, told: Told) -> Played:
     drill = Drill(
         run=run,
         names=names,
-        order=_order(run, names, who),
+        order=order_for(
+            who.flag,
+            decision_id=f"rehearsal-{run}",
+            release=names.candidate,
+            baseline=names.baseline,
+            reason="rehearsal",
+        ),
         flag=cast("DrillFlag", actuator),
         set_back=cast("FlagSetBack", actuator) if system.is_set_back else None,
         is_real=who.is_real,
@@ -167,24 +175,7 @@ async def play(settings: Settings, who: Cast, told: Told) -> Played:
     finally:
         await monitor.close()
         await log.close()
-        if (close := getattr(actuator, "close", None)) is not None:
-            await close()
-
-
-def _order(run: str, names: StandIns, who: Cast) -> RollbackOrder:
-    flag = who.flag
-    return RollbackOrder(
-        decision_id=f"rehearsal-{run}",
-        release=names.candidate,
-        baseline=names.baseline,
-        reason="rehearsal",
-        actuator=flag.actuator,
-        flag_key=flag.key,
-        baseline_variation=flag.baseline_variation,
-        candidate_variation=flag.candidate_variation,
-        scope=flag.scope,
-        rollback_by=flag.rollback_by,
-    )
+        await close_all([actuator])
 
 
 def _verify_s(within_min: int, speed: float) -> float:

@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from monitor.core.budget import RollbackBy
+from monitor.core.budget import FlagTarget, RollbackBy
 from monitor.core.decision import ABOUT_PROOF, EVERY_RELEASE, Reason, Type
 from monitor.core.ids import TYPE_PREFIX, TYPE_VERSION, canonical_json, event_type
 from monitor.engine.errors import ActuatorFailed
@@ -65,6 +65,24 @@ def order_of(event: Mapping[str, Any]) -> RollbackOrder:
             f"rollback request {event['id']}: flag.rollback_by: {error}; the flag cannot be turned from it"
         )
         raise ActuatorFailed(message, retryable=False) from error
+
+
+def order_for(
+    flag: FlagTarget, *, decision_id: str, release: str, baseline: str, reason: str
+) -> RollbackOrder:
+    """Return the order to turn a budget's flag for everybody, as a person asks about it beside any decision."""
+    return RollbackOrder(
+        decision_id=decision_id,
+        release=release,
+        baseline=baseline,
+        reason=reason,
+        actuator=flag.actuator,
+        flag_key=flag.key,
+        baseline_variation=flag.baseline_variation,
+        candidate_variation=flag.candidate_variation,
+        scope=flag.scope,
+        rollback_by=flag.rollback_by,
+    )
 
 
 def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | None = None) -> PageNotice:

@@ -5,49 +5,35 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import time
 from typing import Any
 
 import pytest
 
 from monitor.adapters.kafka.readers import command_of
 from monitor.adapters.kafka.topics import COMMANDS
-from monitor.cli import main, orders
 from monitor.engine.book import Command
 from monitor.engine.page_commands import for_open_page
 from monitor.wire.signing import Signatures
 from tests.cli.ledger_world import LedgerWorld
+from tests.cli.verbs import P, at_ledger, give, now_is
 from tests.golden.cases import CASES
 from tests.golden.traffic import START_MS
 
 CASE = next(case for case in CASES if case.name == "latency_hold")
 OBJECTIVE = "latency.p95_delta_pct"
 NOW = START_MS + 45 * 60_000  # a page has been open for some minutes then
-P = "ROLLBACK_BUDGET_"
 
 
 @pytest.fixture(autouse=True)
 def event_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Event time is the recording's: now is minute 45 of it."""
-    monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
-    monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(NOW))
-    monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
-    monkeypatch.setenv("USER", "dana")
+    """Now is minute 45 of the recording."""
+    now_is(monkeypatch, NOW)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> LedgerWorld:
     """A release with an open page for its latency."""
-    made = LedgerWorld(CASE, until_min=45)
-    monkeypatch.setattr(orders, "kafka_log", lambda _settings: made)
-    monkeypatch.setattr(orders, "REST_S", 0.01)  # everything is on record when the order returns
-    return made
-
-
-def give(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = main(list(arguments))
-    out, err = capsys.readouterr()
-    return code, out, err
+    return at_ledger(monkeypatch, LedgerWorld(CASE, until_min=45))
 
 
 def page_id(world: LedgerWorld) -> str:

@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitor.adapters.kafka.topics import EVAL_DEBT
-from monitor.cli import main, orders
+from monitor.cli import orders
 from monitor.core.eval_debt import DUE_MS
 from monitor.engine.standing import standings
 from tests.cli.ledger_world import LedgerWorld
+from tests.cli.verbs import P, at_ledger, give, now_is
 from tests.golden.cases import CASES
 from tests.golden.traffic import START_MS
 
 CASE = next(case for case in CASES if case.name == "latency_hold")
 OPENED = START_MS + 40 * 60_000
-P = "ROLLBACK_BUDGET_"
 DEBT = "1ee2dd18d640"
 LINE = f"{DEBT}  assistant-8: latency.p95_delta_pct; due 2026-11-09T09:40:00.000Z"
-
-
-def at(monkeypatch: pytest.MonkeyPatch, now_ms: int) -> None:
-    """Event time is the recording's, and now is this moment of it."""
-    monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
-    monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(now_ms))
-    monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> LedgerWorld:
     """A release that owes a case for its latency, five minutes after it broke."""
-    made = LedgerWorld(CASE, until_min=45)
-    at(monkeypatch, START_MS + 45 * 60_000)
-    monkeypatch.setenv("USER", "dana")
-    monkeypatch.setattr(orders, "kafka_log", lambda _settings: made)
-    monkeypatch.setattr(orders, "REST_S", 0.01)  # everything is on record when the order returns
-    return made
-
-
-def give(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = main(list(arguments))
-    out, err = capsys.readouterr()
-    return code, out, err
+    now_is(monkeypatch, START_MS + 45 * 60_000)
+    return at_ledger(monkeypatch, LedgerWorld(CASE, until_min=45))
 
 
 def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
@@ -66,7 +48,7 @@ def test_the_owed_cases_are_listed_with_owner_and_due_date(
 def test_a_debt_beyond_its_due_date_is_marked_overdue(
     world: LedgerWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at(monkeypatch, OPENED + DUE_MS + 60_000)
+    now_is(monkeypatch, OPENED + DUE_MS + 60_000)
     assert give(capsys, "debt", "list", "--overdue")[1] == f"{LINE}, OVERDUE; owner: assistant-team\n"
     (record,) = listed(capsys, "--overdue")
     assert (record["status"], record["owner"]) == ("overdue", "assistant-team")
@@ -197,7 +179,7 @@ def test_a_release_whose_predecessor_owes_a_case_is_told_so(
 def test_validate_reads_a_file_of_debts_too(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at(monkeypatch, OPENED + DUE_MS + 60_000)
+    now_is(monkeypatch, OPENED + DUE_MS + 60_000)
     replayed = Path(CASE.budget).parent / "decisions.jsonl"
     code, out, _ = give(capsys, "validate", successor(tmp_path), "--debts", str(replayed))
     assert code == 0

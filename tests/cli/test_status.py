@@ -6,14 +6,13 @@ import asyncio
 import itertools
 import json
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
 
 from monitor.adapters.kafka.ledger import KafkaLedger
-from monitor.cli import main, orders, sight, status
+from monitor.cli import main, sight, status
 from monitor.cli.orders import entries_of
 from monitor.config.settings import Settings
 from monitor.core.decision import EVERY_RELEASE, Decision, Reason, Type
@@ -26,6 +25,7 @@ from monitor.engine.errors import StoreUnreachable
 from monitor.engine.ports import LedgerEntry, Partition
 from monitor.engine.standing import Standing, standings
 from tests.cli.ledger_world import MINUTE_MS, LedgerWorld, arming_of
+from tests.cli.verbs import at_ledger, now_is
 from tests.golden.cases import CASES
 from tests.golden.traffic import START_MS
 
@@ -239,13 +239,9 @@ def horizons(behind_s: Mapping[int, float | None]) -> Callable[[Settings], Await
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> LedgerWorld:
-    made = LedgerWorld(HOLD, until_min=45)
-    monkeypatch.setattr(orders, "kafka_log", lambda _settings: made)
     monkeypatch.setattr(sight, "stored_horizons", horizons({0: 2, 1: 4}))
-    monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
-    monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(at(45)))
-    monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
-    return made
+    now_is(monkeypatch, at(45))
+    return at_ledger(monkeypatch, LedgerWorld(HOLD, until_min=45))
 
 
 def test_people_see_what_to_type(world: LedgerWorld, capsys: pytest.CaptureFixture[str]) -> None:

@@ -210,7 +210,7 @@ def test_the_commands_of_a_page_are_understood_by_the_command_line(
     from monitor.cli import commander, main
 
     given: list[dict[str, Any]] = []
-    monkeypatch.setattr(commander, "_give", lambda order, *_: given.append(order))
+    monkeypatch.setattr(commander, "send_order", lambda order, *_, **__: given.append(order))
     for _, command in page_words(notice_of(page(**{**DATA, "release": release}), "opened")).commands[:3]:
         assert main(shlex.split(command)[1:]) == 0
     assert [(one["command"], one.get("decision"), one["release"], one["page_id"]) for one in given] == [
