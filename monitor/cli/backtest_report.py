@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.cli.backtest_chart import UNITS, chart, is_worth_drawing
+from monitor.core.budget import Mode
 from monitor.core.moment import rfc3339
 from monitor.core.record import finite
 from monitor.engine.backtest_result import BudgetResult, Closest, Fate, Moment, ObjectiveResult
@@ -61,6 +62,7 @@ def _budget_json(result: BudgetResult) -> dict[str, Any]:
         "digest": result.budget.digest,
         "release": result.budget.release,
         "baseline": result.budget.baseline,
+        "mode": result.budget.mode.value,
         "outcome": result.fate.value,
         "began_at": None if result.began_at_ms is None else rfc3339(result.began_at_ms),
         "minutes": result.minutes,
@@ -132,12 +134,14 @@ def print_results(
 
 
 def headline(result: BudgetResult) -> str:
-    """Return `strict.yaml: model-v42 against model-v41: rolled back at minute 53 (2026-01-01 00:53 UTC)`."""
+    """Return `strict.yaml: model-v42 against model-v41, 90 min: rolled back at minute 53 (2026-01-01 00:53 UTC)`."""
     budget, rollback = result.budget, result.rollback
     what = FATES[result.fate]
     if rollback is not None and rollback.rolled_back is not None:
         what = f"rolled back at minute {_moment_words(rollback.rolled_back)} by {rollback.objective.objective_id}"
-    return f"{result.name}: {budget.release} against {budget.baseline}, {result.minutes} min: {what}"
+    # Of a budget that only observes: as if it acted, which is what a backtest asks of every budget.
+    mode = "" if budget.mode is Mode.AUTO else f", mode {budget.mode.value}"
+    return f"{result.name}: {budget.release} against {budget.baseline}, {result.minutes} min{mode}: {what}"
 
 
 def caption(result: ObjectiveResult) -> str:

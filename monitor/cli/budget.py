@@ -158,9 +158,11 @@ def _summary(budget: Budget) -> str:
 
 
 def _meanings(budget: Budget) -> Iterator[tuple[str, str]]:
-    """Yield what each objective means, by its id; the split as `traffic`, the proof as `verify`; and `escalation`."""
+    """Yield the mode, what each objective means, by its id, and what else the budget says, by its key."""
     from monitor.config.words import escalation_in_words, meaning, proof_in_words, split_in_words
+    from monitor.core.ladder import MODE_WORDS
 
+    yield "mode", MODE_WORDS[budget.mode].partition(": ")[2]
     for one in budget.objectives:
         yield one.objective_id, meaning(one, budget)
     if budget.traffic is not None:

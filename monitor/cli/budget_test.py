@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 TEST_EXAMPLE: Final = "rollback-budget test budgets/"
 FAILED: Final = 1
 _SHOWN: Final = 5  # decisions that a failure shows
+_MODES: Final = {
+    "observe": " (mode observe: what is only observed counts as what it would be)",
+    "page": " (mode page: nothing rolls back without a person)",
+}
 
 
 def run_tests(
@@ -56,9 +60,11 @@ def run_tests(
     told: list[dict[str, Any]] = []
     passed, total = 0, 0
     for report in reports:
-        told.append({"file": report.file, "tests": []})
+        assert report.budget is not None, "only valid files are run"
+        mode = report.budget.mode.value
+        told.append({"file": report.file, "mode": mode, "tests": []})
         if output is Output.TEXT:
-            console().print(report.file, style="bold")
+            console().print(f"{report.file}{_MODES.get(mode, '')}", style="bold")
         for test_, ran in _run(report):
             total, passed = total + 1, passed + ran.passed
             told[-1]["tests"].append(_as_json(test_, ran))

@@ -16,6 +16,7 @@ from monitor.cli.explain_words import (
     verdict_facts,
 )
 from monitor.core.derivation import Derivation, EvidenceDamaged, NoEvidence
+from monitor.core.ladder import mode_words
 from monitor.core.moment import rfc3339
 from monitor.core.record import finite
 from monitor.core.rederive import derive
@@ -179,6 +180,8 @@ def _told(told: Explanation) -> Iterator[tuple[str, str]]:
         "budget",
         f"{data.get('budget')}, digest {str(data.get('budget_digest'))[:12]}, arming {data.get('arming')}",
     )
+    if (mode := mode_words(data)) is not None:
+        yield "mode", mode
     if data.get("exemplars"):
         yield "look at", ", ".join(str(one) for one in data["exemplars"])
     for step in next_steps(told.event):

@@ -264,6 +264,8 @@ def next_steps(event: CloudEvent) -> Iterator[str]:
         yield "see what still serves it, and turn it by hand where the monitor cannot"
     elif event.name == "page.opened":
         yield from _page_steps(event, data)
+    elif event.name == "decision.observed":
+        yield f"nothing: `mode: observe`; with `mode: auto` this would be {data.get('would_be')}"
     elif event.name == "evaldebt.created":
         yield f"an evaluation case is due by {data.get('due_at')}, of {data.get('owner') or 'nobody named'}"
 

@@ -6,6 +6,7 @@ from math import inf, log
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.core.assumptions import Fact, Origin, taken
+from monitor.core.budget import Mode
 from monitor.core.cohort import OVERALL
 from monitor.core.forecast import Forecast, Harm, Remark, SafetyForecast
 from monitor.core.outlook import Outlook
@@ -72,10 +73,11 @@ def print_outlook(people: Console, outlook: Outlook, history: History | None) ->
 def _head(outlook: Outlook) -> str:
     budget, traffic = outlook.budget, outlook.traffic
     per_min = traffic.candidate_per_min(OVERALL) or 0.0
+    mode = "" if budget.mode is Mode.AUTO else f"; mode {budget.mode.value}"
     return (
         f"{budget.release} against {budget.baseline}: {traffic.requests_per_s:.4g} requests/s, "
         f"{share_words(traffic.split.candidate)} of them the candidate's ({per_min:.4g} a minute), "
-        f"watched for {span_words(budget.window_min)}"
+        f"watched for {span_words(budget.window_min)}{mode}"
     )
 
 
@@ -176,6 +178,7 @@ def outlook_data(outlook: Outlook, history: History | None) -> dict[str, Any]:
         "release": budget.release,
         "baseline": budget.baseline,
         "budget_digest": budget.digest,
+        "mode": budget.mode.value,
         "window_min": budget.window_min,
         "traffic": {
             "requests_per_s": traffic.requests_per_s,

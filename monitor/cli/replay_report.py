@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.ids import event_type
+from monitor.core.ladder import as_if
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +46,7 @@ class Outcome:
 
     def note(self, decisions: Iterable[Decision]) -> None:
         """Take in decisions as they come out."""
-        for decision in decisions:
+        for decision in map(as_if, decisions):  # a budget that only observes breaks as any other
             if decision.type is Type.ROLLBACK_REQUESTED:
                 self.tier_a = True
             elif decision.type is Type.PAGE_OPENED and decision.data["reason"] not in _NO_BREACH:

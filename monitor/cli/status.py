@@ -98,7 +98,7 @@ def _print(
         people.print("no release was armed yet: give a worker a budget, or publish one")
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("release", "stage", "arming", "since", "baseline", "budget"):
+    for title in ("release", "stage", "mode", "arming", "since", "baseline", "budget"):
         table.add_column(title)
     for title in ("breaches", "pages", "overrides", "eval debt"):
         table.add_column(title, justify="right")
@@ -106,9 +106,8 @@ def _print(
         stage = _stage(one, is_live=seen.sight == "live")
         late = f" ({one.eval_debt_overdue} overdue)" if one.eval_debt_overdue else ""
         counts = (len(one.breaches), len(one.pages), len(one.overrides), f"{one.eval_debt}{late}")
-        table.add_row(
-            one.release, stage, str(one.arming), one.since, one.baseline, one.budget, *map(str, counts)
-        )
+        named = (one.mode, str(one.arming), one.since, one.baseline, one.budget)
+        table.add_row(one.release, stage, *named, *map(str, counts))
     people.print(table)
     people.print()
     for line, style in lines_of(seen):
@@ -138,7 +137,12 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     if one.halted is not None:
         lines.append((f"halted: {one.halted['summary']}", "bold red"))
+    lines.append(_mode_line(one))
     lines.append(_rehearsed_line(one))
+    for seen in one.observed:
+        lines.append(
+            (f"would be {seen['would_be']} {seen['at']}{_slice(seen)}: {seen['summary']}", "magenta")
+        )
     if one.rollback is not None:
         lines += _rollback_lines(one.rollback)
     if one.eval_debt:
@@ -161,6 +165,12 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
         what = f": {decision['summary']}" if decision["summary"] else ""
         lines.append((f"  {decision['at']} {decision['type']}{what}", "dim"))
     return lines
+
+
+def _mode_line(one: Standing) -> tuple[str, str]:
+    from monitor.core.ladder import mode_words
+
+    return f"mode {mode_words({'mode': one.mode}) or one.mode}", "" if one.mode == "auto" else "bold magenta"
 
 
 def _rehearsed_line(one: Standing) -> tuple[str, str]:

@@ -32,6 +32,7 @@ from monitor.config.yaml_source import read_source
 from monitor.core.budget import (
     Budget,
     FlagTarget,
+    Mode,
     Objective,
     OnSilence,
     RollbackBy,
@@ -93,6 +94,7 @@ def _budget(source: Source, *, require_owner: bool) -> Budget | None:
     check_flag(kept, source)
     objectives = _objectives(kept, refused, source)
     _check_page(kept, objectives, source)
+    _check_mode(kept, objectives, source)
     check_verify(kept, source)
     check_escalation(kept, refused, source)
     _check_slices(objectives, source)
@@ -257,6 +259,22 @@ def _check_page(kept: Mapping[str, Any], objectives: tuple[Objective, ...], sour
         source.warning(("decision", "tier_a_breach"), message)
 
 
+def _check_mode(kept: Mapping[str, Any], objectives: tuple[Objective, ...], source: Source) -> None:
+    """Say loudly that a mode holds for safety too, and that it leaves what silence means without a meaning."""
+    mode = kept.get("mode", Mode.AUTO.value)
+    said = {
+        Mode.OBSERVE.value: "an incident neither rolls back nor pages, it is recorded only",
+        Mode.PAGE.value: "an incident pages and does not roll back",
+    }.get(mode)
+    if said is not None and any(not objective.is_guarded for objective in objectives):
+        source.warning(("mode",), f"{mode} holds for safety too: {said}")
+    if mode == Mode.PAGE.value and kept.get("on_commander_silence") == OnSilence.ROLLBACK.value:
+        message = (
+            "rollback has no meaning with mode: page, where silence holds the release as it is; use hold"
+        )
+        source.warning(("on_commander_silence",), message)
+
+
 def _check_slices(objectives: tuple[Objective, ...], source: Source) -> None:
     """Say which slices are too many to have a past, rather than leave it to the day when the baseline is gone."""
     beyond = slices_of(objectives)[SLICES_MAX:]
@@ -290,6 +308,7 @@ def _assembled(file: BudgetFile, objectives: tuple[Objective, ...]) -> Budget:
         verify=Verification(file.verify.share_pct, file.verify.within),
         max_extension_min=file.decision.max_extension,
         escalation=steps_of(file),
+        mode=Mode(file.mode),
     )
 
 

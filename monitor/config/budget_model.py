@@ -190,6 +190,11 @@ class BudgetFile(_Spec):
     window: kinds.Window = Field(
         description="How long the budget watches, from the candidate's first live request.", examples=["24h"]
     )
+    mode: Annotated[Literal["observe", "page", "auto"], AS_WORD] = Field(
+        "auto",
+        description="The ladder: `observe` judges and records only, `page` asks people and rolls back at their order "
+        "alone, `auto` does what the budget says. It holds for safety too.",
+    )
     rollback_budget: dict[kinds.Name, GroupSpec] = Field(
         description="Groups of limits; a group's name is free.",
         examples=[{"quality": {"task_success_delta_pct": -2, "max_duration_min": 20}}],

@@ -18,6 +18,7 @@ from monitor.core.budget import (
     EscalationStep,
     EvidenceMode,
     FlagTarget,
+    Mode,
     Objective,
     OnNoData,
     OnSilence,
@@ -64,6 +65,7 @@ def canonical(budget: Budget) -> dict[str, Any]:
         **({} if budget.verify == Verification() else {"verify": _verify(budget.verify)}),
         **({} if budget.max_extension_min is None else {"max_extension_min": budget.max_extension_min}),
         **({} if not budget.escalation else {"escalation": [_step(one) for one in budget.escalation]}),
+        **({} if budget.mode is Mode.AUTO else {"mode": budget.mode.value}),
     }
 
 
@@ -185,6 +187,7 @@ def _budget(stored: Mapping[str, Any]) -> Budget:
         verify=_read_verify(stored.get("verify")),
         max_extension_min=stored.get("max_extension_min"),
         escalation=tuple(_read_step(one) for one in stored.get("escalation", ())),
+        mode=Mode(stored.get("mode", Mode.AUTO.value)),
     )
 
 

@@ -9,11 +9,11 @@ from monitor.core.budget import (
     Accounting,
     Budget,
     EscalationStep,
+    Mode,
     Objective,
     OnSilence,
     Scope,
     Tier,
-    TierAction,
     TrafficSplit,
     Unit,
     Verification,
@@ -113,11 +113,16 @@ def _pairs(key: CohortKey) -> str:
 
 
 def _consequence(objective: Objective, budget: Budget) -> str:
+    done = _done(objective, budget)
+    return f"only recorded, it would be: {done}" if budget.mode is Mode.OBSERVE else done
+
+
+def _done(objective: Objective, budget: Budget) -> str:
     what = "rolls back that cohort only" if objective.scope is Scope.COHORT else "rolls back"
     if objective.tier is Tier.A:
-        if budget.tier_a is TierAction.PAGE:
+        if not budget.is_automatic(objective):
             return "pages"
         return f"{what} at the first one, always" if objective.literal else f"{what} at once"
-    silence = what if budget.on_silence is OnSilence.ROLLBACK else "goes on"
+    silence = what if budget.silence is OnSilence.ROLLBACK else "goes on"
     minutes = budget.decide_within_min
     return f"pages the commander, who has {minutes} minute{'s' * (minutes != 1)}; silence {silence}"

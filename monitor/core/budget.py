@@ -76,6 +76,14 @@ class TierAction(Enum):
     PAGE = "page"
 
 
+class Mode(Enum):
+    """How far a budget may go, the rungs of a ladder: it says what it would do, it asks people, it acts."""
+
+    OBSERVE = "observe"
+    PAGE = "page"
+    AUTO = "auto"
+
+
 class RollbackBy(Enum):
     """How a flag goes back to the baseline: switched off, the candidate's share at zero, or one variation for all."""
 
@@ -207,6 +215,7 @@ class Budget:
         decide_within_min: The commander's clock of a tier-B page.
         max_extension_min: How much longer the commander may take, in all; None: as long again.
         escalation: Who hears of a page that nobody acknowledges, the soonest first.
+        mode: What of all this really happens; `on_silence` is as written, `silence` as it holds.
     """
 
     release: str
@@ -228,6 +237,17 @@ class Budget:
     verify: Verification = Verification()
     max_extension_min: int | None = None
     escalation: tuple[EscalationStep, ...] = ()
+    mode: Mode = Mode.AUTO
+
+    def is_automatic(self, objective: Objective) -> bool:
+        """Tell whether a breach of an objective rolls back without asking; while observing: whether it would."""
+        is_allowed = self.tier_a is TierAction.AUTO_ROLLBACK and self.mode is not Mode.PAGE
+        return objective.tier is Tier.A and is_allowed
+
+    @property
+    def silence(self) -> OnSilence:
+        """What a page does that runs out: where people are only asked, silence is no order."""
+        return OnSilence.HOLD if self.mode is Mode.PAGE else self.on_silence
 
     @property
     def extension_min(self) -> int:

@@ -89,6 +89,7 @@ class Type(StrEnum):
     MONITOR_BLIND = "monitor.blind"
     MONITOR_RECOVERED = "monitor.recovered"
     BREAKER_CLOSED = "breaker.closed"
+    DECISION_OBSERVED = "decision.observed"
 
 
 EVERY_RELEASE: Final = "*"

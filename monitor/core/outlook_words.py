@@ -7,7 +7,7 @@ from math import inf
 from typing import Final
 
 from monitor.core.assumptions import Base, Fact, Origin
-from monitor.core.budget import Budget, Objective, Tier, TierAction, Unit
+from monitor.core.budget import Budget, Objective, Unit
 from monitor.core.cohort import CohortKey
 from monitor.core.forecast import PLANNED_MULTIPLE, Forecast, Harm, Remark, SafetyForecast
 from monitor.core.indicator import IndicatorKind
@@ -115,8 +115,7 @@ def safety_words(forecast: SafetyForecast, budget: Budget) -> str:
 
 def acts(objective: Objective, budget: Budget) -> str:
     """Return what a breach does: `rolls back`, or `pages`."""
-    is_automatic = objective.tier is Tier.A and budget.tier_a is TierAction.AUTO_ROLLBACK
-    return "rolls back" if is_automatic else "pages"
+    return "rolls back" if budget.is_automatic(objective) else "pages"
 
 
 def _who(objective: Objective, view: CohortKey) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from monitor.core.budget import Accounting, Budget, Objective, Tier
 from monitor.core.cohort import CohortKey
 from monitor.core.decision import Reason
 
@@ -116,3 +117,12 @@ class Page:
             extended_ms=0,
             answer=None,
         )
+
+
+def clock_of(budget: Budget, objective: Objective, reason: Reason) -> int | None:
+    """Return the time to decide, in milliseconds: only a tier-B breach's page has one."""
+    is_breach = reason is Reason.BREACH or (
+        reason is Reason.CUMULATIVE and objective.accounting is Accounting.CUMULATIVE
+    )
+    runs_out = objective.tier is Tier.B and is_breach
+    return budget.decide_within_min * 60_000 if runs_out else None

@@ -136,6 +136,7 @@ def release_data(budget: Budget, arming: Arming) -> dict[str, object]:
         "budget": budget.title,
         "budget_digest": budget.digest,
         "arming": arming.number,
+        "mode": budget.mode.value,
     }
 
 

@@ -68,7 +68,7 @@ class SafetyWatch:
         self.fired = False
         self._since_ms = since_ms
         self._alpha = alpha_of(objective, self.view)
-        self._paged = False
+        self.paged = False
         self._closed_to: int | None = None
         self._candidate = [0, 0]  # incidents, requests of closed minutes
         self._baseline = [0, 0]
@@ -112,11 +112,11 @@ class SafetyWatch:
         is_breach = judged.answer is IncidentAnswer.ROLLBACK
         if is_breach and held:
             return None
-        if not is_breach and (self._paged or self.view != self.objective.where):
+        if not is_breach and (self.paged or self.view != self.objective.where):
             return None
         self.acted = is_breach
         self.fired |= is_breach
-        self._paged = True
+        self.paged = True
         at_ms = max([at_ms, *(one.at_ms for one in self._heard.values())])
         return SafetyVerdict(
             finding=self.finding(budget.exemplars, at_ms, judged),

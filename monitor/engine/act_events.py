@@ -19,6 +19,7 @@ _CARRIED = (
     "budget",
     "budget_digest",
     "arming",
+    "mode",
     "objective",
     "metric",
     "cohort",

@@ -53,7 +53,7 @@ def judge_incidents(evaluator: Evaluator, watches: Iterable[SafetyWatch], at_ms:
                 _reason(safety.objective, verdict),
                 verdict.episode_ms,
                 verdict.at_ms,
-                rolls_back=verdict.is_breach and evaluator.is_automatic(safety.objective),
+                rolls_back=verdict.is_breach and evaluator.budget.is_automatic(safety.objective),
                 text=verdict.text,
             )
     return decisions

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from monitor.core.budget import Mode
 from monitor.core.cohort import OVERALL, CohortKey
-from monitor.core.decision import Decision, Reason, Type
+from monitor.core.decision import AFTER_ROLLBACK, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import rfc3339
 from monitor.core.override import Override
@@ -20,6 +21,7 @@ from monitor.engine.unapplied import acknowledged, meant
 
 _WHICH: Final = "no single open page is meant; name its page id or objective"
 _ENDED: Final = "the release is no longer watched: arm it first"
+_OBSERVES: Final = "the budget's mode is observe: {}; set `mode: page` or `mode: auto` in the budget first"
 
 
 def answer(evaluator: Evaluator, command: Command, book: LedgerBook | None = None) -> list[Decision]:
@@ -119,12 +121,19 @@ def _decide(evaluator: Evaluator, command: Command) -> list[Decision]:
 
 def _roll_back(evaluator: Evaluator, command: Command, page: Page | None) -> list[Decision]:
     """Carry out the order to roll back: only one that names a cohort's page means that cohort alone."""
+    if evaluator.budget.mode is Mode.OBSERVE:
+        return [refusal(evaluator, command, _OBSERVES.format("no flag is turned"))]
     finding = _finding(evaluator, page, command)
     text = f"ordered by {command.author}: {command.reason}"
     is_named = command.page_id is not None or command.objective is not None
     whole = page is None or not is_named
     requested = evaluator.request(finding, Reason.COMMANDER, command.at_ms, text, whole=whole)
     return requested or [refusal(evaluator, command, "its rollback was already requested")]
+
+
+def _is_observed(evaluator: Evaluator, page: Page) -> bool:
+    """Tell whether a page was never asked; what a real rollback led to always is."""
+    return evaluator.budget.mode is Mode.OBSERVE and page.reason not in AFTER_ROLLBACK
 
 
 def _finding(evaluator: Evaluator, page: Page | None, command: Command) -> Finding:
@@ -195,6 +204,8 @@ def _acknowledge(evaluator: Evaluator, command: Command, book: LedgerBook) -> De
     if missing:
         return acknowledged(missing[0], command)
     (page,) = pages
+    if _is_observed(evaluator, page):
+        return refusal(evaluator, command, _OBSERVES.format("nobody was asked"))
     evaluator.commander.acknowledge(page.page_id, command.at_ms)
     stays = "it never acts by itself" if page.deadline_ms is None else "the deadline stays"
     text = f"{command.author} has seen it; {stays}"
@@ -217,6 +228,8 @@ def _extend(evaluator: Evaluator, command: Command) -> Decision:
     page = evaluator.commander.find(command.page_id, command.objective)
     if page is None:
         return refusal(evaluator, command, _WHICH)
+    if _is_observed(evaluator, page):
+        return refusal(evaluator, command, _OBSERVES.format("nobody was asked"))
     deadline_ms, most_min = page.deadline_ms, evaluator.budget.extension_min
     if deadline_ms is None:
         return refusal(evaluator, command, "this page never runs out: there is nothing to extend")

@@ -11,6 +11,7 @@ from monitor.core.budget import Budget, Objective, OnSilence
 from monitor.core.cohort import CohortKey, cohort_key
 from monitor.core.curve import Curve
 from monitor.core.decision import Decision, Reason, Type
+from monitor.core.ladder import as_if
 from monitor.core.sustained import Judgement
 from monitor.core.watch import Watch
 from monitor.core.window import minute_of, tick_ms
@@ -157,14 +158,15 @@ class BudgetNotes:
             self._of(objective_id, cohort).look(watch, now)
 
     def take(self, decision: Decision) -> None:
-        """Note a decision of this budget."""
+        """Note a decision of this budget; what it only observed counts as what it would be."""
+        decision = as_if(decision)
         data: Mapping[str, Any] = decision.data
         if decision.type is Type.RELEASE_ASSESSED:
             for row in data["objectives"]:
                 self._of(row["objective"], cohort_key(row["cohort"])).row = row
         elif data.get("objective") is not None:
             notes = self._of(str(data["objective"]), cohort_key(data["cohort"]))
-            notes.take(decision, on_silence=self.budget.on_silence)
+            notes.take(decision, on_silence=self.budget.silence)
 
     def _of(self, objective_id: str, cohort: CohortKey) -> _ObjectiveNotes:
         notes = self.objectives.get((objective_id, cohort))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision
 from monitor.core.expectation import Expectation
+from monitor.core.ladder import as_if
 from monitor.core.traffic_script import TrafficScript
 from monitor.engine.backtest import Backtest
 from monitor.engine.backtest_result import BudgetResult
@@ -86,6 +87,8 @@ def minute_of_test(decision: Decision) -> int:
 
 
 def _answer(expectation: Expectation, decisions: Sequence[Decision]) -> Answer:
+    """Hold decisions against an expectation; what is only observed counts as what it would be."""
+    decisions = [as_if(one) for one in decisions]
     is_met = expectation.is_met(decisions, START_MS)
     shown = expectation.matching if is_met else expectation.nearest
     return Answer(expectation, is_met, tuple(shown(decisions, START_MS)))

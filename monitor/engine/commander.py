@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.core.budget import Accounting, Budget, Objective, OnSilence, Tier
+from monitor.core.budget import Budget, Mode, Objective, OnSilence
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import AFTER_ROLLBACK, Action, Decision, Reason, Type
 from monitor.core.ids import decision_id
+from monitor.core.ladder import as_observed
 from monitor.core.moment import rfc3339
 from monitor.core.override import Override
-from monitor.core.page import Page
+from monitor.core.page import Page, clock_of
 from monitor.core.record import Arming, Finding, finding_data, release_data, whole_data
 
 # Objective (None: the release as a whole), slice, and what it is about (BREACH for every breach).
@@ -41,13 +42,18 @@ class Silence:
 
 
 class Commander:
-    """Pages and overrides of one arming."""
+    """Pages and overrides of one arming.
+
+    Attributes:
+        said: What was said of each page when it was opened.
+    """
 
     def __init__(self, budget: Budget, arming: Arming, *, delivered_when_opened: bool) -> None:
         self.budget = budget
         self._arming = arming
         self._delivered_when_opened = delivered_when_opened
         self.pages: dict[PageKey, Page] = {}
+        self.said: dict[PageKey, Mapping[str, object]] = {}
         self.overrides: list[Override] = []
         self._deliveries: dict[str, int] = {}
 
@@ -67,7 +73,7 @@ class Commander:
             about: What the page is about, where that is not what its reason says: the breach, or the reason itself.
         """
         objective = finding.objective
-        clock_ms = None if finding.only_pages else self._clock_ms(objective, reason)
+        clock_ms = None if finding.only_pages else clock_of(self.budget, objective, reason)
         about = about or (Reason.BREACH if reason in _ABOUT_BREACH else reason)
         key: PageKey = (objective.objective_id, finding.view, about)
         page = self._opened(key, reason, episode_ms, at_ms, clock_ms)
@@ -83,9 +89,8 @@ class Commander:
             summary=text,
             deadline_ms=None if clock_ms is None else at_ms + clock_ms,
         )
-        on_silence = None if clock_ms is None else self.budget.on_silence.value
-        data |= {"page_id": page.page_id, "on_silence": on_silence}
-        return [Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)]
+        on_silence = None if clock_ms is None else self.budget.silence.value
+        return [self._asked(key, {**data, "page_id": page.page_id, "on_silence": on_silence}, at_ms)]
 
     def open_release_page(
         self,
@@ -102,12 +107,46 @@ class Commander:
             cohort: The part of the release that it is about.
             more: What its event says besides.
         """
-        page = self._opened((None, cohort, reason), reason, at_ms, at_ms, None)
+        key: PageKey = (None, cohort, reason)
+        page = self._opened(key, reason, at_ms, at_ms, None)
         if page is None:
             return []
         data = whole_data(self.budget, self._arming, Action.PAGE, reason, at_ms, text)
         data |= {"cohort": dict(cohort), "page_id": page.page_id, "on_silence": None, **(more or {})}
-        return [Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)]
+        return [self._asked(key, data, at_ms)]
+
+    def ask_again(self, key: PageKey, at_ms: int) -> Decision:
+        """Ask an open page anew, with what was said of it, as the budget means it now; its clock starts again."""
+        page = self.pages[key]
+        event_id = self._id(Type.PAGE_OPENED, f"{page.event_id}/again", key[1], at_ms)
+        page = page.reopened(event_id, page.reason, at_ms, at_ms, page.clock_ms)
+        self.pages[key] = page.delivered(at_ms) if self._is_told_at_once else page
+        data = {
+            **self.said[key],
+            **release_data(self.budget, self._arming),
+            "decided_at": rfc3339(at_ms),
+            "deadline": None if page.deadline_ms is None else rfc3339(page.deadline_ms),
+            "on_silence": None if page.clock_ms is None else self.budget.silence.value,
+        }
+        return self._asked(key, data, at_ms)
+
+    def _asked(self, key: PageKey, data: Mapping[str, object], at_ms: int) -> Decision:
+        """Return the event that opens a page."""
+        self.said[key] = data
+        page = self.pages[key]
+        return self._let_out(
+            page, Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)
+        )
+
+    def _let_out(self, page: Page, decision: Decision) -> Decision:
+        """Return an event of a page as the budget's mode lets it out; what a real rollback led to is always real."""
+        is_real = self.budget.mode is not Mode.OBSERVE or page.reason in AFTER_ROLLBACK
+        return decision if is_real else as_observed(decision)
+
+    @property
+    def _is_told_at_once(self) -> bool:
+        """Tell whether a page's clock starts as it is opened: where nobody is told, nobody has to be waited for."""
+        return self._delivered_when_opened or self.budget.mode is Mode.OBSERVE
 
     def _opened(
         self, key: PageKey, reason: Reason, episode_ms: int, at_ms: int, clock_ms: int | None
@@ -129,19 +168,11 @@ class Commander:
             page = known.reopened(event_id, reason, at_ms, episode_ms, clock_ms)
         else:
             page = Page(event_id, event_id, objective_id, view, reason, episode_ms, at_ms, clock_ms)
-        delivered_ms = at_ms if self._delivered_when_opened else self._deliveries.get(event_id)
+        delivered_ms = at_ms if self._is_told_at_once else self._deliveries.get(event_id)
         if delivered_ms is not None:
             page = page.delivered(delivered_ms)
         self.pages[key] = page
         return page
-
-    def _clock_ms(self, objective: Objective, reason: Reason) -> int | None:
-        """Return the time to decide: only a tier-B breach's page has one."""
-        is_breach = reason is Reason.BREACH or (
-            reason is Reason.CUMULATIVE and objective.accounting is Accounting.CUMULATIVE
-        )
-        runs_out = objective.tier is Tier.B and is_breach
-        return self.budget.decide_within_min * 60_000 if runs_out else None
 
     def _id(self, type_: Type, objective_id: str | None, view: CohortKey, start_ms: int) -> str:
         return decision_id(
@@ -177,7 +208,7 @@ class Commander:
         }
         objective = page.objective_id if of is None else f"{page.event_id}/{of}"
         event_id = self._id(type_, objective, page.cohort, page.episode_ms)
-        return Decision(type_, event_id, self.budget.release, at_ms, data)
+        return self._let_out(page, Decision(type_, event_id, self.budget.release, at_ms, data))
 
     def resolve(
         self,
@@ -259,7 +290,7 @@ class Commander:
             if not page.is_due(at_ms) or waits(page):
                 continue
             self.pages[key] = expired = page.expired(at_ms)
-            rolls_back = self.budget.on_silence is OnSilence.ROLLBACK
+            rolls_back = self.budget.silence is OnSilence.ROLLBACK
             outcome = "the release rolls back" if rolls_back else "the release is held as it is"
             text = f"nobody decided within {self.budget.decide_within_min} min: {outcome}"
             decisions.append(self.page_event(Type.PAGE_EXPIRED, expired, at_ms, Reason.EXPIRED, text))

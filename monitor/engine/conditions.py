@@ -102,7 +102,7 @@ class Conditions:
 
         The watch has not acted then: once the condition is over and the rule still fires, it does.
         """
-        if not evaluator.is_automatic(watch.objective):
+        if not evaluator.budget.is_automatic(watch.objective):
             return None
         doubt = self._doubt(watch, finding)
         if doubt is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Budget, Objective, Tier, TierAction
+from monitor.core.budget import Budget, Mode, Objective
 from monitor.core.cell import CellKey, Incident
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.decision import Decision, Reason, Type
@@ -35,6 +35,7 @@ from monitor.engine.cohorts import Cohorts
 from monitor.engine.commander import Commander
 from monitor.engine.conditions import Conditions
 from monitor.engine.finding import finding_of
+from monitor.engine.ladder import change_mode
 from monitor.engine.reading import Reading, feed, reads_of
 from monitor.engine.request import ask
 from monitor.engine.silence import commander_silent, no_traffic
@@ -56,6 +57,7 @@ class Progress:
 
     Attributes:
         requested: When which cohort was asked to be rolled back; `OVERALL` is the release.
+        observed: The same of what a budget that only observes would have asked for.
     """
 
     stage: Stage = Stage.WAITING
@@ -63,6 +65,7 @@ class Progress:
     first_at_ms: int | None = None
     tick: int | None = None
     requested: dict[CohortKey, int] = field(default_factory=dict)
+    observed: dict[CohortKey, int] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -245,16 +248,12 @@ class Evaluator:
         watch.acted = watch.fired = True
         watch.spent_paged = True  # whoever hears of the breach knows of its minutes
         reason = Reason.CUMULATIVE if watch.is_cumulative else Reason.BREACH
-        rolls_back, why_not = self.is_automatic(objective), self.reference.page_only(finding)
+        rolls_back, why_not = self.budget.is_automatic(objective), self.reference.page_only(finding)
         text = f"{finding_words(finding)}{why_not}" if rolls_back else ""
         rolls_back = rolls_back and not why_not
         return self.execute(
             finding, reason, watch.trigger.episode_ms, at_ms, rolls_back=rolls_back, text=text
         )
-
-    def is_automatic(self, objective: Objective) -> bool:
-        """Tell whether a breach of it rolls back without asking."""
-        return objective.tier is Tier.A and self.budget.tier_a is TierAction.AUTO_ROLLBACK
 
     def execute(
         self,
@@ -266,11 +265,15 @@ class Evaluator:
         rolls_back: bool,
         text: str = "",
     ) -> list[Decision]:
-        """Page or roll back for a finding, and open its eval debt, once per episode; a drill owes nothing."""
+        """Page or roll back for a finding, and open its eval debt, once per episode.
+
+        A drill owes nothing, nor does what is only observed.
+        """
         text = text or finding_words(finding)
         owed = debt(self.budget, self.arming, finding, failure_classes(finding.exemplars), episode_ms, at_ms)
-        debts = [] if owed.decision_id in self._owed or is_rehearsal(owed.release) else [owed]
-        self._owed.add(owed.decision_id)
+        is_owed = self.budget.mode is not Mode.OBSERVE and not is_rehearsal(owed.release)
+        debts = [owed] if is_owed and owed.decision_id not in self._owed else []
+        self._owed.update(one.decision_id for one in debts)
         if rolls_back:
             return [*debts, *ask(self, finding, reason, at_ms, text, episode_ms=episode_ms)]
         return [*self.commander.open_page(finding, reason, episode_ms, at_ms, text), *debts]
@@ -358,7 +361,7 @@ class Evaluator:
                 decisions += self._drop(objective, at_ms)
         self.budget = budget
         self._reads = reads_of(budget)
-        self.commander.rearm(budget)
+        decisions += change_mode(self, budget, at_ms)
         fresh = tuple(one for one in budget.objectives if one.objective_id not in kept)
         self.safety += [one for objective in fresh for one in watches_of(objective, at_ms)]
         if self.progress.stage is Stage.WATCHING and self.progress.tick is not None:

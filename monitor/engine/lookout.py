@@ -116,7 +116,8 @@ class Lookout:
         halts = self._control.halts.all().values()
         overall = worst([*(one.state for one in found.values()), *(one.state for one in halts)])
         releases = self._releases(worst(one.state for one in found.values()))
-        return Sighting(now_ms, found, overall, releases, self._feed.unread, len(self._feed.ingests))
+        unread, owned = self._feed.unread, len(self._feed.ingests)
+        return Sighting(now_ms, found, overall, releases, unread, owned, self._modes())
 
     def _releases(self, seen: SightState | None) -> Mapping[str, int]:
         """Count the releases evaluated here by what they are doing."""
@@ -131,6 +132,11 @@ class Lookout:
             elif live.evaluator.progress.stage is not Stage.ENDED:
                 counts["armed"] += 1
         return counts
+
+    def _modes(self) -> Mapping[str, int]:
+        """Count the releases watched here by how far their budgets may go."""
+        watched = (one.evaluator for one in self._control.live.values() if not one.evaluator.is_over)
+        return Counter(one.budget.mode.value for one in watched)
 
     async def _tell(self, sighting: Sighting) -> None:
         now_ms = self._log_now_ms(sighting.at_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitor.core.decision import Decision
 from monitor.core.sight import Sight, SightState
@@ -34,6 +34,7 @@ class Sighting:
         releases: How many releases are `armed`, `locked`, `blind`, `rebuilding`.
         unread: Records that this instance has still to read.
         owned: Partitions that it reads.
+        modes: How many releases evaluated here have which mode.
     """
 
     at_ms: int
@@ -42,6 +43,7 @@ class Sighting:
     releases: Mapping[str, int]
     unread: int
     owned: int
+    modes: Mapping[str, int] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, object]:
         """Return it JSON-ready, ages in seconds: the whole, and every partition that is not live."""

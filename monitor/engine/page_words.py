@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from monitor.core.decision import EVERY_RELEASE
+from monitor.core.ladder import mode_words
 from monitor.core.moment import moment_ms
 from monitor.engine.page_commands import UNSEEN, Lines, for_open_page, order, seen, why
 from monitor.engine.ports import About, PageNotice
@@ -148,6 +149,7 @@ def _facts(notice: PageNotice) -> list[tuple[str, str]]:
         facts.append(("Called", str(notice.event.get("on_call") or "")))
     if notice.state in ("opened", "acknowledged", "reminded", "escalated", "extended"):
         facts.append(("At the deadline", _silence(notice, data)))
+    facts.append(("Mode", mode_words(data) or ""))
     traces = data.get("exemplars")
     if isinstance(traces, list) and traces:
         facts.append(("Examples", ", ".join(map(str, traces[:_SHOWN_TRACES]))))

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from monitor.core.budget import Budget, Scope
 from monitor.core.cohort import OVERALL, CohortKey, cohort_key
-from monitor.core.decision import Reason, Type
+from monitor.core.decision import Decision, Reason, Type
+from monitor.core.ladder import as_if
 from monitor.core.override import Override
 from monitor.core.page import Page
 from monitor.core.safety import SafetyWatch
@@ -34,18 +35,15 @@ def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget
         case Type.PAGE_EXTENDED:
             total_min = data["extended_total_min"]
             commander.extend(str(data["page_id"]), total_min * 60_000 if isinstance(total_min, int) else 0)
-        case Type.PAGE_OPENED:
-            _recall_page(evaluator, entry)
-        case Type.PAGE_RESOLVED:
-            is_answer = data.get("reason") == Reason.COMMANDER.value
-            answer = str(data.get("summary")) if is_answer else None
-            _recall_resolved(evaluator, str(data["page_id"]), decision.at_ms, answer)
+        case Type.PAGE_OPENED | Type.PAGE_RESOLVED:
+            _recall_page_event(evaluator, decision)
         case Type.OVERRIDE_CREATED:
             _recall_override(evaluator, entry)
         case Type.ROLLBACK_REQUESTED:
-            is_cohort = data.get("scope") == Scope.COHORT.value
-            evaluator.lock(decision.at_ms, cohort_key(_strings(data["cohort"])) if is_cohort else OVERALL)
+            evaluator.lock(decision.at_ms, _taken_back(data))
             evaluator.proofs.requested(decision)
+        case Type.DECISION_OBSERVED:
+            _recall_observed(evaluator, as_if(decision))
         case Type.ROLLBACK_APPLIED:
             evaluator.proofs.applied(str(data["request_id"]), decision.at_ms)
         case Type.ARMING_ENDED:
@@ -60,9 +58,29 @@ def recall(evaluator: Evaluator, entry: LedgerEntry, decode_budget: DecodeBudget
             pass
 
 
-def _recall_page(evaluator: Evaluator, entry: LedgerEntry) -> None:
+def _taken_back(data: Mapping[str, object]) -> CohortKey:
+    is_cohort = data.get("scope") == Scope.COHORT.value
+    return cohort_key(_strings(data["cohort"])) if is_cohort else OVERALL
+
+
+def _recall_observed(evaluator: Evaluator, decision: Decision) -> None:
+    """Put back what was only said: a page that would be open, a rollback that would have been asked for."""
+    if decision.type is Type.ROLLBACK_REQUESTED:
+        evaluator.progress.observed.setdefault(_taken_back(decision.data), decision.at_ms)
+    else:
+        _recall_page_event(evaluator, decision)
+
+
+def _recall_page_event(evaluator: Evaluator, decision: Decision) -> None:
+    if decision.type is Type.PAGE_OPENED:
+        _recall_page(evaluator, decision)
+    elif decision.type is Type.PAGE_RESOLVED:
+        _recall_resolved(evaluator, decision)
+
+
+def _recall_page(evaluator: Evaluator, decision: Decision) -> None:
     """Put back a page that no tick opens again: one that an incident opened between ticks."""
-    data = entry.decision.data
+    data = decision.data
     reason, objective_id = data.get("reason"), str(data["objective"])
     view = cohort_key(_strings(data["cohort"]))
     about = Reason.IMMEDIATE
@@ -78,14 +96,15 @@ def _recall_page(evaluator: Evaluator, entry: LedgerEntry) -> None:
     known = evaluator.commander.pages.get(key)
     if known is not None and (reason == Reason.IMMEDIATE.value or known.reason is Reason.ROLLBACK_STORM):
         return
+    evaluator.commander.said[key] = data
     evaluator.commander.pages[key] = Page(
         page_id=str(data["page_id"]),
-        event_id=entry.decision.decision_id,
+        event_id=decision.decision_id,
         objective_id=objective_id,
         cohort=view,
         reason=Reason(reason),
         episode_ms=0,  # an incident's episode is the arming's whole count: no order of arrival changes it
-        opened_ms=entry.decision.at_ms,
+        opened_ms=decision.at_ms,
     )
 
 
@@ -99,10 +118,14 @@ def _acted(evaluator: Evaluator, objective_id: str, view: CohortKey) -> list[Saf
     return found
 
 
-def _recall_resolved(evaluator: Evaluator, page_id: str, at_ms: int, answer: str | None) -> None:
-    pages = evaluator.commander.pages
+def _recall_resolved(evaluator: Evaluator, decision: Decision) -> None:
+    """Put back the end of a page; what a changed budget ended, it ends again, and may have asked anew."""
+    pages, data, at_ms = evaluator.commander.pages, decision.data, decision.at_ms
+    if data.get("reason") == Reason.BUDGET_CHANGED.value:
+        return
+    answer = str(data.get("summary")) if data.get("reason") == Reason.COMMANDER.value else None
     for key, page in pages.items():
-        if page.page_id == page_id and page.is_open and page.opened_ms <= at_ms:
+        if page.page_id == str(data["page_id"]) and page.is_open and page.opened_ms <= at_ms:
             pages[key] = page.resolved(at_ms, answer)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitor.core.budget import Budget, FlagTarget, RollbackBy, Scope
+from monitor.core.budget import Budget, FlagTarget, Mode, RollbackBy, Scope
 from monitor.core.cohort import OVERALL, CohortKey, narrowed
 from monitor.core.decision import Action, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.record import Arming, Finding, finding_data
 from monitor.engine.breaker import page_instead
+from monitor.engine.ladder import is_said, observe
 
 if TYPE_CHECKING:
     from monitor.engine.evaluate import Evaluator
@@ -27,6 +28,8 @@ def ask(
 ) -> list[Decision]:
     """Ask for the rollback, once, and resolve what is open about it; without an order, as far as the breaker allows.
 
+    A budget that only observes asks for nothing: what it would ask for is said, and the breaker is no part of it.
+
     A cohort of `scope: cohort` goes back alone, and the rest of the release stays watched; all else locks it.
 
     Args:
@@ -34,15 +37,17 @@ def ask(
         episode_ms: Start of what it is about, for the page that comes instead.
     """
     cohort = OVERALL if whole else taken_back(finding)
-    if evaluator.is_over or evaluator.is_requested(cohort):
+    if evaluator.is_over or evaluator.is_requested(cohort) or is_said(evaluator, cohort):
         return []
     release, arming = evaluator.budget.release, evaluator.arming
+    requested = rollback_requested(evaluator.budget, arming, finding, cohort, reason, at_ms, text)
+    if evaluator.budget.mode is Mode.OBSERVE:
+        return observe(evaluator, requested, cohort)
     if reason is not Reason.COMMANDER:
-        event_id = request_id(release, arming, cohort)
+        event_id = requested.decision_id
         paged = page_instead(evaluator, finding, event_id, reason, at_ms, text, episode_ms)
         if paged is not None:
             return paged
-    requested = rollback_requested(evaluator.budget, arming, finding, cohort, reason, at_ms, text)
     evaluator.lock(at_ms, cohort)
     evaluator.proofs.requested(requested)
     if cohort:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitor.core.budget import OnNoData
+from monitor.core.budget import Mode, OnNoData
 from monitor.core.cohort import CohortKey
 from monitor.core.decision import Decision, Reason
 from monitor.core.page import Page
@@ -70,12 +70,14 @@ def _act(evaluator: Evaluator, watch: Watch, now: int) -> list[Decision]:
     objective, at_ms = watch.objective, tick_ms(now)
     finding = watch.finding(now, evaluator.budget.exemplars, None)
     text = f"no candidate traffic for {watch.empty_minutes} min: {objective.objective_id} cannot be judged"
-    if objective.on_no_data is OnNoData.ROLLBACK:
+    asks_only = evaluator.budget.mode is Mode.PAGE and objective.on_no_data is OnNoData.ROLLBACK
+    if objective.on_no_data is OnNoData.ROLLBACK and not asks_only:
         if evaluator.commander.held_by(objective, None) is not None:
             return []
         return evaluator.request(finding, Reason.NO_DATA, at_ms, text)
     is_first = watch.empty_minutes == _limit_min(watch)
-    if objective.on_no_data is OnNoData.PAGE and is_first and not _is_said(evaluator, watch.view):
+    pages = asks_only or objective.on_no_data is OnNoData.PAGE
+    if pages and is_first and not _is_said(evaluator, watch.view):
         return evaluator.commander.open_page(finding, Reason.NO_DATA, at_ms, at_ms, text)
     return []
 

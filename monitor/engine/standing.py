@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from monitor.core.budget import Mode
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.eval_debt import debts_of
+from monitor.core.ladder import as_if
 from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
@@ -41,6 +43,8 @@ class Standing:
         halted: What is on record of a defect of the monitor that keeps it from judging this release.
         eval_debt: Open ones of every arming of the release; `eval_debt_overdue` of them are beyond their due date.
         pages: Open ones; `commands` are ready to be copied.
+        mode: How far the budget may go.
+        observed: While it only observes: the rollbacks and the newest pages that it would have asked for.
         rehearsed: The newest rehearsal that speaks for it.
         assessment: The data of the newest `release.assessed`.
     """
@@ -57,6 +61,8 @@ class Standing:
     breaches: list[dict[str, object]]
     pages: list[dict[str, object]]
     overrides: list[dict[str, object]]
+    mode: str
+    observed: list[dict[str, object]]
     eval_debt: int
     eval_debt_overdue: int
     rehearsed: Rehearsed | None
@@ -96,7 +102,7 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
     ours = sorted((one for one in decisions if _number(one) == _number(arming)), key=lambda one: one.at_ms)
     # A budget that was changed while armed speaks for the release from then on.
     newest = _last(ours, Type.BUDGET_CHANGED) or arming
-    stage = _stage(ours)
+    stage, mode = _stage(ours), str(newest.data.get("mode", Mode.AUTO.value))
     told: dict[str, int] = {}
     for one in decisions:
         if one.type is Type.PAGE_DELIVERED:  # several pagers: the first that reached somebody counts
@@ -119,12 +125,25 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
         breaches=_breaches(ours) if stage == "watching" else [],
         pages=[*_pages(ours, told), *(_unapplied_page(one, told) for one in unapplied(ours))],
         overrides=_overrides(ours, now_ms) if stage == "watching" else [],
+        mode=mode,
+        observed=_observed(ours) if mode == Mode.OBSERVE.value else [],
         rehearsed=last_rehearsed(drills, release=arming.release, budget=name, now_ms=now_ms),
         eval_debt=len(owed),
         eval_debt_overdue=sum(one.is_overdue(now_ms) for one in owed),
         assessment=None if assessed is None else assessed.data,
         last_decisions=[_line(one) for one in shown[-LAST_DECISIONS:]],
     )
+
+
+def _observed(decisions: Sequence[Decision]) -> list[dict[str, object]]:
+    said = [as_if(one) for one in decisions if one.type is Type.DECISION_OBSERVED]
+    rollbacks = [one for one in said if one.type is Type.ROLLBACK_REQUESTED]
+    pages = [one for one in said if one.type is Type.PAGE_OPENED]
+    names = ("objective", "cohort", "tier", "reason", "summary")
+    return [
+        {"would_be": one.type.value, "at": rfc3339(one.at_ms), **{name: one.data.get(name) for name in names}}
+        for one in (*rollbacks[:LAST_DECISIONS], *pages[-LAST_DECISIONS:])
+    ]
 
 
 def blindness(decisions: Iterable[Decision], subject: str) -> dict[str, object] | None:

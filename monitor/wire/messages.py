@@ -11,6 +11,7 @@ from monitor.wire.cloudevent import CloudEvent, to_structured
 from monitor.wire.envelope import StructuredEvent
 from monitor.wire.eval_debt import EvalDebtClosed, EvalDebtCreated
 from monitor.wire.monitor_state import MonitorBlind, MonitorRecovered
+from monitor.wire.observed import DecisionObserved
 from monitor.wire.override import OverrideCreated, OverrideExpired
 from monitor.wire.page import (
     PageAcknowledged,
@@ -51,6 +52,7 @@ DATA_MODELS: Final[Mapping[str, type[Message]]] = {
     "evaldebt.created": EvalDebtCreated,
     "evaldebt.closed": EvalDebtClosed,
     "release.assessed": ReleaseAssessed,
+    "decision.observed": DecisionObserved,
     "monitor.blind": MonitorBlind,
     "monitor.recovered": MonitorRecovered,
 }

@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.core.budget import Mode
+
 _MOMENT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 
 Moment = Annotated[str, Field(pattern=_MOMENT, json_schema_extra={"format": "date-time"})]
@@ -44,6 +46,9 @@ class ReleaseData(Message):
     budget_digest: Sha256 = Field(description="SHA-256 of the budget's meaning.")
     arming: Count = Field(description="Number of the arming.")
     ordered_by: OrderedBy | None = Field(None, description="Absent: nobody ordered it.")
+    mode: Mode = Field(
+        Mode.AUTO, description="How far the budget may go: it says what it would do, it asks people, it acts."
+    )
 
 
 class CappedMean(Message):

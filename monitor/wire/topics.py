@@ -37,6 +37,7 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
     "evaldebt.created": EVAL_DEBT,
     "evaldebt.closed": EVAL_DEBT,
     "release.assessed": DECISIONS,
+    "decision.observed": DECISIONS,
     "monitor.blind": PAGES,
     "monitor.recovered": PAGES,
 }

@@ -251,8 +251,8 @@ def test_people_see_what_to_type(world: LedgerWorld, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     (page,) = stands(world).pages
     head, row, *rest = out.splitlines()
-    assert head.split()[:6] == ["release", "stage", "arming", "since", "baseline", "budget"]
-    assert row.split()[:3] == ["assistant-8", "watching", "1"]
+    assert head.split()[:7] == ["release", "stage", "mode", "arming", "since", "baseline", "budget"]
+    assert row.split()[:4] == ["assistant-8", "watching", "auto", "1"]
     text = "\n".join(rest)
     assert f"assistant-8, arming 1, budget {world.budget.digest[:12]}" in text
     assert f"breach since {stands(world).breaches[0]['since']}: p95 latency is " in text

@@ -118,6 +118,19 @@ def test_every_key_reaches_the_core() -> None:
     assert of["refusals at once.refusal_delta_pp"].hold_min == 0
 
 
+@pytest.mark.parametrize(
+    ("mode", "places"), [("auto", []), ("page", ["mode", "on_commander_silence"]), ("observe", ["mode"])]
+)
+def test_a_mode_that_holds_for_safety_too_says_so(mode: str, places: list[str]) -> None:
+    seed = (HERE / "good" / "seed.yaml").read_text() + f"mode: {mode}\non_commander_silence: rollback\n"
+    report = check_budget(seed, "seed.yaml")
+    assert report.budget is not None
+    assert report.budget.mode.value == mode
+    told = [one for one in report.problems if one.path_in_file not in ("owner", "on_call")]
+    assert sorted(one.path_in_file for one in told) == places
+    assert {one.severity for one in told} <= {Severity.WARNING}
+
+
 def test_owners_are_asked_for_and_can_be_required() -> None:
     seed = (HERE / "good" / "seed.yaml").read_bytes()
     lenient, strict = check_budget(seed, "seed.yaml"), check_budget(seed, "seed.yaml", require_owner=True)

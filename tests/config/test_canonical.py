@@ -102,6 +102,14 @@ def test_the_usual_proof_written_out_changes_nothing_and_another_one_is_read_bac
     assert from_canonical(json.loads(json.dumps(canonical(other)))) == other
 
 
+def test_the_usual_mode_written_out_changes_nothing_and_another_one_is_read_back() -> None:
+    assert loaded(changed(mode="auto")).digest == loaded(SEED).digest
+    for mode in ("observe", "page"):
+        other = loaded(changed(mode=mode))
+        assert other.digest != loaded(SEED).digest
+        assert from_canonical(json.loads(json.dumps(canonical(other)))) == other
+
+
 def test_the_digest_of_a_budget_stays_what_it_is() -> None:
     """The ledger holds digests: whoever changes the canonical form must raise `FORM` and this value with it."""
     assert loaded(SEED).digest == "b0157b7ee35aad2579c5741d2ec7ec0b698e5d146cad2b3c2c07c4b101a15d8b"
@@ -109,8 +117,9 @@ def test_the_digest_of_a_budget_stays_what_it_is() -> None:
 
 def test_every_field_of_the_core_is_part_of_the_canonical_form() -> None:
     plain = loaded(SEED)
-    assert not {"escalation", "max_extension_min"} & canonical(plain).keys()  # digests of before stay
-    more: Tree = {"decision": {"max_extension": "5m"}, "escalation": [{"after": "5m", "on_call": "ada"}]}
+    assert not {"escalation", "max_extension_min", "mode"} & canonical(plain).keys()  # digests of before stay
+    steps = [{"after": "5m", "on_call": "ada"}]
+    more: Tree = {"decision": {"max_extension": "5m"}, "escalation": steps, "mode": "page"}
     form = canonical(loaded(changed(traffic={"candidate_share_pct": 10}, verify={"within": "9m"}, **more)))
     assert set(form) == {field.name for field in fields(Budget)} - {"digest"} | {"form"}
     renamed = {"objective_id": "id"}
@@ -123,6 +132,7 @@ def test_every_field_of_the_core_is_part_of_the_canonical_form() -> None:
         {"form": 2},
         {"form": None},
         {"tier_a": "nothing"},
+        {"mode": "nothing"},
         {"objectives": [{}]},
         {"objectives": 5},
         {"flag": {"actuator": "flagd"}},

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Accounting, Budget, Objective, OnNoData, OnSilence, Scope, Tier, TierAction
+from monitor.core.budget import (
+    Accounting,
+    Budget,
+    Mode,
+    Objective,
+    OnNoData,
+    OnSilence,
+    Scope,
+    Tier,
+    TierAction,
+)
 from monitor.core.cohort import OVERALL
 from monitor.core.decision import Decision, Type
+from monitor.core.ladder import as_if
 from monitor.engine.answer import answer
 from monitor.engine.breaker import Breaker
 from monitor.engine.evaluate import Stage
@@ -48,7 +60,7 @@ COMMON = {
 
 
 @st.composite
-def budgets(draw: st.DrawFn) -> Budget:
+def budgets(draw: st.DrawFn, modes: tuple[Mode, ...] = tuple(Mode)) -> Budget:
     def limits(make: Callable[..., Objective]) -> Objective:
         return make(**{name: draw(values) for name, values in COMMON.items()})
 
@@ -67,6 +79,7 @@ def budgets(draw: st.DrawFn) -> Budget:
         tier_a=draw(st.sampled_from(TierAction)),
         on_silence=draw(st.sampled_from(OnSilence)),
         decide_within_min=draw(st.sampled_from([1, 5])),
+        mode=draw(st.sampled_from(modes)),
         digest=draw(st.sampled_from(["0" * 64, "1" * 64])),
     )  # fmt: skip
 
@@ -80,16 +93,23 @@ ORDERS = st.fixed_dictionaries(
         "limit": st.sampled_from([None, -30.0, 30.0]),
     }
 )
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("ticks"), st.tuples(st.integers(1, 7), ARMS, ARMS)),
-        st.tuples(st.just("incident"), st.tuples(st.integers(-3, 4), st.booleans())),
-        st.tuples(st.just("order"), ORDERS),
-        st.tuples(st.just("budget"), budgets()),
-    ),
-    min_size=4,
-    max_size=25,
-)
+
+
+def steps_with(*modes: Mode) -> st.SearchStrategy[list[tuple[str, Any]]]:
+    """What may happen to an evaluator; its budget changes to one of these modes."""
+    return st.lists(
+        st.one_of(
+            st.tuples(st.just("ticks"), st.tuples(st.integers(1, 7), ARMS, ARMS)),
+            st.tuples(st.just("incident"), st.tuples(st.integers(-3, 4), st.booleans())),
+            st.tuples(st.just("order"), ORDERS),
+            st.tuples(st.just("budget"), budgets(modes)),
+        ),
+        min_size=4,
+        max_size=25,
+    )
+
+
+STEPS = steps_with(*Mode)
 
 
 def _play(drive: Drive, number: int, kind: str, what: Any) -> None:
@@ -214,3 +234,65 @@ def test_what_was_paged_before_the_storm_is_paged_again_under_an_id_of_its_own()
     assert [one.data["reason"] for one in pages] == ["immediate", "rollback_storm"]
     assert pages[0].data["page_id"] == pages[1].data["page_id"]
     _once(drive.log)
+
+
+@settings(LAWS, max_examples=40)
+@given(budgets((Mode.OBSERVE,)), steps_with(Mode.OBSERVE), st.booleans())
+def test_who_only_observes_asks_nobody_for_anything(
+    watched: Budget, steps: list[tuple[str, Any]], live: bool
+) -> None:
+    """Whatever people order: no flag is to be turned and nobody to be told."""
+    drive = Drive(watched, live=live)
+    for number, (kind, what) in enumerate(steps):
+        _play(drive, number, kind, what)
+    allowed = {"decision.observed", "breach.started", "breach.cleared", "override.created", "override.expired",
+               "command.refused", "release.assessed"}  # fmt: skip
+    assert set(names(drive.log)) <= allowed
+    _once(drive.log)
+    as_it_would_be = [as_if(one) for one in drive.log]
+    _pages(as_it_would_be)
+    asked = [one for one in as_it_would_be if one.type is Type.ROLLBACK_REQUESTED]
+    scopes = [str(one.data["cohort"]) if one.data["scope"] == "cohort" else "release" for one in asked]
+    assert len(set(scopes)) == len(scopes), "what would be rolled back is said once"
+    assert drive.stage() is not Stage.LOCKED
+
+
+@settings(LAWS, max_examples=40)
+@given(budgets((Mode.PAGE,)), steps_with(Mode.PAGE), st.booleans())
+def test_where_people_are_only_asked_nothing_rolls_back_without_them(
+    watched: Budget, steps: list[tuple[str, Any]], live: bool
+) -> None:
+    drive = Drive(watched, live=live)
+    for number, (kind, what) in enumerate(steps):
+        _play(drive, number, kind, what)
+    asked = [one for one in drive.log if one.type is Type.ROLLBACK_REQUESTED]
+    assert {one.data["reason"] for one in asked} <= {"commander"}
+    assert not [one for one in drive.log if one.data.get("on_silence") == "rollback"]
+    _once(drive.log)
+    _pages(drive.log)
+    _requests(drive.log, drive.stage())
+
+
+@settings(LAWS, max_examples=40)
+@given(budgets((Mode.AUTO,)), st.lists(st.tuples(st.integers(1, 7), ARMS, ARMS), min_size=4, max_size=25))
+def test_who_observes_says_what_auto_would_have_done(
+    watched: Budget, minutes: list[tuple[Any, Any, Any]]
+) -> None:
+    """Up to the rollback, both say the same at the same ticks; then one of them goes on being served."""
+    auto, observing = Drive(watched), Drive(replace(watched, mode=Mode.OBSERVE))
+    for lasts, overall, acme in minutes:
+        arms = ({OVERALL: overall, ACME: acme}, {OVERALL: GOOD, ACME: GOOD})
+        for drive in (auto, observing):
+            drive.run(lasts, *arms)
+    done = _until_requested(one for one in auto.log if one.type is not Type.DEBT_CREATED)
+    would = _until_requested(as_if(one) for one in observing.log)
+    assert [(one.type, one.decision_id, one.at_ms) for one in would] == [
+        (one.type, one.decision_id, one.at_ms) for one in done
+    ]
+
+
+def _until_requested(log: Iterable[Decision]) -> list[Decision]:
+    """Return what is said up to the first rollback, of a cohort or of the release; it also ends its tick."""
+    known = list(log)
+    first = next((at for at, one in enumerate(known) if one.type is Type.ROLLBACK_REQUESTED), len(known) - 1)
+    return known[: first + 1]

@@ -47,6 +47,7 @@ class Case:
 
 CASES = (
     Case("task_success", "task_success", (3, 3)),  # tier A: rolled back at once
+    Case("task_success_observed", "task_success", (3, 3)),  # the same traffic, and nothing is asked for
     Case("latency_silence", "latency_silence", (3, 3)),  # tier B: paged, nobody decides, rolled back
     Case("latency_hold", "latency_silence", (0, 3)),  # the same traffic; silence holds
     Case("incident_clean", "incident_clean", (3, 3)),  # the baseline has none: the first one rolls back

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from monitor.core.budget import Mode
 from monitor.core.decision import Type
 from monitor.core.sight import Cause, Sight
 from monitor.wire.rejection import Fault
@@ -55,6 +56,7 @@ class Instrument:
 OTHER = "other"  # what a value outside a label's set is counted as, where the value comes from outside
 
 REJECTIONS = (*(fault.value for fault in Fault), OTHER)
+MODES = tuple(mode.value for mode in Mode)
 SIGHTS = tuple(sight.value for sight in Sight)
 DECISIONS = (*(kind.value for kind in Type), OTHER)
 _FAST = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -85,6 +87,9 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(
         "armed_releases", Kind.GAUGE, "{release}", "Releases with a budget, by what they are doing.",
         {"state": ("armed", "locked", "blind", "rebuilding")},
+    ),
+    Instrument(
+        "watched_releases", Kind.GAUGE, "{release}", "Releases watched, by their budget's mode.", {"mode": MODES},
     ),
     Instrument(
         "caps", Kind.COUNTER, "{cap}", "Dimensions with more values than are judged by themselves, once a release.",

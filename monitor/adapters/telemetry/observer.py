@@ -162,6 +162,8 @@ class TelemetryObserver(Observer):
             self._metrics.set("sight_age", max(ages_ms, default=0) / 1000, sight=sight.value)
         for state in BY_NAME["armed_releases"].labels["state"]:
             self._metrics.set("armed_releases", sighting.releases.get(state, 0), state=state)
+        for mode in BY_NAME["watched_releases"].labels["mode"]:
+            self._metrics.set("watched_releases", sighting.modes.get(mode, 0), mode=mode)
         self._metrics.set("consumer_lag", sighting.unread)
         self._metrics.set("partitions_owned", sighting.owned)
         self._say(sighting.overall)
