@@ -14,6 +14,7 @@ PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 JOBS ?= 3
 ARGS ?=
 STEPS ?= 1000000
+HOURS ?= 24
 ALERTMANAGER ?= $(shell command -v prometheus-alertmanager || command -v alertmanager)
 
 # Prints the first Python that is new enough and can create an environment; otherwise says what is missing.
@@ -36,7 +37,7 @@ exit 1
 endef
 export FIND_PYTHON
 
-.PHONY: help setup demo test laws check format chaos simulate integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
+.PHONY: help setup demo test laws check format chaos soak simulate integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +85,9 @@ integration-alertmanager: $(STAMP) ## its pager against the real one; apt-get in
 chaos: $(STAMP) ## faults from a seed on a real Kafka and Valkey, crash points, torn tails; ARGS="--seed 7 --faults 200"
 	$(BIN)/python -m tests.chaos $(ARGS)
 	$(BIN)/pytest -m chaos
+
+soak: $(STAMP) ## a day of steady traffic with a fault every few minutes; HOURS=0.05 for a look, SEED=1
+	$(BIN)/python -m tests.chaos.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 simulate: $(STAMP) ## the engine in simulated worlds, faults from a seed; STEPS=10000000 SEED=1, ARGS=--trace for one world
 	$(BIN)/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -100,7 +100,8 @@ class Settings(BaseSettings):
         description="Silence after which Kafka gives a worker's partitions away.",
     )
     redis_url: SecretStr = Field(
-        SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey: redis://, rediss:// or unix://."
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis or Valkey: redis://, rediss://, unix://; +cluster: a node of a cluster.",
     )
     flush_interval_ms: int = Field(
         1_000, ge=50, le=60_000, description="How often state is written to Redis."
@@ -276,8 +277,11 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        if parsed_url(value.get_secret_value(), ("redis", "rediss", "unix")) is None:
-            raise refuse("write a URL such as redis://127.0.0.1:6379/0, rediss://... or unix:///path")
+        schemes = "redis", "rediss", "unix", "redis+cluster", "rediss+cluster"
+        if parsed_url(value.get_secret_value(), schemes) is None:
+            raise refuse(
+                "write a URL such as redis://127.0.0.1:6379/0, rediss://..., redis+cluster://... or unix:///path"
+            )
         return value
 
     @field_validator(

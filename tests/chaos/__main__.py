@@ -6,8 +6,6 @@ import argparse
 import asyncio
 import json
 import logging
-import os
-import platform
 import random
 import sys
 import tempfile
@@ -21,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from monitor.adapters.kafka.client import tame_library_logs
 from tests.chaos.campaign import Outcome, Struck, play
-from tests.chaos.report import Run, as_json, table, write
+from tests.chaos.report import CAMPAIGNS, Run, as_json, machine, table, write
 from tests.chaos.setup import Setup
 from tests.chaos.torn import POSITIONS, torn_everywhere, written
 from tests.simulation.crash_points import POINTS, Crash, crashes
@@ -41,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         crashed = _crash_points(progress) if "crash-points" in parts else []
         torn = _torn_tails(progress, seed, asked.positions) if "torn-tails" in parts else {}
         outcomes = _faults(progress, seed, asked) if "faults" in parts else []
-    run = Run(_command(asked, seed), _machine(), seed, outcomes, crashed, torn)
+    run = Run(_command(asked, seed), machine(), seed, outcomes, crashed, torn)
     found = as_json(run)
     _tell(run, found)
     if asked.json is not None:
@@ -64,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--brokers", type=int, choices=(1, 3), default=1, help="one, or a cluster of three (1)"
     )
+    parser.add_argument("--cluster", action="store_true", help="a store of six nodes instead of one")
     parser.add_argument("--beside", type=Path, help="a checkout of another version, for the second worker")
     parser.add_argument(
         "--per-min", type=int, default=Setup.per_min, help="requests of each release a minute (60)"
@@ -115,6 +114,7 @@ def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Ou
             workers=asked.workers,
             per_min=asked.per_min,
             brokers=asked.brokers,
+            cluster=asked.cluster,
             beside=asked.beside,
         )
         world_seed = seed + len(outcomes)
@@ -132,14 +132,9 @@ def _command(asked: argparse.Namespace, seed: int) -> str:
     names = ("faults", "per_world", "workers", "brokers", "per_min", "positions")
     changed = [name for name in names if getattr(asked, name) != getattr(usual, name)]
     words = [f"--seed {seed}", *(f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in changed)]
+    words += ["--cluster"] * asked.cluster
     words += [f"--only {part}" for part in asked.only or ()]
     return f'make chaos ARGS="{" ".join(words)}"'
-
-
-def _machine() -> str:
-    """Say what this machine is, and how much it had to do: recoveries depend on it, promises do not."""
-    load = f"load average {os.getloadavg()[1]:.1f}"
-    return f"{os.cpu_count()} cores, {load}, Python {platform.python_version()}, {platform.system()}"
 
 
 def _tell(run: Run, found: Mapping[str, Any]) -> None:
@@ -147,8 +142,9 @@ def _tell(run: Run, found: Mapping[str, Any]) -> None:
     if not console.is_terminal:
         console.width = WIDTH
     if run.outcomes:
-        console.print(table(found["campaign"]))
-        console.print(f"counted: {found['campaign']['counts']}", markup=False)
+        (campaign,) = (found[name] for name in CAMPAIGNS if name in found)
+        console.print(table(campaign))
+        console.print(f"counted: {campaign['counts']}", markup=False)
     if run.crashes:
         broken = sum(bool(one.found) for one in run.crashes)
         console.print(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.setup import Setup
@@ -69,13 +69,17 @@ class Outcome:
         again = f"--seed {self.seed} --faults {self.setup.faults} --per-world {self.setup.faults}"
         if self.setup.brokers > 1:
             again += f" --brokers {self.setup.brokers}"
+        if self.setup.cluster:
+            again += " --cluster"
         return "\n".join([*lines, f'replay it: make chaos ARGS="{again}"'])
 
 
 def drawn(seed: int, setup: Setup) -> list[tuple[Fault, Fault | None]]:
     """Return the faults of a seed in their order: the same seed is the same faults."""
     rng = Random(f"faults {seed}")
-    kinds = [fault for fault in FAULTS if fault.brokers <= setup.brokers]
+    kinds = [
+        fault for fault in FAULTS if fault.brokers <= setup.brokers and fault.cluster in (None, setup.cluster)
+    ]
     weights = [fault.weight for fault in kinds]
     found: list[tuple[Fault, Fault | None]] = []
     left = setup.faults
@@ -108,16 +112,21 @@ async def play(
             rng = Random(f"pauses {seed}")
             for number, (one, other) in enumerate(drawn(seed, setup), 1):
                 await asyncio.sleep(rng.random() * PAUSE_S)
-                for struck in await _strike(world, number, one, other):
+                for struck in await strike(world, number, one, other):
                     outcome.struck.append(struck)
                     on_fault(struck)
-            outcome.found = await world.rest()
-            outcome.notes = world.notes
-            await _count(world, outcome)
+            await finish(world, outcome)
     return outcome
 
 
-async def _strike(world: World, number: int, one: Fault, other: Fault | None) -> list[Struck]:
+async def finish(world: World, outcome: Outcome) -> None:
+    """Let the traffic end, and judge the whole."""
+    outcome.found = await world.rest()
+    outcome.notes = world.notes
+    await _count(world, outcome)
+
+
+async def strike(world: World, number: int, one: Fault, other: Fault | None) -> list[Struck]:
     """Let a fault, or two at once, do their harm, and see how the world comes out of it."""
     faults = [one] if other is None else [one, other]
     await asyncio.gather(*(_harm(world, fault, number) for fault in faults))
@@ -143,7 +152,11 @@ async def _strike(world: World, number: int, one: Fault, other: Fault | None) ->
 async def _harm(world: World, fault: Fault, number: int) -> None:
     try:
         await fault.harm(world, Random(f"{world.seed}/{number}/{fault.name}"))
-    except (RedisError, OSError) as error:  # what it needed was away by the other fault
+    except (
+        RedisError,
+        RedisClusterException,
+        OSError,
+    ) as error:  # what it needed was away by the other fault
         world.note(f"{fault.name}: could not be done: {error!r}")
 
 

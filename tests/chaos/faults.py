@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from tests.chaos import harm_cluster as cluster
 from tests.chaos import harm_servers as servers
 from tests.chaos import harm_traffic as traffic
 from tests.chaos import harm_workers as workers
@@ -28,6 +29,7 @@ class Fault:
         weight: How often it is drawn, against the others.
         target_s: Within how many seconds all that is on the log has to be in the store again.
         brokers: How many it needs.
+        cluster: Whether the store has to be a cluster; None where it may be either.
     """
 
     code: str
@@ -37,6 +39,7 @@ class Fault:
     weight: int
     target_s: float
     brokers: int = 1
+    cluster: bool | None = None
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -73,20 +76,25 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F8", "brokers restarted in turn", servers.brokers_rolled, "broker", 2, 15.0, brokers=3),
     Fault("F8", "two of three brokers killed", servers.majority_killed, "broker", 2, 15.0, brokers=3),
     Fault("F9", "broker stopped for 3-10 s", servers.broker_frozen, "broker", 2, 15.0),
-    Fault("F11", "store killed", servers.store_killed, "store", 3, 10.0),
+    Fault("F11", "store killed", servers.store_killed, "store", 3, 10.0, cluster=False),
     Fault("F12", "FLUSHALL", servers.state_flushed, "store", 2, 90.0),
     Fault("F12", "a partition's state deleted", servers.partition_deleted, "store", 2, 90.0),
     Fault("F12", "a bit or a field damaged", servers.bit_flipped, "store", 2, 90.0),
     Fault("F12", "an older state put back", servers.yesterday_restored, "store", 2, 90.0),
-    Fault("F14", "store's disk full", servers.disk_full, "store", 2, 10.0),
-    Fault("F14", "file rewritten, store killed", servers.file_rewritten, "store", 2, 10.0),
-    Fault("F18", "store's memory full", servers.store_refuses_writes, "store", 2, 10.0),
-    Fault("F19", "store stopped for 2-8 s", servers.store_frozen, "store", 2, 10.0),
-    Fault("F19", "way to the store slow", workers.way_slow, "workers", 2, 10.0),
-    Fault("F19", "answers of the store lost", workers.answers_lost, "workers", 2, 10.0),
-    Fault("F19", "answers of the store cut", workers.answers_cut, "workers", 2, 10.0),
-    Fault("F19", "way to the store deaf", workers.way_deaf, "workers", 2, 10.0),
-    Fault("F29", "worker cut off the store", workers.way_shut, "workers", 2, 10.0),
+    Fault("F14", "store's disk full", servers.disk_full, "store", 2, 10.0, cluster=False),
+    Fault("F14", "file rewritten, store killed", servers.file_rewritten, "store", 2, 10.0, cluster=False),
+    Fault("F15", "primary killed", cluster.primary_killed, "store", 3, 10.0, cluster=True),
+    Fault("F15", "primary stopped and replaced", cluster.primary_stopped, "store", 3, 10.0, cluster=True),
+    Fault("F15", "replica takes over unasked", cluster.taken_over, "store", 3, 10.0, cluster=True),
+    Fault("F15", "slot moved", cluster.slot_moved, "store", 3, 10.0, cluster=True),
+    Fault("F16", "primary killed, replica behind", cluster.replica_behind, "store", 4, 10.0, cluster=True),
+    Fault("F18", "store's memory full", servers.store_refuses_writes, "store", 2, 10.0, cluster=False),
+    Fault("F19", "store stopped for 2-8 s", servers.store_frozen, "store", 2, 10.0, cluster=False),
+    Fault("F19", "way to the store slow", workers.way_slow, "workers", 2, 10.0, cluster=False),
+    Fault("F19", "answers of the store lost", workers.answers_lost, "workers", 2, 10.0, cluster=False),
+    Fault("F19", "answers of the store cut", workers.answers_cut, "workers", 2, 10.0, cluster=False),
+    Fault("F19", "way to the store deaf", workers.way_deaf, "workers", 2, 10.0, cluster=False),
+    Fault("F29", "worker cut off the store", workers.way_shut, "workers", 2, 10.0, cluster=False),
     Fault("F20", "200 records of poison", traffic.poison, "traffic", 2, 10.0),
     Fault("F22", "batches sent again", traffic.repeats, "traffic", 2, 10.0),
     Fault("F24", "1,500 new cohorts to one partition", traffic.crowd, "traffic", 1, 10.0),

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.security import KafkaAccess
@@ -20,12 +19,14 @@ from monitor.adapters.redis.keys import partition_key
 from monitor.engine.ports import Partition
 from tests.adapters.receiver import loopback
 from tests.chaos.brokers import Brokers
+from tests.chaos.cluster import Cluster
 from tests.chaos.outside import Flags, People
+from tests.chaos.setup import Setup
 
 
 @dataclass
 class Servers:
-    """What runs besides the workers."""
+    """What runs besides the workers; where there is a cluster, the one store beside it is not started."""
 
     kafka: Brokers
     valkey: EmbeddedValkey
@@ -33,6 +34,7 @@ class Servers:
     people: People
     flags_url: str
     pager_url: str
+    cluster: Cluster | None = None
 
     @property
     def access(self) -> KafkaAccess:
@@ -40,15 +42,17 @@ class Servers:
         return KafkaAccess(self.kafka.bootstrap)
 
     @property
-    def valkey_port(self) -> int:
-        """The state store's own port, past every door."""
-        port = urlsplit(self.valkey.url).port
-        assert port is not None
-        return port
+    def store_url(self) -> str:
+        """The state store's own address, past every door."""
+        return self.cluster.url if self.cluster is not None else self.valkey.url
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Any]:
         """Reach the state store past every door; one moment's connection."""
+        if self.cluster is not None:
+            async with self.cluster.client() as cluster_client:
+                yield cluster_client
+            return
         client = Redis.from_url(self.valkey.url, socket_timeout=5)
         try:
             yield client
@@ -60,7 +64,7 @@ class Servers:
         try:
             async with self.redis() as client:
                 found = await client.hgetall(partition_key(partition))
-        except (RedisError, OSError):
+        except (RedisError, RedisClusterException, OSError):
             return {}
         return {name.decode(): value for name, value in found.items()}
 
@@ -77,15 +81,16 @@ class Valkey(EmbeddedValkey):
 
 
 @asynccontextmanager
-async def serving(folder: Path, rng: Random, brokers: int = 1) -> AsyncIterator[Servers]:
+async def serving(folder: Path, rng: Random, setup: Setup) -> AsyncIterator[Servers]:
     """Start everything; end all of it afterwards."""
-    kafka, valkey = Brokers(folder, brokers), Valkey(folder / "valkey")
+    kafka, valkey = Brokers(folder, setup.brokers), Valkey(folder / "valkey")
+    cluster = Cluster(folder / "cluster") if setup.cluster else None
     flags, people = Flags(Random(rng.random())), People(Random(rng.random()))
     try:
         await asyncio.to_thread(kafka.start)
-        await asyncio.to_thread(valkey.start)
+        await asyncio.to_thread((cluster or valkey).start)
         async with loopback(flags.handle) as flags_url, loopback(people.handle) as pager_url:
-            yield Servers(kafka, valkey, flags, people, flags_url, pager_url)
+            yield Servers(kafka, valkey, flags, people, flags_url, pager_url, cluster)
     finally:
-        await asyncio.to_thread(valkey.stop)
+        await asyncio.to_thread((cluster or valkey).stop)
         await asyncio.to_thread(kafka.stop)

@@ -16,6 +16,7 @@ class Setup:
         per_min: Requests of each of four releases in a minute of event time.
         min_per_fault: Minutes of event time that the traffic's story has for each fault.
         brokers: One, or three that replicate each other.
+        cluster: Whether the store is a cluster of six nodes.
         beside: A checkout of another version, which the second worker runs.
     """
 
@@ -27,6 +28,7 @@ class Setup:
     hostile: float = 0.2
     min_per_fault: float = 2.5
     brokers: int = 1
+    cluster: bool = False
     beside: Path | None = None
 
     @property

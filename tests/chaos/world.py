@@ -113,17 +113,23 @@ class World:
         return (self.now_ms() - BEGIN_MS) // MINUTE_MS
 
     def note(self, text: str) -> None:
-        """Note what happens, for people."""
+        """Note what happens."""
         self.notes.append(((_wall_ms() - self.wall_ms) / 1000, text))
 
     # Workers ----------------------------------------------------------------------------------------------------------
 
     async def add_worker(self, name: str) -> Worker:
-        """Start a worker that has a way of its own to the store."""
-        self.doors[name] = await Door(self.servers.valkey_port).open()
+        """Start a worker, with a way of its own to a store that is one server."""
+        if (
+            self.servers.cluster is not None
+        ):  # whose nodes tell their own addresses: no door stands before them
+            url = self.servers.cluster.url
+        else:
+            door = self.doors[name] = await Door(self.servers.valkey.port).open()
+            url = f"redis://127.0.0.1:{door.port}/0"
         settings = {
             "kafka_bootstrap": self.servers.kafka.bootstrap,
-            "redis_url": f"redis://127.0.0.1:{self.doors[name].port}/0",
+            "redis_url": url,
             "traces_topic": TRACES,
             "traces_partitions": self.setup.partitions,
             "group": GROUP,
@@ -143,12 +149,10 @@ class World:
             "log_format": "json",
         }
         texts = {setting.upper(): str(value) for setting, value in settings.items()}
-        hooks = self.folder / f"{name}.hooks"
-        hooks.write_text("{}")
-        program: tuple[str, ...] = ("tests.chaos.hooked", str(hooks))
+        (hooks := self.folder / f"{name}.hooks").write_text("{}")
         beside = self.setup.beside if name == "w2" else None
-        if beside is not None:
-            program = ("monitor",)  # without hooks: what is meant to hang or to be wrong dies there
+        # Another version has no hooks: what is meant to hang or to be wrong dies there.
+        program = ("monitor",) if beside is not None else ("tests.chaos.hooked", str(hooks))
         self.workers[name] = Worker(name, self.folder, texts, program=program, checkout=beside).start()
         return self.workers[name]
 
@@ -363,7 +367,7 @@ class World:
 async def living(seed: int, setup: Setup, folder: Path) -> AsyncIterator[World]:
     """Start a world and keep it going; end all of it afterwards."""
     rng = Random(seed)
-    async with serving(folder, rng, setup.brokers) as servers:
+    async with serving(folder, rng, setup) as servers:
         world = World(seed, setup, servers, folder, rng)
         await ensure_topics(servers.access, product_topics(traces=TRACES, trace_partitions=setup.partitions))
         world.wall_ms = _wall_ms()

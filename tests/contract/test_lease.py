@@ -14,13 +14,13 @@ LONG_MS = 600_000
 SHORT_MS = 5
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(params=["memory", "valkey", "cluster"])
 async def lease(request: pytest.FixtureRequest) -> AsyncIterator[RedisLease | MemoryLease]:
     found: RedisLease | MemoryLease
     if request.param == "memory":
         found = MemoryLease()
     else:
-        found = RedisLease(request.getfixturevalue("valkey"), deadline_s=20, socket_timeout_s=10)
+        found = RedisLease(request.getfixturevalue(request.param), deadline_s=20, socket_timeout_s=10)
     yield found
     await found.close()
 

@@ -11,13 +11,13 @@ from monitor.adapters.redis.store import RedisStateStore
 from monitor.engine.ports import Claim, FlushAnswer, Partition, StateStore
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(params=["memory", "valkey", "cluster"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[StateStore]:
     found: StateStore
     if request.param == "memory":
         found = MemoryStateStore()
     else:
-        found = RedisStateStore(request.getfixturevalue("valkey"), deadline_s=20, socket_timeout_s=10)
+        found = RedisStateStore(request.getfixturevalue(request.param), deadline_s=20, socket_timeout_s=10)
     yield found
     await found.close()
 

@@ -95,9 +95,8 @@ def _tasks_of(client: Any) -> Iterator[asyncio.Task[Any]]:
 def _fail_all(waiting: Any, error: KafkaError) -> None:
     """Tell whoever waits for a record that it was not acknowledged."""
     batches = [*(one for line in waiting._batches.values() for one in line), *waiting._pending_batches]
-    waiting._pending_batches.update(
-        batches
-    )  # where the end of a batch takes it out, also of one back in line
+    # From there the end of a batch takes it out, also where it was put back in line.
+    waiting._pending_batches.update(batches)
     waiting.fail_all(error)
     for batch in batches:
         batch._drain_waiter.exception()  # seen: nobody else may look at it any more

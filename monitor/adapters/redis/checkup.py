@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from monitor.adapters.redis.connection import answers, connect, shown
+from monitor.adapters.redis.connection import answers, connect, info_of_all, is_cluster, shown
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.engine.checkup import Finding, failed, ok, warning
 from monitor.engine.errors import StoreUnusable
@@ -76,11 +76,11 @@ class RedisCheckup:
             await client.aclose()
         return seconds * 1000 + micros / 1000 - wall_ms - half_ms, half_ms
 
-    async def _info(self) -> dict[str, object]:
+    async def _info(self) -> list[dict[str, Any]]:
         client = connect(self._url)
         try:
             async with answers(self._where, ASK_S):
-                return dict(await client.info("replication"))
+                return await info_of_all(client, "replication")
         finally:
             await client.aclose()
 
@@ -100,7 +100,13 @@ class RedisCheckup:
             "CONFIG SET maxmemory-policy noeviction, and the same line in the server's configuration file",
         )
 
-    def _role(self, info: dict[str, object]) -> Finding:
+    def _role(self, nodes: list[dict[str, Any]]) -> Finding:
+        if is_cluster(self._url):
+            primaries = sum(node.get("role") == "master" for node in nodes)
+            return ok(
+                "redis", "role", f"a cluster of {primaries} primaries with {len(nodes) - primaries} replicas"
+            )
+        (info,) = nodes
         if info.get("role") != "master":
             return failed(
                 "redis",

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -18,6 +19,7 @@ from redis.exceptions import (
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
 )
@@ -34,25 +36,52 @@ _BACKOFF_CAP_S: Final = 0.25
 # Refusals that pass: disk full or failing (MISCONF), too few replicas, a script that still runs. The client has no
 # classes for them.
 _PASSING: Final = ("MISCONF", "NOREPLICAS", "BUSY ", "CLUSTERDOWN")
+_CLUSTER: Final = "+cluster"
 SOCKET_TIMEOUT_S: Final = 1.0
 DEADLINE_S: Final = 3.0
 
 
-def connect(url: str, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
+def connect(url: str, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> Redis | RedisCluster:
     """Return a client; nothing is sent yet.
 
     Args:
-        url: `redis://`, `rediss://` (TLS) or `unix://`. One server, or a proxy that looks like one: Redis
-            Cluster needs a client that follows redirections, which this is not (the keys are ready for it).
+        url: `redis://`, `rediss://` (TLS) or `unix://` for one server, or a proxy that looks like one.
+            `redis+cluster://` or `rediss+cluster://` for a cluster: any of its nodes, which tells the others.
     """
-    return Redis.from_url(
-        url,
+    retry = Retry(ExponentialBackoff(cap=_BACKOFF_CAP_S, base=_BACKOFF_BASE_S), _RETRIES)
+    if not is_cluster(url):
+        return Redis.from_url(
+            url,
+            socket_timeout=socket_timeout_s,
+            socket_connect_timeout=socket_timeout_s,
+            retry=retry,
+            health_check_interval=15,
+            decode_responses=False,
+        )
+    return RedisCluster.from_url(
+        url.replace(_CLUSTER, "", 1),
         socket_timeout=socket_timeout_s,
         socket_connect_timeout=socket_timeout_s,
-        retry=Retry(ExponentialBackoff(cap=_BACKOFF_CAP_S, base=_BACKOFF_BASE_S), _RETRIES),
+        retry=retry,
         health_check_interval=15,
         decode_responses=False,
+        # After so many redirections the library drops all connections in the middle of a command; one that was
+        # told where a slot is does not have to ask for all of them.
+        reinitialize_steps=0,
     )
+
+
+def is_cluster(url: str) -> bool:
+    """Tell whether an address is a cluster's."""
+    return urlsplit(url).scheme.endswith(_CLUSTER)
+
+
+async def info_of_all(client: Redis | RedisCluster, section: str) -> list[dict[str, Any]]:
+    """Return what the server says about itself, or each node of a cluster."""
+    if isinstance(client, Redis):
+        return [await client.info(section)]
+    await client.initialize()  # asks which nodes there are
+    return [await client.info(section, target_nodes=node) for node in client.get_nodes()]
 
 
 def shown(url: str) -> str:
@@ -96,5 +125,8 @@ async def answers(address: str, deadline_s: float = DEADLINE_S) -> AsyncIterator
         if str(error).startswith(_PASSING):
             raise StoreUnreachable(f"{address}: the server takes no writes: {error}") from error
         raise StoreUnusable(f"{address}: the server refused: {error}") from error
-    except RedisError as error:
+    except (
+        RedisError,
+        RedisClusterException,
+    ) as error:  # a cluster without one of its slots, or without any node
         raise StoreUnreachable(f"{address}: {error}") from error

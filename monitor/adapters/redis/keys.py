@@ -5,7 +5,8 @@
 | `rb:{p:<topic>:<number>}` | hash: one source partition's state | for ever: it has no TTL, fields are dropped by name |
 | `rb:{lease:<name>}` | string: the owner | as long as its owner renews it: PX, set at each renewal |
 
-The braces are a Redis Cluster hash tag: all of one partition is in one slot, partitions spread over slots.
+The braces are a Redis Cluster hash tag: all of one partition is in one slot, partitions spread over slots. No command
+names two keys, so a cluster needs nothing else (`redis+cluster://`, see `connection.connect`).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from monitor.adapters.redis.connection import (
     SOCKET_TIMEOUT_S,
     answers,
     connect,
+    info_of_all,
     script_text,
     shown,
 )
@@ -46,7 +47,7 @@ class StoreFacts:
 
 
 class RedisStateStore:
-    """`StateStore` on one Redis or Valkey server (7.0 or later).
+    """`StateStore` on a Redis or Valkey server (7.0 or later), or on a cluster of them: a partition is one key.
 
     A token is `<epoch>:<owner>:<nonce>`. The epoch grows with every claim and is for people; the nonce makes
     the token unique, also after the server lost everything, so an older writer can never pass for the new one.
@@ -90,16 +91,17 @@ class RedisStateStore:
     async def facts(self) -> StoreFacts:
         """Ask the server what it is; needs INFO, and CONFIG GET only for one warning."""
         async with answers(self._address, self._deadline_s):
-            info = await self._redis.info("everything")
+            nodes = await info_of_all(self._redis, "everything")
             truncated_load = await self._config("aof-load-truncated")
+        info = nodes[0]
         version = (
             f"valkey {info['valkey_version']}"
             if "valkey_version" in info
             else f"redis {info['redis_version']}"
         )
-        return StoreFacts(
-            version, str(info.get("maxmemory_policy", "unknown")), _warnings(info, truncated_load)
-        )
+        policies = [str(node.get("maxmemory_policy", "unknown")) for node in nodes]
+        eviction = next((policy for policy in policies if policy != _NO_EVICTION), _NO_EVICTION)
+        return StoreFacts(version, eviction, _warnings(nodes, truncated_load))
 
     async def claim(self, partition: Partition, owner: str) -> Claim:
         """Take the partition over: a new token in one HSET, and all fields as they stood at that moment."""
@@ -210,9 +212,9 @@ def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 
-def _warnings(info: Mapping[str, object], truncated_load: str | None) -> tuple[str, ...]:
+def _warnings(nodes: Sequence[Mapping[str, object]], truncated_load: str | None) -> tuple[str, ...]:
     warnings = []
-    if not info.get("aof_enabled"):
+    if not all(node.get("aof_enabled") for node in nodes):
         warnings.append(
             "appendonly is off: a restart loses the state and it is read again from Kafka; "
             "CONFIG SET appendonly yes keeps it"

@@ -10,6 +10,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 import pytest
+from redis.asyncio import Redis
 
 from monitor.adapters.embedded.process import free_port
 from monitor.adapters.embedded.valkey import EmbeddedValkey
@@ -143,7 +144,7 @@ async def test_a_worker_without_any_right_to_config_can_check_and_write(own_valk
     client = connect(own_valkey.url)
     rights = ["on", ">pw", "~rb:*", "-@all", "+evalsha", "+script|load", "+info", "+ping", "+hget", "+hmget"]
     rights += ["+hset", "+hgetall", "+hdel"]
-    await client.execute_command("ACL", "SETUSER", "worker", *rights)  # type: ignore[no-untyped-call]
+    await client.execute_command("ACL", "SETUSER", "worker", *rights)
     store = RedisStateStore(own_valkey.url.replace("redis://", "redis://worker:pw@"))
     await store.check()
     claim = await store.claim(PARTITION, "w1")
@@ -192,10 +193,10 @@ async def test_a_server_that_takes_no_writes_for_now_is_away(own_valkey: Embedde
     with pytest.raises(StoreUnreachable, match="takes no writes"):
         await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
     await client.config_set("min-replicas-to-write", "0")
-    await client.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
+    await client.execute_command("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(StoreUnreachable):
         await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
-    await client.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+    await client.execute_command("REPLICAOF", "NO", "ONE")
     answer = await store.flush(claim, batch="b1", expected_offset=0, fields=fields)
     assert answer is FlushAnswer.APPLIED
     await store.close()
@@ -277,7 +278,27 @@ async def test_cancelled_calls_never_cross_replies_and_leave_no_connection_behin
             call.cancel()
         for answer in await asyncio.gather(*calls, return_exceptions=True):
             assert answer is None or isinstance(answer, asyncio.CancelledError), answer
+    assert isinstance(store._redis, Redis)
     pool = store._redis.connection_pool
     assert len(pool._available_connections) + len(pool._in_use_connections) <= beside + 1
     assert not pool._in_use_connections
+    await store.close()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+async def test_where_nobody_listens_it_is_an_outage(scheme: str) -> None:
+    url = f"{scheme}://127.0.0.1:{free_port()}"
+    store, lease = RedisStateStore(url), RedisLease(url)
+    with pytest.raises(StoreUnreachable, match="127"):
+        await store.claim(PARTITION, "w1")
+    with pytest.raises(StoreUnreachable, match="127"):
+        await lease.acquire("a release", "w1", 1_000)
+    await store.close()
+    await lease.close()
+
+
+async def test_one_server_that_is_called_a_cluster_is_said(own_valkey: EmbeddedValkey) -> None:
+    store = RedisStateStore(own_valkey.url.replace("redis://", "redis+cluster://").removesuffix("/0"))
+    with pytest.raises((StoreUnusable, StoreUnreachable), match=r"[Cc]luster"):
+        await store.check()
     await store.close()
