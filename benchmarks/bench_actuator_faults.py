@@ -1,63 +1,54 @@
-"""Every fault a thousand times: one state change each, none lost, read back.
+"""Every fault a thousand times for every flag system and every pager: one effect each, none lost.
 
-The contract servers of the flag systems (`tests/adapters/flags/servers`), without a network between: each order meets
-one fault at a call that is drawn, then three drawn ones in a row. What is counted: orders that ended with the baseline
-served, with everything that had to change changed exactly once, and called a change.
+`python -m benchmarks.bench_actuator_faults [NAME…]` measures some systems only (`flags/unleash`); each is on file,
+and in docs/actuators.md, as soon as it is measured. Chance is drawn from the seed, the system and the fault alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from typing import Any
 
-from tests.adapters.flags.servers.base import Fault
-from tests.adapters.flags.vendors import CASES, Case, in_process
+from benchmarks.effects import flags, pagers, results
 
 RUNS = 1_000
 SEED = 7
-FAULTS = [fault for fault in Fault if fault not in (Fault.APPROVAL, Fault.FORBIDDEN)]
+FEWER = {flags.DEAD: 100}  # ten times the work of any other
+COMMAND = "make bench ARGS=actuator_faults"
 
 
-async def is_exact(case: Case, faults: Sequence[Fault | None]) -> bool:
-    """Run one order into these faults, call by call (None: nothing goes wrong); at least the first must be met."""
-    actuator, server, _ = in_process(case)
-    server.faults = list(faults)
-    effect = await actuator.serve_baseline(case.order())
-    met = len(server.faults) < len(faults)  # of several, an early one may leave nothing to do
-    once = Counter(server.changes) == Counter(case.changed)
-    return met and effect.changed and once and server.served() == case.after
-
-
-async def calls_of(case: Case) -> int:
-    """Return how many changing calls an order makes where nothing goes wrong."""
-    actuator, server, _ = in_process(case)
-    await actuator.serve_baseline(case.order())
-    return sum(server.is_change(asked) for asked in server.asked)
-
-
-async def measure() -> int:
-    """Print the table, exact orders of all by system; return 1 where anything was not exact."""
-    draw, failed = random.Random(SEED), 0
-    calls = [await calls_of(case) for case in CASES]
-    systems = sorted({case.actuator for case in CASES})
-    print(f"| fault | exact | {' | '.join(systems)} |")
-    print(f"| --- {'| ---: ' * (len(systems) + 1)}|")
-    for name, kinds in [*((fault.value, [fault]) for fault in FAULTS), ("three in a row", FAULTS)]:
-        runs, exact = Counter[str](), Counter[str]()
-        for number in range(RUNS):
-            case, of = CASES[number % len(CASES)], calls[number % len(CASES)]
-            first: list[Fault | None] = [None] * draw.randrange(of)
-            length = 1 if len(kinds) == 1 else 3
-            runs[case.actuator] += 1
-            exact[case.actuator] += await is_exact(case, [*first, *draw.choices(kinds, k=length)])
-        failed += RUNS - exact.total()
-        shares = " | ".join(f"{exact[one]}/{runs[one]}" for one in systems)
-        print(f"| {name} | {exact.total()}/{RUNS} | {shares} |", flush=True)
-    return 1 if failed else 0
+async def measure(names: list[str]) -> int:
+    """Measure and keep; return 1 where anything was not exact, 2 for a name that is not known."""
+    parts = {
+        "flags": (flags.measure, [f"flags/{name}" for name in flags.CASES_OF], flags.FAULTS),
+        "pagers": (pagers.measure, [f"pagers/{name}" for name in pagers.SYSTEMS], pagers.FAULTS),
+    }
+    known = [name for _, systems, _ in parts.values() for name in systems]
+    if unknown := set(names) - set(known):
+        print(f"no system {', '.join(sorted(unknown))}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    failed = False
+    for part, (run, systems, faults) in parts.items():
+        for place in systems:
+            if names and place not in names:
+                continue
+            name = place.partition("/")[2]
+            rows: dict[str, Any] = {}
+            for fault in faults:
+                rows[fault] = await run(name, fault, FEWER.get(fault, RUNS), SEED)
+                print(f"{name}: {fault}: {rows[fault]}", flush=True)
+            kept = {"order": list(faults), "faults": rows}
+            results.save(part, name, kept, seed=SEED, command=COMMAND)
+            wrong = [
+                fault
+                for fault, row in rows.items()
+                if row is not None and row["exact"] + row.get("twice", 0) != row["runs"]
+            ]
+            print(f"{part}/{name}: {'exact' if not wrong else 'NOT EXACT: ' + ', '.join(wrong)}", flush=True)
+            failed |= bool(wrong)
+    return int(failed)
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(measure()))
+    sys.exit(asyncio.run(measure(sys.argv[1:])))

@@ -28,7 +28,7 @@ from monitor.engine.act_events import (
     order_of,
 )
 from monitor.engine.errors import ActuatorFailed, ApprovalRequired
-from monitor.engine.patience import Patience, Trying
+from monitor.engine.patience import FLAG_PATIENCE, Patience, Trying
 from monitor.engine.ports import Actuator, Clock, PageNotice, Pager, RollbackOrder
 from monitor.engine.tell import Ledger, Teller
 
@@ -84,9 +84,9 @@ class Act:
             quiet: The names of those that hear of a page only once it is escalated to them.
         """
         self._actuators, self._ledger, self._clock = dict(actuators), ledger, clock
-        self._trying = Trying(patience or Patience(), steady, sleep)
+        self._turning = Trying(patience or FLAG_PATIENCE, steady, sleep)
         named = pagers if isinstance(pagers, Mapping) else {"pager": pagers}
-        self._teller = Teller(named, ledger, clock, self._trying, quiet)
+        self._teller = Teller(named, ledger, clock, Trying(patience or Patience(), steady, sleep), quiet)
 
     async def on_request(self, event: Mapping[str, Any]) -> Outcome:
         """Carry out one `rollback.requested`, record how it went, and tell people.
@@ -147,7 +147,7 @@ class Act:
         """
         started_ms = self._clock.now_ms()
         order = order_of(request)
-        effect = await self._trying.until_done(
+        effect = await self._turning.until_done(
             order.decision_id, lambda: self._actuator(order).serve_baseline(order), ActuatorFailed
         )
         seconds = max(0, self._clock.now_ms() - started_ms) / 1000

@@ -16,7 +16,8 @@ from monitor.adapters.http import Answer, HttpClient, Limits, Timing, WebhookFai
 JsonObject = dict[str, Any]
 
 # A flag with many individual targets is a large document.
-API_LIMITS: Final = Limits(max_answer_bytes=4 * 1024 * 1024)
+# One order ends in time for a page within half a minute; the same order comes again then.
+API_LIMITS: Final = Limits(total_s=25.0, max_answer_bytes=4 * 1024 * 1024)
 _SHOWN_CHARS = 200  # of what a vendor says in a refusal
 _MASK = "********"
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitor.adapters.egress import WebhookUnusable
+from monitor.adapters.flags.api import API_LIMITS
 from monitor.adapters.flags.settings import ActuatorSettings, ActuatorUnusable
 from monitor.adapters.http import Answer, Limits, SignedWebhook, WebhookFailed
 from monitor.adapters.needed import needed
@@ -64,7 +65,7 @@ def build(settings: ActuatorSettings) -> Actuator:
         needed("actuator 'webhook'", one, *both, error=ActuatorUnusable).get_secret_value()
         for one in (settings.actuator_webhook_url, settings.actuator_webhook_secret)
     )
-    limits = Limits(allow_private=settings.webhook_allow_private)
+    limits = Limits(total_s=API_LIMITS.total_s, allow_private=settings.webhook_allow_private)
     webhook = SignedWebhook(url, secret, limits=limits)
     verify = settings.actuator_webhook_verify_url
     return WebhookActuator(webhook, verify_url=verify.get_secret_value() if verify is not None else None)

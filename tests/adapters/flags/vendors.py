@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from monitor.adapters.flags import flagd_http, flipt, growthbook, launchdarkly, posthog, statsig, unleash
+from monitor.adapters.flags.api import API_LIMITS
 from monitor.adapters.flags.driver import ApiActuator
 from monitor.adapters.flags.settings import Manner
 from monitor.adapters.http import Limits
@@ -148,5 +149,6 @@ def in_process(case: Case) -> tuple[Actuator, FlagServer, FakeTime]:
     """Return the case's actuator over its server without a network between."""
     time, server = FakeTime(), case.server()
     now = datetime.fromtimestamp(NOW_MS / 1000, UTC)
-    manner = Manner(Limits(attempt_s=60.0), replace(time.timing(), now=lambda: now), InProcess(server))
+    way = InProcess(server, time, API_LIMITS.attempt_s)
+    manner = Manner(replace(API_LIMITS, attempt_s=60.0), replace(time.timing(), now=lambda: now), way)
     return BUILD[case.actuator](settings(case.actuator, "http://127.0.0.1:1", TOKEN), manner), server, time

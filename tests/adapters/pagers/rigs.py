@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+
+import httpx
 
 from monitor.adapters.egress import JudgedTransport
 from monitor.adapters.http import HttpClient, Limits, SignedWebhook, Timing
@@ -18,7 +20,7 @@ from monitor.adapters.pagers.pagerduty import PagerDutyPager
 from monitor.adapters.pagers.slack import SlackPager
 from monitor.adapters.pagers.webhook import WebhookPager
 from monitor.engine.page_words import page_words
-from tests.adapters.pagers.systems import Alertmanager, Asked, Front, PagerDuty, Said, Slack
+from tests.adapters.pagers.systems import Alertmanager, Asked, Front, InProcess, PagerDuty, Said, Slack
 from tests.adapters.receiver import SECRET, FakeTime
 
 ROUTING_KEY = "R" * 32
@@ -53,7 +55,7 @@ class WaitingTime(FakeTime):
             await self.meanwhile()
 
 
-Make = Callable[[str, Limits, Timing], ClosingPager]
+Make = Callable[[str, Limits, Timing, "httpx.AsyncBaseTransport | None"], ClosingPager]
 
 
 @dataclass
@@ -84,8 +86,14 @@ class Rig:
     def pager(self, attempt_s: float = PATIENT_S) -> ClosingPager:
         """Return a new pager, as after a start: it remembers nothing."""
         limits = Limits(attempt_s=attempt_s, allow_private=True)
-        self.made.append(self.make(self.front.url, limits, self.time.timing()))
+        self.made.append(self.make(self.front.url, limits, self.time.timing(), None))
         return self.made[-1]
+
+    def pager_in_process(self) -> ClosingPager:
+        """Return a new pager without a network between, for a system that is asked by our own HTTP client."""
+        usual = Limits(allow_private=True)
+        limits, way = replace(usual, attempt_s=PATIENT_S), InProcess(self.front, self.time, usual.attempt_s)
+        return self.make("http://127.0.0.1:1", limits, self.time.timing(), way)
 
     async def close(self) -> None:
         """Close every pager."""
@@ -104,8 +112,8 @@ def plain_http() -> JudgedTransport:
 
 def over(build: Callable[[str, HttpClient], ClosingPager]) -> Make:
     """Return how a pager over an HTTP client is made."""
-    return lambda url, limits, timing: build(
-        url, HttpClient(limits=limits, timing=timing, transport=plain_http())
+    return lambda url, limits, timing, way: build(
+        url, HttpClient(limits=limits, timing=timing, transport=way or plain_http())
     )
 
 
@@ -194,7 +202,7 @@ def apprise() -> Rig:
             if (found := re.search(r"Page: (\S+)", one["message"]))
         }
 
-    def make(url: str, limits: Limits, _timing: Timing) -> ClosingPager:
+    def make(url: str, limits: Limits, _timing: Timing, _way: object) -> ClosingPager:
         address = url.replace("http://", "json://monitor:apprise-password@")
         options = f"cto={limits.attempt_s}&rto={limits.attempt_s}"
         return ApprisePager(Text(f"{address}/?{options}"), words, attempt_s=60.0)
@@ -217,8 +225,8 @@ def webhook() -> Rig:
         got.setdefault(asked.headers["webhook-id"], asked.json)
         return Said(200, {})
 
-    def make(url: str, limits: Limits, timing: Timing) -> ClosingPager:
-        hook = SignedWebhook(url, SECRET, limits=limits, timing=timing, transport=plain_http())
+    def make(url: str, limits: Limits, timing: Timing, way: httpx.AsyncBaseTransport | None) -> ClosingPager:
+        hook = SignedWebhook(url, SECRET, limits=limits, timing=timing, transport=way or plain_http())
         return WebhookPager(hook, words)
 
     return Rig(

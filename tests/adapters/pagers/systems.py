@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import httpx
 from aiohttp import web
 from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.adapters.receiver import FakeTime
 
 
 class Asked(NamedTuple):
@@ -41,8 +44,18 @@ class Said(NamedTuple):
     headers: dict[str, str] | None = None
 
 
+class Unanswered(Exception):
+    """No answer ever comes."""
+
+
+class Reset(Exception):
+    """The connection ends without an answer."""
+
+
 Handler = Callable[[Asked], "Said | Awaitable[Said]"]
 
+SLOW = "no answer in time, and applied 30 s later"  # where time is modelled only
+SLOW_S = 30.0
 FAULTS = (
     "500",
     "500 after applying",
@@ -64,36 +77,112 @@ class Front:
     spoils: Callable[[Asked], bool] = lambda _: True
     url: str = ""
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: Callable[[], float] = lambda: 0.0
+    late: list[tuple[float, Asked]] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(
             request.method, request.path, dict(request.query), dict(request.headers), await request.read()
         )
+        try:
+            return _response(await self.respond(asked))
+        except Unanswered:
+            await self.over.wait()
+        except Reset:
+            if request.transport is not None:
+                request.transport.abort()
+        return _response(Said(500, {"error": "internal"}))
+
+    async def respond(self, asked: Asked) -> Said:
+        """Answer one request, or spoil it.
+
+        Raises:
+            Unanswered, Reset: There is no answer.
+        """
         self.asked.append(asked)
+        await self.catch_up(self.clock())
         fault = self.faults.pop(0) if self.faults and self.spoils(asked) else None
         if fault in (None, "500 after applying", "no answer after applying"):
-            answer = self.system(asked)
-            said = answer if isinstance(answer, Said) else await answer
+            said = await self._applied(asked)
             if fault is None:
-                return _response(said)
-        return await self._spoilt(fault, request)
-
-    async def _spoilt(self, fault: str | None, request: web.Request) -> web.StreamResponse:
-        if fault is not None and fault.startswith("no answer"):
-            await self.over.wait()
-        if fault == "reset" and request.transport is not None:
-            request.transport.abort()
+                return said
+        if fault == SLOW:
+            self.late.append((self.clock() + SLOW_S, asked))
+        if fault == SLOW or fault.startswith("no answer"):
+            raise Unanswered
+        if fault == "reset":
+            raise Reset
         if fault == "429":
-            return _response(Said(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "7"}))
+            return Said(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "7"})
         if fault == "wrong answer":
-            return web.Response(text="<html><body>Please log in</body></html>", content_type="text/html")
-        return _response(Said(500, {"error": "internal"}))
+            return Said(200, Html("<html><body>Please log in</body></html>"))
+        return Said(500, {"error": "internal"})
+
+    async def _applied(self, asked: Asked) -> Said:
+        answer = self.system(asked)
+        return answer if isinstance(answer, Said) else await answer
+
+    async def catch_up(self, now_s: float) -> None:
+        """Apply what was asked long ago and took its time."""
+        due = [one for one in self.late if one[0] <= now_s]
+        self.late = [one for one in self.late if one[0] > now_s]
+        for _, asked in due:
+            await self._applied(asked)
+
+
+class Html(str):
+    """A body that is no JSON."""
 
 
 def _response(said: Said) -> web.Response:
+    if isinstance(said.body, Html):
+        return web.Response(text=said.body, status=said.status, content_type="text/html")
     if said.body is None:
         return web.Response(status=said.status, headers=said.headers)
     return web.json_response(said.body, status=said.status, headers=said.headers)
+
+
+class InProcess(httpx.AsyncBaseTransport):
+    """The same front without a network between: for many thousand runs, and time that passes at once.
+
+    Args:
+        time: What waiting for an answer that does not come takes from.
+        attempt_s: How long one attempt waits.
+    """
+
+    def __init__(self, front: Front, time: FakeTime, attempt_s: float) -> None:
+        self._front, self._time, self._attempt_s = front, time, attempt_s
+        front.clock = lambda: time.seconds
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Ask the front."""
+        url, body = request.url, await request.aread()
+        # Both spellings: over a connection the server's library brings the names it knows into the second one.
+        said_by_us = request.headers.items()
+        named = {form: value for name, value in said_by_us for form in (name.lower(), name.title())}
+        asked = Asked(request.method, url.path, dict(url.params), named, body)
+        try:
+            said = await self._front.respond(asked)
+        except Unanswered as error:
+            self._time.seconds += self._attempt_s
+            raise httpx.ReadTimeout("no answer", request=request) from error
+        except Reset as error:
+            raise httpx.RemoteProtocolError("closed without an answer", request=request) from error
+        text = said.body if isinstance(said.body, Html) else json.dumps(said.body)
+        answered = b"" if said.body is None else text.encode()
+        return httpx.Response(
+            said.status, headers=said.headers or {}, stream=_Body(answered), request=request
+        )
+
+
+class _Body(httpx.AsyncByteStream):
+    """An answer's body, read as it comes."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
 
 
 @asynccontextmanager

@@ -18,9 +18,10 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from tests.adapters.receiver import loopback
+from tests.adapters.receiver import FakeTime, loopback
 
 TOKEN = "token-of-the-tests"
+SLOW_S = 30.0
 NOW_MS = 1_750_000_000_000  # the time of all vendors' clocks
 Json = Any
 
@@ -32,6 +33,7 @@ class Fault(Enum):
     ERROR_AFTER = "500, but applied"
     LOST_AFTER = "applied, and no answer ever"
     LOST_BEFORE = "no answer, nothing applied"
+    SLOW = "no answer in time, and applied 30 s later"
     DROPPED_AFTER = "applied, and the connection is closed"
     LIED = "200, nothing applied"
     LIMITED = "429 with the vendor's own words about when to come back"
@@ -42,6 +44,9 @@ class Fault(Enum):
 
 
 _APPLIED = frozenset({Fault.ERROR_AFTER, Fault.LOST_AFTER, Fault.DROPPED_AFTER, Fault.PARTIAL})
+
+
+_SILENT = frozenset({Fault.LOST_AFTER, Fault.LOST_BEFORE, Fault.SLOW})
 
 
 class Lost(Exception):
@@ -95,6 +100,8 @@ class FlagServer(ABC):
         self.spoil: Callable[[Json], Json] | None = None  # what becomes of every true answer to a read
         self.changes: list[str] = []  # what changed, in order: a thing named twice changed twice
         self.released = asyncio.Event()
+        self.clock: Callable[[], float] = lambda: 0.0
+        self.late: list[tuple[float, Asked]] = []  # what is applied once the clock has come so far
 
     @abstractmethod
     def is_authorised(self, asked: Asked) -> bool:
@@ -148,6 +155,7 @@ class FlagServer(ABC):
             Lost, Dropped: There is no answer.
         """
         self.asked.append(asked)
+        self.catch_up(self.clock())
         if not self.is_authorised(asked):
             return Said(401, {"message": f"unknown token {TOKEN[:3]}"})
         if self.is_change(asked):
@@ -155,31 +163,38 @@ class FlagServer(ABC):
         said = self.reads.pop(0) if self.reads else self.answer(asked)
         return said if self.spoil is None else Said(said.status, self.spoil(said.body), said.headers)
 
+    def catch_up(self, now_s: float) -> None:
+        """Apply what was asked long ago and took its time."""
+        due, self.late = (
+            [one for one in self.late if one[0] <= now_s],
+            [one for one in self.late if one[0] > now_s],
+        )
+        for _, asked in due:
+            self.answer(asked)
+
     def _faulty(self, fault: Fault | None, asked: Asked) -> Said:
         if fault is None:
             return self.answer(asked)
         if fault in _APPLIED:
             self.answer(asked, half=fault is Fault.PARTIAL)
-        match fault:
-            case Fault.ERROR | Fault.PARTIAL:
-                return Said(500, {"message": "internal error"})
-            case Fault.ERROR_AFTER:
-                return Said(502, {"message": "bad gateway"})
-            case Fault.LOST_AFTER | Fault.LOST_BEFORE:
-                raise Lost
-            case Fault.DROPPED_AFTER:
-                raise Dropped
-            case Fault.LIED:
-                return Said(200, {})
-            case Fault.LIMITED:
-                return self.limited
-            case Fault.CONFLICT:
-                return self.conflict
-            case Fault.APPROVAL:
-                assert self.approval is not None
-                return self.approval
-            case Fault.FORBIDDEN:
-                return Said(403, {"message": "you may not do that"})
+        if fault is Fault.SLOW:
+            self.late.append((self.clock() + SLOW_S, asked))
+        if fault in _SILENT:
+            raise Lost
+        if fault is Fault.DROPPED_AFTER:
+            raise Dropped
+        said = {
+            Fault.ERROR: Said(500, {"message": "internal error"}),
+            Fault.PARTIAL: Said(500, {"message": "internal error"}),
+            Fault.ERROR_AFTER: Said(502, {"message": "bad gateway"}),
+            Fault.LIED: Said(200, {}),
+            Fault.LIMITED: self.limited,
+            Fault.CONFLICT: self.conflict,
+            Fault.APPROVAL: self.approval,
+            Fault.FORBIDDEN: Said(403, {"message": "you may not do that"}),
+        }[fault]
+        assert said is not None, "there is no such answer"
+        return said
 
 
 def _each_listed(node: Json, become: object) -> Json:
@@ -206,10 +221,16 @@ async def running(server: FlagServer) -> AsyncIterator[FlagServer]:
 
 
 class InProcess(httpx.AsyncBaseTransport):
-    """The same server without a network between: for many thousand runs."""
+    """The same server without a network between: for many thousand runs, and time that passes at once.
 
-    def __init__(self, server: FlagServer) -> None:
-        self._server = server
+    Args:
+        time: What waiting for an answer that does not come takes from.
+        attempt_s: How long one attempt waits.
+    """
+
+    def __init__(self, server: FlagServer, time: FakeTime, attempt_s: float) -> None:
+        self._server, self._time, self._attempt_s = server, time, attempt_s
+        server.clock = lambda: time.seconds
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Ask the server."""
@@ -218,6 +239,7 @@ class InProcess(httpx.AsyncBaseTransport):
         try:
             said = self._server.respond(asked_of(request.method, path, url.params, request.headers, text))
         except Lost as error:
+            self._time.seconds += self._attempt_s
             raise httpx.ReadTimeout("no answer", request=request) from error
         except Dropped as error:
             raise httpx.RemoteProtocolError("closed without an answer", request=request) from error
