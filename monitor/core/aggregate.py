@@ -7,6 +7,7 @@ merge is associative and commutative, and an empty aggregate changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Final
 
 from monitor.core.event import Observation
@@ -18,16 +19,6 @@ from monitor.core.units import UnitSample
 NEVER_MS: Final = 1 << 62  # the first moment of an aggregate that holds no request
 _LABEL_COUNT: Final = len(LABELS)
 _NOT_HELD: Final = ("_labelled", "is_changed", "packed", "packed_bytes")
-
-
-class Kind:
-    """A combination of status and labels that requests have: one object for all of them, found by identity."""
-
-    __slots__ = ("labels", "status")
-
-    def __init__(self, labels: tuple[bool | None, ...], status: str) -> None:
-        self.labels = labels
-        self.status = status
 
 
 class Aggregate:
@@ -47,7 +38,7 @@ class Aggregate:
         packed: What whoever stores it packed a part into, until the part changes; not a part of what it holds.
         packed_bytes: How large the cell was when it was packed last.
 
-    Labels are counted by whole tuples first, since requests repeat the same few, and added up in `settle`.
+    Labels that come later are counted by whole tuples first, since they repeat the same few, and added up in `settle`.
     """
 
     __slots__ = (
@@ -87,25 +78,24 @@ class Aggregate:
         self.packed_bytes = 0
         self._labelled: dict[tuple[bool | None, ...], int] = {}
 
-    def add_requests(self, kinds: Mapping[Kind, int], first_at_ms: int) -> None:
-        """Count finished requests: how many of each kind, and when the earliest of them was."""
+    def add_requests(
+        self, requests: int, errors: int, timeouts: int, known: list[int], hits: list[int], first_at_ms: int
+    ) -> None:
+        """Count finished requests, with what is known of their labels, and when the earliest of them was."""
         self.packed = None
         if first_at_ms < self.first_at_ms:
             self.first_at_ms = first_at_ms
-        labelled = self._labelled
-        for kind, count in kinds.items():
-            self.requests += count
-            if kind.status == "error":
-                self.errors += count
-            elif kind.status == "timeout":
-                self.timeouts += count
-            labelled[kind.labels] = labelled.get(kind.labels, 0) + count
+        self.requests += requests
+        self.errors += errors
+        self.timeouts += timeouts
+        self.known = list(map(add, self.known, known))
+        self.hits = list(map(add, self.hits, hits))
 
-    def add_sizes(self, source: str, values: Sequence[int], bins: Sequence[int]) -> None:
-        """Add requests to a distribution: their sizes, and the bin of each."""
+    def add_sizes(self, source: str, total: int, bins: Sequence[int], counts: Sequence[int]) -> None:
+        """Add requests to a distribution: the sum of the finished ones' sizes, and how many are in each bin."""
         self.packed = None
         sketch = self.sketches.get(source)
-        (sketch if sketch is not None else self._sketch(source)).add_binned(values, bins)
+        (sketch if sketch is not None else self._sketch(source)).add_counts(total, bins, counts)
 
     def add_labels(
         self, event: Observation, labels: tuple[bool | None, ...], outcomes: tuple[str, ...] = ()
@@ -121,12 +111,15 @@ class Aggregate:
         self.packed = None
         for name in wanted:
             value = said.get(name)
-            if value is None:
-                continue
-            counts = self.outcomes.setdefault(name, [0, 0])
-            counts[1] += 1
-            if value:
-                counts[0] += 1
+            if value is not None:
+                self.add_outcome(name, int(value), 1)
+
+    def add_outcome(self, name: str, hits: int, known: int) -> None:
+        """Count a named outcome: of so many requests that told it, so many were true."""
+        self.packed = None
+        counts = self.outcomes.setdefault(name, [0, 0])
+        counts[0] += hits
+        counts[1] += known
 
     def settle(self) -> None:
         """Add the counted label tuples up into `known` and `hits`; asking for them again changes nothing."""

@@ -78,6 +78,9 @@ class Observation(Protocol):
     def labels(self) -> tuple[bool | None, ...]:
         """Return the true/false/absent labels, in the order of `core.indicator.LABELS`."""
 
+    def shape(self) -> tuple[str | bool | None, ...]:
+        """Return all of it that repeats: release, kind, traffic, incident severity, status, then the labels."""
+
     @property
     def outcomes(self) -> Mapping[str, bool] | None:
         """Any other rate, by name."""

@@ -7,27 +7,29 @@ are folded. Live ingest, replay and the tests all fold through this class.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import accumulate
 from typing import Final
 
+import numpy as np
+
 from monitor.core.aggregate import Aggregate
-from monitor.core.breakdown import Breakdown
 from monitor.core.cell import CellKey, Incident
 from monitor.core.cohort import OVERALL, matches
-from monitor.core.event import HIGH_SEVERITIES, Observation
+from monitor.core.event import Observation
 from monitor.core.exemplar import Exemplar
 from monitor.core.indicator import INCIDENTS
+from monitor.core.placing import Placed, incident_of, times_of
 from monitor.core.plan import Plan, exemplar_id
-from monitor.core.rehearsal import is_rehearsal, traffic_of
-from monitor.core.row import NOBODY, Kinds, Row, Slice
+from monitor.core.rehearsal import traffic_of
+from monitor.core.row import NOBODY, Row, row_of
 from monitor.core.seen import SeenIds
+from monitor.core.shape import LABELS_ONLY, SHAPES_MAX, Ints, Kinds, Shapes
 from monitor.core.window import BUCKET_MS, FUTURE_MS, LATENESS_MS, closed_before
 
 OTHER_RELEASES_MAX: Final = 256  # releases without a budget that are remembered by name
-WAITING_MAX: Final = 8_192  # requests that wait to be added up
+WAITING_MAX: Final = 32_768  # requests that wait to be added up
 
 
 class Fate(Enum):
@@ -63,13 +65,10 @@ class PartitionFold:
         clock_ms: The largest event time so far, never beyond a record's own time; None before the first.
         complete_ms: Event time up to which the partition was seen to be read to its end.
         late_by_release, others: Late counts, and the first request of releases without a budget.
-        changed: The cells to be written anew.
-        changed_bytes: What those of them that were written before took then.
     """
 
     def __init__(self, plan: Plan, seen: SeenIds) -> None:
         self.plan = plan
-        self._live = _judged_by_live_traffic(plan)
         self.seen = seen
         self.totals = Totals()
         self.clock_ms: int | None = None
@@ -77,13 +76,16 @@ class PartitionFold:
         self.first_minute: int | None = None
         self.late_by_release: dict[str, int] = {}
         self.others: dict[str, int] = {}
-        self.changed: set[CellKey] = set()
-        self.changed_bytes = 0
         self.incidents: deque[Incident] = deque()
+        self._changed: set[CellKey] = set()
+        self._changed_bytes = 0
         self._cells: dict[CellKey, Aggregate] = {}
         self._rows: dict[tuple[int, str, bool], Row] = {}
+        self._unread: set[Row] = set()
         self._kinds = Kinds()
+        self._shapes = Shapes(plan, self._kinds)
         self._waiting = 0
+        self._parts_made = 0
 
     @property
     def horizon_ms(self) -> int | None:
@@ -100,11 +102,46 @@ class PartitionFold:
             self._settle()
         return self._cells
 
+    def cell(self, key: CellKey) -> Aggregate | None:
+        """Return one of the cells, and leave alone what waits for those of other minutes and releases."""
+        if (row := self._rows.get((key.minute, key.release, key.later))) is not None:
+            row.settle()
+        return self._cells.get(key)
+
+    @property
+    def changed(self) -> set[CellKey]:
+        """The cells to be written anew."""
+        self._gather()
+        return self._changed
+
+    @property
+    def changed_bytes(self) -> int:
+        """What those of them that were written before took then."""
+        self._gather()
+        return self._changed_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What all cells in memory took when they were packed last."""
+        return sum(cell.packed_bytes for cell in self._cells.values())
+
+    @property
+    def parts_made(self) -> int:
+        """How many parts of broken-down slices have been made so far; never fewer."""
+        self._gather()
+        return self._parts_made
+
+    def _gather(self) -> None:
+        for row in self._unread:
+            row.gather()
+            self._parts_made += row.parts_made
+            row.parts_made = 0
+        self._unread.clear()
+
     def _settle(self) -> None:
         self._waiting = 0
         for row in self._rows.values():
-            if row.waiting:
-                row.settle()
+            row.settle()
 
     def fold(self, event: Observation, record_ms: int | None) -> Fate:
         """Fold one decoded record and say what became of it.
@@ -126,87 +163,89 @@ class PartitionFold:
             return Fate.DUPLICATE
         return self._place(event, at_ms, clock_ms)
 
-    def fold_many(self, events: Sequence[Observation], records_ms: Sequence[int] | None = None) -> list[int]:
+    def fold_many(
+        self, events: Sequence[Observation], records_ms: Ints | None = None, ats: Ints | None = None
+    ) -> list[int]:
         """Fold decoded records as `fold` does one after the other; return which of them are too far ahead.
 
         Args:
             records_ms: As `record_ms`, one each; None for lines of a file.
+            ats: Their event times, where they are known already.
         """
         if not events:
             return []
-        ats = [event.at_ms for event in events]
+        ats = times_of(events) if ats is None else ats
         ahead: list[int] = []
         claims = ats
         if records_ms is not None:
-            pairs = list(zip(ats, records_ms, strict=True))
-            ahead = [index for index, (at_ms, own_ms) in enumerate(pairs) if at_ms > own_ms + FUTURE_MS]
-            if ahead:
+            is_ahead = ats > records_ms + FUTURE_MS
+            if is_ahead.any():
+                ahead = np.flatnonzero(is_ahead).tolist()
                 self.totals.rejected += len(ahead)
-                gone = set(ahead)
-                events = [event for index, event in enumerate(events) if index not in gone]
-                pairs = [pair for index, pair in enumerate(pairs) if index not in gone]
-                ats = [at_ms for at_ms, _ in pairs]
-            claims = [at_ms if at_ms < own_ms else own_ms for at_ms, own_ms in pairs]
-        if not events:
-            return ahead
-        clocks = list(
-            accumulate(claims, max, initial=self.clock_ms if self.clock_ms is not None else claims[0])
-        )
-        del clocks[0]
-        self.clock_ms = clocks[-1]
+                events = [event for event, gone in zip(events, is_ahead.tolist(), strict=True) if not gone]
+                ats, records_ms = ats[~is_ahead], records_ms[~is_ahead]
+                if not events:
+                    return ahead
+            claims = np.minimum(ats, records_ms)
+        clocks = np.maximum.accumulate(claims)
+        if self.clock_ms is not None:
+            clocks = np.maximum(clocks, self.clock_ms)
+        self.clock_ms = int(clocks[-1])
         fresh = self.seen.are_new([event.event_id for event in events], clocks)
         if fresh is not None:
             self.totals.duplicates += len(events) - len(fresh)
-            events = [events[index] for index in fresh]
-            ats, clocks = [ats[index] for index in fresh], [clocks[index] for index in fresh]
+            events, ats, clocks = [events[index] for index in fresh], ats[fresh], clocks[fresh]
         self._place_many(events, ats, clocks)
         return ahead
 
-    def _place_many(self, events: Sequence[Observation], ats: Sequence[int], clocks: Sequence[int]) -> None:
-        """Place records by the clock each was read at; nearly all are requests on time, and go to their rows."""
+    def _place_many(self, events: Sequence[Observation], ats: Ints, clocks: Ints) -> None:
+        """Place records by the clock each was read at."""
         if not events:
-            return
-        horizon_ms = max(clocks[-1], self.complete_ms or clocks[-1])
-        # Whatever is on time by the newest clock is on time by its own; what is not has to be looked at.
-        on_time_ms = max(clocks[-1] - LATENESS_MS, (horizon_ms - LATENESS_MS) // BUCKET_MS * BUCKET_MS)
-        live = self._live
-        rows: dict[tuple[str, int], list[Observation]] = {}
-        for event, at_ms, clock_ms in zip(events, ats, clocks, strict=True):
-            if (
-                at_ms < on_time_ms
-                or event.incident_severity in HIGH_SEVERITIES
-                or event.traffic != "live"
-                or event.kind != "request"
-                or event.release not in live
-            ):
-                if event.release in self.plan.views:
-                    self._add_rows(rows)  # who comes first has a part of its own
-                self._place(event, at_ms, clock_ms)
-                continue
-            key = event.release, at_ms // BUCKET_MS
-            row = rows.get(key)
-            if row is None:
-                rows[key] = [event]
-            else:
-                row.append(event)
-        self._add_rows(rows)
+            return  # every one was a duplicate
+        self._bound_shapes()
+        placed = Placed(events, ats, clocks, self.complete_ms, self._shapes)
+        self.totals.late += placed.late
+        self.totals.accepted += len(events) - placed.late
+        for release, late in placed.late_by_release().items():
+            self.late_by_release[release] = self.late_by_release.get(release, 0) + late
+        for index in placed.others():
+            self._remember_other(events[index].release, int(ats[index]))
+        self._begin(placed.first_minute)
+        start = 0
+        for index, minute in placed.incidents():
+            self._add_rows(placed, start, index)  # who comes first has a part of its own
+            self._add_incident(events[index], events[index].release, minute)
+            start = index
+        self._add_rows(placed, start, len(events))
 
-    def _add_rows(self, rows: dict[tuple[str, int], list[Observation]]) -> None:
-        """Add the requests of these releases and minutes, and empty them out."""
-        for (release, minute), events in rows.items():
-            self.totals.accepted += len(events)
-            self._add_requests(events, release, minute)
-            if self.first_minute is None or minute < self.first_minute:
-                self.first_minute = minute
-        rows.clear()
+    def _add_rows(self, placed: Placed, start: int, end: int) -> None:
+        """Add what counts of these records to their rows."""
+        for (minute, release, later), events, kinds, ats in placed.rows(start, end):
+            row = self._row(minute, release, later=later)
+            row.add(events, kinds, ats)
+            self._unread.add(row)
+            self._waiting += len(events)
+            units = [event.unit_id for event in events]
+            if units.count(None) < len(units):
+                pairs = zip(units, kinds.tolist(), strict=True)
+                self._serve(
+                    {one for one, kind in pairs if one is not None and kind != LABELS_ONLY}, release, minute
+                )
+        if self._waiting >= WAITING_MAX:
+            self._settle()
+
+    def _bound_shapes(self) -> None:
+        if len(self._shapes) + len(self._kinds) > SHAPES_MAX:
+            self._settle()
+            self._kinds.clear()
+            self._shapes = Shapes(self.plan, self._kinds)
 
     def warm(self, event: Observation, record_ms: int | None) -> None:
         """Re-read a record that is already in the totals: remember its id, move the clock, count nothing."""
         if record_ms is not None and event.at_ms > record_ms + FUTURE_MS:
             return
         claimed = event.at_ms if record_ms is None else min(event.at_ms, record_ms)
-        if self.clock_ms is None or claimed > self.clock_ms:
-            self.clock_ms = claimed
+        self.clock_ms = claimed if self.clock_ms is None else max(claimed, self.clock_ms)
         self.seen.is_repeat(event.event_id, self.clock_ms)
 
     def reject(self) -> None:
@@ -235,15 +274,15 @@ class PartitionFold:
                 return Fate.LATE
         self.totals.accepted += 1
         if counts:
-            if is_outcome:
-                self._row(minute, release, later=later).add_labels(event)
-            else:
-                self._add_requests((event,), release, minute)
+            self._add_one(event, release, minute, later=later)
         elif views is None:
             self._remember_other(release, at_ms)
-        if self.first_minute is None or minute < self.first_minute:
-            self.first_minute = minute
+        self._begin(minute)
         return Fate.ACCEPTED
+
+    def _begin(self, minute: int | None) -> None:
+        known = [one for one in (self.first_minute, minute) if one is not None]
+        self.first_minute = min(known, default=None)
 
     def _remember_other(self, release: str, at_ms: int) -> None:
         self.totals.other_releases += 1
@@ -251,76 +290,64 @@ class PartitionFold:
         if first_ms is not None or len(self.others) < OTHER_RELEASES_MAX:
             self.others[release] = at_ms if first_ms is None else min(first_ms, at_ms)
 
-    def _add_requests(self, events: Sequence[Observation], release: str, minute: int) -> None:
-        self._row(minute, release, later=False).add_requests(events)
-        self._waiting += len(events)
-        units = {event.unit_id for event in events}
-        units.discard(None)
-        if units:
-            self._serve(units, release, minute)
+    def _add_one(self, event: Observation, release: str, minute: int, *, later: bool) -> None:
+        self._bound_shapes()
+        row = self._row(minute, release, later=later)
+        kind = LABELS_ONLY if event.is_outcome else self._kinds.number(event.status, event.labels())
+        row.add((event,), np.array((kind,), dtype=np.int64), np.array((event.at_ms,), dtype=np.int64))
+        self._unread.add(row)
+        self._waiting += 1
+        if event.unit_id is not None and not event.is_outcome:
+            self._serve((event.unit_id,), release, minute)
         if self._waiting >= WAITING_MAX:
             self._settle()
 
-    def _serve(self, units: Iterable[str | None], release: str, minute: int) -> None:
+    def _serve(self, units: Collection[str], release: str, minute: int) -> None:
         """Note a release's units in its overall cell, once, however finely the release is broken down."""
+        if not units:
+            return
         key = CellKey(minute, release, OVERALL)
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = self._cells[key] = Aggregate()
+        cell = self._cells.setdefault(key, Aggregate())
         for unit_id in units:
-            if unit_id is not None:
-                cell.serve(unit_id)
+            cell.serve(unit_id)
         self._mark(cell, key)
 
     def _mark(self, cell: Aggregate, key: CellKey) -> None:
         if not cell.is_changed:
             cell.is_changed = True
-            self.changed.add(key)
-            self.changed_bytes += cell.packed_bytes
+            self._changed.add(key)
+            self._changed_bytes += cell.packed_bytes
 
     def _add_incident(self, event: Observation, release: str, minute: int) -> None:
         cohort = event.cohort or NOBODY
         row = self._row(minute, release, later=False)
-        cells = [(one.cell, one.key) for one in row.plain if matches(one.view.key, cohort)]
-        cells += [one.place(cohort)[1:] for one in row.broken if matches(one.view.within, cohort)]
-        for cell, key in cells:
+        row.gather()  # who comes first has a part of its own
+        for one in row.slices:
+            if not matches(one.view.within, cohort):
+                continue
+            _, cell, key = one.place(cohort)
             cell.incidents += 1
             cell.keep(INCIDENTS, Exemplar(event.at_ms, exemplar_id(event), event.failure_class or ""))
             self._mark(cell, key)
-        self.incidents.append(
-            Incident(
-                release=release,
-                event_id=event.event_id,
-                at_ms=event.at_ms,
-                minute=minute,
-                severity=event.incident_severity or "",
-                exemplar=exemplar_id(event),
-                failure_class=event.failure_class or "",
-                cohort=tuple(sorted(cohort.items())),
-            )
-        )
+        self.incidents.append(incident_of(event, minute))
 
     def _row(self, minute: int, release: str, *, later: bool) -> Row:
         row = self._rows.get((minute, release, later))
         if row is None:
-            plain: list[Slice] = []
-            broken: list[Breakdown] = []
-            for view in self.plan.views[release]:
-                key = CellKey(minute, release, view.key, later)
-                if view.by:
-                    broken.append(Breakdown(view, key, self._cells))
-                else:
-                    plain.append(Slice(view, key, self._cells.setdefault(key, Aggregate())))
-            row = self._rows[minute, release, later] = Row(plain, broken, self._kinds, self._mark)
+            views = self.plan.views[release]
+            row = self._rows[minute, release, later] = row_of(
+                minute, release, views, self._cells, self._kinds, self._mark, later=later
+            )
         return row
 
     def replan(self, plan: Plan) -> None:
         """Fold by another plan from the next record on; cells that exist go on."""
-        self.plan = plan
-        self._live = _judged_by_live_traffic(plan)
         self._forget_rows()
+        self.plan = plan
+        self._shapes = Shapes(plan, self._kinds)
 
     def _forget_rows(self) -> None:
+        self._gather()
         self._settle()
         self._rows.clear()
 
@@ -335,8 +362,8 @@ class PartitionFold:
             cell = self._cells.get(key)
             if cell is not None and cell.is_changed:
                 cell.is_changed = False
-        self.changed -= frozenset(keys)
-        self.changed_bytes = sum(self._cells[key].packed_bytes for key in self.changed)
+        self._changed -= frozenset(keys)
+        self._changed_bytes = sum(self._cells[key].packed_bytes for key in self._changed)
 
     def take_incidents(self) -> list[Incident]:
         """Return the incidents folded since the last call."""
@@ -346,19 +373,21 @@ class PartitionFold:
 
     def forget_before(self, minute: int) -> None:
         """Drop the cells of the minutes before this one from memory; whoever needs them has them by now."""
+        for (own, _, _), row in self._rows.items():
+            if own < minute:
+                row.settle()
         self._drop([key for key in self._cells if key.minute < minute])
 
     def forget_closed(self) -> None:
         """Drop the cells that no further event can change, once they are stored."""
-        self._drop([key for key in self.closed_keys() if key not in self.changed])
+        self._settle()
+        self._drop([key for key in self.closed_keys() if key not in self._changed])
 
     def _drop(self, keys: list[CellKey]) -> None:
         for key in keys:
             del self._cells[key]
-            self.changed.discard(key)
-            row = self._rows.pop((key.minute, key.release, key.later), None)
-            if row is not None and row.waiting:
-                row.settle()
+            self._changed.discard(key)
+            self._rows.pop((key.minute, key.release, key.later), None)
 
     def closed_keys(self) -> Iterator[CellKey]:
         """Yield the keys of cells that no further event can change."""
@@ -369,7 +398,3 @@ class PartitionFold:
             delay_ms = self.plan.label_delay_ms.get(key.release, 0) if key.later else 0
             if key.minute + delay_ms // BUCKET_MS < open_from:
                 yield key
-
-
-def _judged_by_live_traffic(plan: Plan) -> frozenset[str]:
-    return frozenset(release for release in plan.views if not is_rehearsal(release))

@@ -1,242 +1,276 @@
-"""One minute of one release, as requests come: written down in columns, added up when somebody looks at its cells.
+"""One minute of one release: requests as they come, then in columns, added up when somebody looks at its cells.
 
-A request has many slices, and what it adds is the same in each: its labels, its status, its sizes and the bins they
-fall into. So that is found once, for many requests at a time, and kept as one fact that waits in every slice the
-request lies in; `settle` adds the facts of a slice up together. Adding up is commutative, so when it happens changes
-nothing; which value of a dimension gets a part of its own depends on the order of the log, and is settled at once.
+A request has many slices, and what it adds is the same in each: its kind, its sizes and the bins they fall into. So
+that is found once, for many requests at a time (`gather`), with the number of the part it goes to in each slice;
+`settle` adds the columns up. Adding up is commutative, so when it happens changes nothing; which value of a dimension
+gets a part of its own depends on the order of the log, and requests are gathered in that order.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from heapq import nlargest
-from itertools import repeat
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from monitor.core.aggregate import Aggregate, Kind
-from monitor.core.breakdown import Breakdown
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.aggregate import Aggregate
+from monitor.core.breakdown import OUTSIDE, Breakdown, Mark, Slice
 from monitor.core.cell import CellKey
-from monitor.core.cohort import CohortKey, matches
-from monitor.core.event import UNFINISHED_US, Observation
-from monitor.core.exemplar import EXEMPLARS_PER_CELL, EXEMPLARS_PER_PART, Exemplar
-from monitor.core.indicator import IndicatorKind
+from monitor.core.cohort import matches
+from monitor.core.columns import (
+    NO_BIN,
+    ByPart,
+    bins_by_part,
+    end_unfinished,
+    kinds_by_part,
+    sized,
+    sized_whole,
+)
+from monitor.core.event import Observation
+from monitor.core.exemplar import EXEMPLARS_PER_CELL, EXEMPLARS_PER_PART, Exemplar, fair_rank
+from monitor.core.indicator import LABELS, IndicatorKind
 from monitor.core.plan import ExemplarRule, View, exemplar_id
-from monitor.core.sketch import UNFINISHED_BIN, bins_of, whole_of
-
-Fact: TypeAlias = tuple[Any, ...]
-"""A request: its kind, its time, the event itself where a slice may show it, then a value and its bin per source."""
-
-Mark: TypeAlias = "Callable[[Aggregate, CellKey], None]"
-"""Told that a cell is to be written anew."""
+from monitor.core.shape import ERROR, LABELS_ONLY, TIMEOUT, Ints, Kinds
+from monitor.core.sketch import UNFINISHED_BIN
 
 NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
-_KIND, _AT, _EVENT, _SIZES = 0, 1, 2, 3
-_KINDS_MAX: Final = 4_096  # of one status: labels come from outside, and their combinations are many
-
-
-class _Labelled(dict[tuple[bool | None, ...], Kind]):
-    """The kinds of one status, by their labels."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__()
-        self._status = status
-
-    def __missing__(self, labels: tuple[bool | None, ...]) -> Kind:
-        if len(self) >= _KINDS_MAX:
-            self.clear()
-        kind = self[labels] = Kind(labels, self._status)
-        return kind
-
-
-class Kinds:
-    """The combinations of status and labels met so far: requests repeat the same few."""
-
-    def __init__(self) -> None:
-        self._by_status = {status: _Labelled(status) for status in ("ok", "error", "timeout")}
-
-    def of(self, events: Sequence[Observation]) -> list[Kind]:
-        """Return each request's kind."""
-        by_status = self._by_status
-        return [by_status[event.status][event.labels()] for event in events]
-
-
-class Slice:
-    """A slice that is not broken down: its cell, and the facts that wait for it."""
-
-    __slots__ = ("cell", "facts", "key", "view")
-
-    def __init__(self, view: View, key: CellKey, cell: Aggregate) -> None:
-        self.view = view
-        self.key = key
-        self.cell = cell
-        self.facts: list[Fact] = []
+GATHER: Final = 512  # requests that wait as they came; as objects they take ten times the room
+_KNOWN: Final = TIMEOUT + 1
+_HITS: Final = _KNOWN + len(LABELS)
+_UNKNOWN: Final = -1  # an outcome that was not told
 
 
 class Row:
-    """One minute of one release: the cells of its slices, and the slices that are broken down."""
+    """One minute of one release: its slices, and what waits to be added up.
 
-    __slots__ = ("_is_shown", "_kinds", "_mark", "_sources", "broken", "plain", "waiting")
+    Attributes:
+        slices: Where requests go.
+        waiting: How many requests wait.
+        parts_made: How many parts of its slices were made here: values that had none.
+    """
 
-    def __init__(self, plain: list[Slice], broken: list[Breakdown], kinds: Kinds, mark: Mark) -> None:
-        self.plain = plain
-        self.broken = broken
+    __slots__ = (
+        "_came", "_columns", "_failures", "_ids", "_is_shown", "_kinds", "_mark", "_outcomes", "_sources", "_unread",
+        "parts_made", "slices", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, slices: list[Slice | Breakdown], kinds: Kinds, mark: Mark) -> None:
+        self.slices = slices
         self._kinds = kinds
         self._mark = mark
-        self.waiting = 0
-        views = [one.view for one in plain] + [one.view for one in broken]
-        self._sources = tuple(sorted({source for view in views for source in view.sketches}))
-        self._is_shown = any(view.exemplars or view.outcomes for view in views)
+        self.waiting = self.parts_made = 0
+        views = [one.view for one in slices]
+        self._sources = sorted({source for view in views for source in view.sketches})
+        self._outcomes = sorted({name for view in views for name in view.outcomes})
+        self._is_shown = any(view.exemplars for view in views)
+        self._came: list[tuple[Sequence[Observation], Ints, Ints]] = []
+        self._unread = 0
+        self._columns: list[list[Ints]] = []
+        self._ids: list[str] = []
+        self._failures: list[str | None] = []
 
-    def add_requests(self, events: Sequence[Observation]) -> None:
-        """Take in requests, in the order of the log."""
-        facts = self._facts(events)
+    def add(self, events: Sequence[Observation], kinds: Ints, ats: Ints) -> None:
+        """Take in requests, and labels that come later, in the order of the log.
+
+        Args:
+            kinds: What they are, by number; `LABELS_ONLY` for labels.
+            ats: When they were.
+        """
+        self._came.append((events, kinds, ats))
+        self.waiting += len(events)
+        self._unread += len(events)
+        if self._unread >= GATHER:
+            self.gather()
+
+    def gather(self) -> None:
+        """Put what came into columns: its parts are there then, and its cells marked."""
+        if not self._unread:
+            return
+        came, self._came, self._unread = self._came, [], 0
+        events, kinds, ats = came[0]
+        if len(came) > 1:
+            events = list(chain.from_iterable(one[0] for one in came))
+            kinds, ats = (np.concatenate([one[at] for one in came]) for at in (1, 2))
         cohorts = [event.cohort or NOBODY for event in events]
-        mark = self._mark
-        for one in self.plain:
-            chosen = _within(one.view.key, facts, cohorts)
-            if chosen:
-                one.facts += chosen
-                if not one.cell.is_changed:
-                    mark(one.cell, one.key)
-        for broken in self.broken:
-            broken.wait(facts, cohorts, mark)
-        self.waiting += len(facts)
-
-    def _facts(self, events: Sequence[Observation]) -> list[Fact]:
-        kinds = self._kinds.of(events)
-        are_ok = all(kind.status == "ok" for kind in set(kinds))
-        columns: list[Iterable[Any]] = [
-            kinds,
-            [event.at_ms for event in events],
-            events if self._is_shown else repeat(None),
-        ]
+        before = sum(len(one.places) for one in self.slices)
+        parts = [one.parts(cohorts, self._mark) for one in self.slices]
+        self.parts_made += sum(len(one.places) for one in self.slices) - before
+        are_labels = kinds == LABELS_ONLY
+        if are_labels.any():
+            for index in np.flatnonzero(are_labels).tolist():
+                self._add_labels(events[index], cohorts[index])
+            kept = ~are_labels
+            kinds, ats, *parts = (column[kept] for column in (kinds, ats, *parts))
+            events = [event for event, is_kept in zip(events, kept.tolist(), strict=True) if is_kept]
+        if not events:
+            return
+        columns = [kinds, ats, *parts]
         for source in self._sources:
-            columns += _sizes(events, source, are_ok=are_ok)
-        return list(zip(*columns, strict=False))  # `repeat` has no end
+            columns += self._sizes(events, kinds, source)
+        columns += [_said(events, name) for name in self._outcomes]
+        self._columns.append(columns)
+        if self._is_shown:
+            self._ids += [exemplar_id(event) for event in events]
+            self._failures += [event.failure_class for event in events]
 
-    def add_labels(self, event: Observation) -> None:
+    def _sizes(self, events: Sequence[Observation], kinds: Ints, source: str) -> tuple[Ints, Ints]:
+        """Return how large each request is in a distribution, and its bin."""
+        if source == "latency":
+            values, bins = sized([event.latency_ms for event in events], 1_000)
+            ended = self._kinds.endings[kinds]
+            if ended.any():
+                end_unfinished(values, bins, ended == ERROR, ended == TIMEOUT)
+            return values, bins
+        if source == "cost":
+            return sized([event.cost_usd for event in events], 1_000_000)
+        if source == "tokens":
+            return sized_whole([event.tokens for event in events])
+        return sized_whole([event.size_of(source) for event in events])
+
+    def _add_labels(self, event: Observation, cohort: Mapping[str, str]) -> None:
         """Take in what became known later of a request."""
-        labels, cohort = event.labels(), event.cohort or NOBODY
-        for one in self.plain:
-            if matches(one.view.key, cohort):
-                one.cell.add_labels(event, labels, one.view.outcomes)
-                _keep(event, labels, one.view, one.cell, EXEMPLARS_PER_CELL)
-                self._mark(one.cell, one.key)
-        for broken in self.broken:
-            if matches(broken.view.within, cohort):
-                part, cell, key = broken.place(cohort)
-                part.add_labels(event, labels, broken.view.outcomes)
-                _keep(event, labels, broken.view, *_holder(broken.view, part, cell))
-                self._mark(cell, key)
+        labels = event.labels()
+        for one in self.slices:
+            if matches(one.view.within, cohort):
+                part, cell, _ = one.place(cohort)
+                part.add_labels(event, labels, one.view.outcomes)
+                for rule in one.view.exemplars:
+                    rank = rule.rank(event, labels)
+                    if rank is not None:
+                        shown = Exemplar(rank, exemplar_id(event), event.failure_class or "")
+                        _offer(rule, shown, *_holder(one.view, part, cell))
 
     def settle(self) -> None:
         """Add up what waits."""
+        if not self.waiting:
+            return
+        self.gather()
         self.waiting = 0
-        for one in self.plain:
-            if one.facts:
-                self._add_up(one.facts, one.view, one.cell, one.cell)
-                one.facts = []
-        for broken in self.broken:
-            for facts, (part, cell, _) in broken.waited():
-                self._add_up(facts, broken.view, part, cell)
+        waited, self._columns = self._columns, []
+        if not waited:
+            return
+        columns = (
+            waited[0] if len(waited) == 1 else [np.concatenate(each) for each in zip(*waited, strict=True)]
+        )
+        settled = _Settled(self, columns)
+        for index, one in enumerate(self.slices):
+            settled.add_up(one, columns[2 + index])
+        self._ids, self._failures = [], []
 
-    def _add_up(self, facts: list[Fact], view: View, part: Aggregate, cell: Aggregate) -> None:
-        columns = list(zip(*facts, strict=True))
-        counts: Counter[Kind] = Counter(columns[_KIND])
-        part.add_requests(counts, min(columns[_AT]))
-        if view.outcomes:
-            for event in columns[_EVENT]:
-                if event.outcomes:
-                    part.add_outcomes(event.outcomes, view.outcomes)
+
+class _Settled:
+    """The columns of a row while they are added up."""
+
+    def __init__(self, row: Row, columns: list[Ints]) -> None:
+        self.kinds, self.ats = columns[:2]
+        at = 2 + len(row.slices)
+        self.sizes = {}
+        for source in row._sources:
+            self.sizes[source] = columns[at], columns[at + 1]
+            at += 2
+        self.outcomes = dict(zip(row._outcomes, columns[at:], strict=True))
+        self.table = row._kinds.table
+        self.labels = row._kinds.labels
+        self.ids, self.failures = row._ids, row._failures
+        self._ranks: dict[ExemplarRule, tuple[Ints, Ints]] = {}
+
+    def add_up(self, one: Slice | Breakdown, parts: Ints) -> None:
+        """Add up what is in one slice."""
+        inside = np.flatnonzero(parts != OUTSIDE)
+        if not len(inside):
+            return
+        chosen = slice(None) if len(inside) == len(parts) else inside
+        own = parts[chosen]
+        view, places, by_part = one.view, one.places, ByPart(own)
+        firsts = by_part.least(self.ats[chosen])
+        added = kinds_by_part(own, self.kinds[chosen], self.table)
+        for (number, sums), first_at_ms in zip(added, firsts, strict=True):
+            places[number][0].add_requests(
+                sums[0], sums[ERROR], sums[TIMEOUT], sums[_KNOWN:_HITS], sums[_HITS:], first_at_ms
+            )
+        for name in view.outcomes:
+            _add_outcomes(one, name, own, self.outcomes[name][chosen])
         for source in view.sketches:
-            values, bins = self._column(columns, source)
-            if None in bins:
-                values = tuple(value for value in values if value is not None)
-                bins = tuple(index for index in bins if index is not None)
-            if bins:
-                part.add_sizes(source, values, bins)
+            values, bins = self.sizes[source]
+            _add_sizes(one, source, own, by_part, values[chosen], bins[chosen])
         for rule in view.exemplars:
-            shown = self._candidates(rule, columns, counts, *_holder(view, part, cell))
-            for event, kind in shown:
-                _offer(rule, event, kind.labels, *_holder(view, part, cell))
+            self._show(one, rule, parts)
 
-    def _column(self, columns: list[tuple[Any, ...]], source: str) -> list[tuple[Any, ...]]:
-        at = _SIZES + 2 * self._sources.index(source)
-        return columns[at : at + 2]
+    def _show(self, one: Slice | Breakdown, rule: ExemplarRule, parts: Ints) -> None:
+        """Offer the requests that could be among the few a rule keeps."""
+        rows, ranks = self._ranked(rule)
+        own = parts[rows]
+        if (own == OUTSIDE).any():
+            rows, ranks, own = (column[own != OUTSIDE] for column in (rows, ranks, own))
+        if not len(rows):
+            return
+        size = _holder(one.view, *one.places[0][:2])[1]
+        for at in ByPart(own).foremost(ranks, size).tolist():
+            part, cell, _ = one.places[int(own[at])]
+            holder, size = _holder(one.view, part, cell)
+            rank, row = int(ranks[at]), int(rows[at])
+            if holder.wants(rule.indicator, rank, size):
+                shown = Exemplar(rank, self.ids[row], self.failures[row] or "")
+                holder.keep(rule.indicator, shown, size)
 
-    def _candidates(
-        self,
-        rule: ExemplarRule,
-        columns: list[tuple[Any, ...]],
-        counts: Counter[Kind],
-        holder: Aggregate,
-        size: int,
-    ) -> Iterable[tuple[Observation, Kind]]:
-        """Yield the requests that could be among the few a rule keeps: a cheap look past the many that cannot."""
-        pairs = zip(columns[_EVENT], columns[_KIND], strict=True)
+    def _ranked(self, rule: ExemplarRule) -> tuple[Ints, Ints]:
+        """Return the requests that are exemplars by a rule, and the rank of each."""
+        found = self._ranks.get(rule)
+        if found is None:
+            found = self._ranks[rule] = self._rank(rule)
+        return found
+
+    def _rank(self, rule: ExemplarRule) -> tuple[Ints, Ints]:
+        if rule.kind in (IndicatorKind.QUANTILE, IndicatorKind.MEAN):
+            values, bins = self.sizes[rule.source]
+            rows = np.flatnonzero(bins != NO_BIN)
+            return rows, -values[rows]
+        if rule.kind is not IndicatorKind.RATE:
+            nothing = np.zeros(0, dtype=np.int64)
+            return nothing, nothing
+        rows = np.flatnonzero(self._is_harmful(rule))
+        return rows, np.array([fair_rank(self.ids[row]) for row in rows.tolist()], dtype=np.int64)
+
+    def _is_harmful(self, rule: ExemplarRule) -> NDArray[np.bool_]:
+        if rule.label < 0 and rule.source not in ("error", "timeout"):
+            return np.equal(self.outcomes[rule.source.removeprefix("outcome.")], int(rule.harmful))
         if rule.label >= 0:
-            bad = {kind for kind in counts if kind.labels[rule.label] is rule.harmful}
-            return [pair for pair in pairs if pair[1] in bad] if bad else ()
-        if rule.kind is IndicatorKind.RATE or rule.source not in self._sources:
-            return pairs
-        values = self._column(columns, rule.source)[0]
-        known = [value for value in values if value is not None]
-        if not known:
-            return ()
-        floor = nlargest(size, known)[-1]
-        kept = holder.exemplars.get(rule.indicator)
-        if kept is not None and len(kept) >= size:
-            floor = max(floor, -kept[-1].rank)
-        return [
-            pair for pair, value in zip(pairs, values, strict=True) if value is not None and value >= floor
-        ]
+            kinds = np.array([labels[rule.label] is rule.harmful for labels in self.labels], dtype=bool)
+        else:
+            ended = self.table[:, ERROR if rule.source == "error" else TIMEOUT]
+            kinds = np.equal(ended, int(rule.harmful))
+        return np.take(kinds, self.kinds)
 
 
-def _within(key: CohortKey, facts: list[Fact], cohorts: Sequence[Mapping[str, str]]) -> list[Fact]:
-    """Return the facts of the requests that lie in a slice."""
-    if not key:
-        return facts
-    pairs = zip(facts, cohorts, strict=True)
-    if len(key) == 1:  # the usual case, written out
-        ((dimension, value),) = key
-        return [fact for fact, of in pairs if of.get(dimension) == value]
-    return [fact for fact, of in pairs if matches(key, of)]
+def _add_sizes(
+    one: Slice | Breakdown, source: str, own: Ints, by_part: ByPart, values: Ints, bins: Ints
+) -> None:
+    known = bins != NO_BIN
+    if not known.any():
+        return
+    counted = np.where(bins == UNFINISHED_BIN, 0, values)  # what never finished is in no sum
+    totals = dict(zip(by_part.parts, by_part.sums(counted), strict=True))
+    if not known.all():
+        own, bins = own[known], bins[known]
+    for number, found, counts in bins_by_part(own, bins):
+        one.places[number][0].add_sizes(source, totals[number], found, counts)
 
 
-def _sizes(
-    events: Sequence[Observation], source: str, *, are_ok: bool
-) -> tuple[Sequence[int | None], Sequence[int | None]]:
-    """Return how large each request is in a distribution, and its bin; None where it is not in it."""
-    if source == "cost":
-        return _binned([event.cost_usd for event in events], 1_000_000)
-    if source == "latency" and are_ok:
-        return _binned([event.latency_ms for event in events], 1_000)
-    if source == "tokens":
-        return _binned([event.tokens for event in events])
-    values, bins = _binned([event.size_of(source) for event in events])
-    if source == "latency":
-        pairs = zip(values, bins, strict=True)
-        bins = [UNFINISHED_BIN if value == UNFINISHED_US else index for value, index in pairs]
-    return values, bins
+def _add_outcomes(one: Slice | Breakdown, name: str, own: Ints, said: Ints) -> None:
+    known = np.bincount(own[said != _UNKNOWN]).tolist()
+    hits = np.bincount(own[said == 1], minlength=len(known)).tolist()
+    for number, count in enumerate(known):
+        if count:
+            one.places[number][0].add_outcome(name, hits[number], count)
 
 
-def _binned(
-    told: Sequence[float | None], per_unit: int | None = None
-) -> tuple[Sequence[int | None], Sequence[int | None]]:
-    """Return values as whole smallest steps, and their bins; without `per_unit` they are whole already."""
-    known: list[Any] = [value for value in told if value is not None]
-    if not known:
-        nothing = [None] * len(told)
-        return nothing, nothing
-    values = known if per_unit is None else whole_of(known, per_unit).tolist()
-    bins = bins_of(values).tolist()
-    if len(known) == len(told):
-        return values, bins
-    each = iter(zip(values, bins, strict=True))
-    pairs = [(None, None) if value is None else next(each) for value in told]
-    return [value for value, _ in pairs], [index for _, index in pairs]
+def _said(events: Sequence[Observation], name: str) -> Ints:
+    """Return what each event says about an outcome: 1, 0 or `_UNKNOWN`."""
+    told = ((event.outcomes or {}).get(name) for event in events)
+    return np.fromiter((_UNKNOWN if value is None else value for value in told), np.int64, len(events))
 
 
 def _holder(view: View, part: Aggregate, cell: Aggregate) -> tuple[Aggregate, int]:
@@ -244,16 +278,18 @@ def _holder(view: View, part: Aggregate, cell: Aggregate) -> tuple[Aggregate, in
     return (part, EXEMPLARS_PER_PART) if view.is_watched else (cell, EXEMPLARS_PER_CELL)
 
 
-def _keep(
-    event: Observation, labels: tuple[bool | None, ...], view: View, holder: Aggregate, size: int
-) -> None:
-    for rule in view.exemplars:
-        _offer(rule, event, labels, holder, size)
+def _offer(rule: ExemplarRule, shown: Exemplar, holder: Aggregate, size: int) -> None:
+    if holder.wants(rule.indicator, shown.rank, size):
+        holder.keep(rule.indicator, shown, size)
 
 
-def _offer(
-    rule: ExemplarRule, event: Observation, labels: tuple[bool | None, ...], holder: Aggregate, size: int
-) -> None:
-    rank = rule.rank(event, labels)
-    if rank is not None and holder.wants(rule.indicator, rank, size):
-        holder.keep(rule.indicator, Exemplar(rank, exemplar_id(event), event.failure_class or ""), size)
+def row_of(
+    minute: int, release: str, views: Sequence[View], cells: dict[CellKey, Aggregate], kinds: Kinds, mark: Mark, *,
+    later: bool,
+) -> Row:  # fmt: skip
+    """Return the row of a minute of a release, with its cells as far as they are there."""
+    slices: list[Slice | Breakdown] = []
+    for view in views:
+        key = CellKey(minute, release, view.key, later)
+        slices.append(Breakdown(view, key, cells) if view.by else Slice(view, key, cells))
+    return Row(slices, kinds, mark)

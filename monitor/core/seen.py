@@ -7,6 +7,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monitor.core.window import DUPLICATE_MS
 
 _SLACK: Final = 4_096  # ids added between two looks at what can be forgotten
@@ -56,25 +59,29 @@ class SeenIds:
         self._clocks.append(clock_ms)
         return False
 
-    def are_new(self, event_ids: Sequence[str], clocks: Sequence[int]) -> list[int] | None:
+    def are_new(self, event_ids: Sequence[str], clocks: NDArray[np.int64]) -> list[int] | None:
         """Tell which of these ids were not seen lately, as `is_repeat` one after the other; None where that is all.
 
         Args:
             clocks: The partition's clock at each of them, rising.
         """
         hashes, known = list(map(hash, event_ids)), self._known
-        many = set(hashes)
         if len(known) + len(hashes) > self._sweep_at:
-            self._forget(clocks[0] - DUPLICATE_MS)
+            self._forget(int(clocks[0]) - DUPLICATE_MS)
             self._sweep_at = min(self._max, 2 * (len(known) + len(hashes)) + _SLACK)
-        is_full = len(known) + len(hashes) > self._max
-        if is_full or len(many) < len(hashes) or not known.isdisjoint(many):
-            ids = zip(event_ids, clocks, strict=True)
+        many = len(known) + len(hashes)
+        is_new = many <= self._max and known.isdisjoint(hashes)
+        if is_new:
+            known.update(hashes)
+            if len(known) < many:  # an id is twice among these
+                known.difference_update(hashes)
+                is_new = False
+        if not is_new:
+            ids = zip(event_ids, clocks.tolist(), strict=True)
             found = [index for index, (one, clock_ms) in enumerate(ids) if not self.is_repeat(one, clock_ms)]
             return None if len(found) == len(hashes) else found
-        known |= many
-        self._hashes.extend(hashes)
-        self._clocks.extend(clocks)
+        self._hashes.fromlist(hashes)
+        self._clocks.frombytes(clocks.tobytes())
         return None
 
     def _is_recent(self, hashed: int, clock_ms: int) -> bool:

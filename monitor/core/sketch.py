@@ -6,7 +6,6 @@ Merging adds counts, so it is associative and commutative and loses nothing (Mas
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from math import log
 from typing import Final
@@ -14,13 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.event import UNFINISHED_US
-
 RATIO: Final = 1.02
 _PER_LOG: Final = 1 / log(RATIO)
 LAST_BIN: Final = 1400  # RATIO**1400 is 1.1e12: above a day in ms and 1,000,000 USD in micro-units
 UNFINISHED_BIN: Final = LAST_BIN + 1  # a timeout is slower than every finished request
-_FEW: Final = 16  # values that are counted one by one: a counter costs more than so many
 _MANY: Final = 4_096  # values that wait for their bins at most
 BIN_COUNT: Final = UNFINISHED_BIN + 1
 
@@ -36,7 +32,7 @@ def bins_of(values: Sequence[float] | NDArray[np.int64]) -> NDArray[np.int64]:
     return np.minimum(np.ceil(logs * _PER_LOG - 1e-9), LAST_BIN).astype(np.int64)
 
 
-def whole_of(values: Sequence[float], per_unit: int) -> NDArray[np.int64]:
+def whole_of(values: Sequence[float] | NDArray[np.float64], per_unit: int) -> NDArray[np.int64]:
     """Return values in whole smallest steps, to the nearest, a half to the even one: `round`, for many at once."""
     return np.rint(np.asarray(values, dtype=np.float64) * per_unit).astype(np.int64)
 
@@ -65,17 +61,20 @@ class Sketch:
         if len(self._pending) >= _MANY:
             self._settle()
 
-    def add_binned(self, values: Sequence[int], bins: Sequence[int]) -> None:
-        """Add requests whose bins are known; one that never finished has `UNFINISHED_BIN` and counts in no sum."""
+    def add_counts(self, total: int, bins: Sequence[int], counts: Sequence[int]) -> None:
+        """Add requests whose bins are known.
+
+        Args:
+            total: The sum of the finished ones' values; one that never finished is in `UNFINISHED_BIN`, and in no sum.
+            bins: Different ones.
+        """
+        self._total += total
         mine = self._bins
-        if len(bins) < _FEW:
-            for index in bins:
-                mine[index] = mine.get(index, 0) + 1
-        else:
-            for index, count in Counter(bins).items():
-                mine[index] = mine.get(index, 0) + count
-        unfinished = bins.count(UNFINISHED_BIN)
-        self._total += sum(values) - unfinished * UNFINISHED_US
+        if not mine:
+            self._bins = dict(zip(bins, counts, strict=True))
+            return
+        for index, count in zip(bins, counts, strict=True):
+            mine[index] = mine.get(index, 0) + count
 
     def add_unfinished(self) -> None:
         """Add a request that never finished: slower than every finished one, outside the sum."""

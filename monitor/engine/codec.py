@@ -33,6 +33,7 @@ _CELL_PREFIX: Final = "c"
 _LATER_PREFIX: Final = "l"
 _FEW: Final = "few"  # in place of a width: bins and counts one by one
 _WIDTHS: Final = (("B", 0xFF), ("H", 0xFFFF), ("I", 0xFFFFFFFF), ("Q", (1 << 64) - 1))
+_SIZES: Final = {code: array(code).itemsize for code, _ in _WIDTHS}
 _SHARDS: Final = frozenset({"", *(str(shard) for shard in range(1, SHARDS))})
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -240,16 +241,21 @@ def _cell(
 
 
 def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes | list[int], int, int]:
-    unfinished = sketch.bins.get(UNFINISHED_BIN, 0)
-    finished = {index: count for index, count in sketch.bins.items() if index != UNFINISHED_BIN}
+    finished = sketch.bins
+    unfinished = finished.get(UNFINISHED_BIN, 0)
+    if unfinished:
+        finished = {index: count for index, count in finished.items() if index != UNFINISHED_BIN}
     if not finished:
         return 0, "B", b"", sketch.total, unfinished
-    low, high = min(finished), max(finished)
+    indices = sorted(finished)
+    low, high = indices[0], indices[-1]
     largest = max(finished.values())
-    width = next(code for code, most in _WIDTHS if largest <= most)
-    size = array(width).itemsize
-    if len(finished) * (2 + size) < (high - low + 1) * size:
-        few = [number for index in sorted(finished) for number in (index - low, finished[index])]
+    width = "B" if largest <= _WIDTHS[0][1] else next(code for code, most in _WIDTHS if largest <= most)
+    size = _SIZES[width]
+    if len(indices) * (2 + size) < (high - low + 1) * size:
+        few = [0] * (2 * len(indices))
+        few[::2] = [index - low for index in indices]
+        few[1::2] = map(finished.__getitem__, indices)
         return low, _FEW, few, sketch.total, unfinished
     counts = array(width, bytes((high - low + 1) * size))
     for index, count in finished.items():

@@ -32,7 +32,7 @@ from monitor.engine.replay import Decode
 from monitor.engine.seal import StateDamaged
 from monitor.engine.stay import in_turns
 
-SLICE_RECORDS = 500  # folded before the event loop gets a turn: a few milliseconds
+SLICE_RECORDS = 1_000  # folded before the event loop gets a turn: a few milliseconds
 MAX_RECORDS = 4_000  # taken from the client at once
 FENCED_WAIT_MS = 3_000  # before a fenced partition is claimed again, if the group still says it is ours
 

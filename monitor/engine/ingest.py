@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
-from typing import Final
+from typing import Final, cast
+
+import numpy as np
 
 from monitor.core.cell import CellKey, Incident
+from monitor.core.event import Observation
 from monitor.core.partition import PartitionFold, Totals
+from monitor.core.placing import times_of
 from monitor.core.plan import Plan
 from monitor.core.seen import SeenIds
+from monitor.core.shape import Ints
 from monitor.core.window import BUCKET_MS, DUPLICATE_MS
 from monitor.engine.codec import (
     META_FIELD,
@@ -162,26 +168,44 @@ class PartitionIngest:
             if (key.minute + 4) * BUCKET_MS + delay_ms >= horizon_ms:
                 if stay.is_over_after(decoding_us(packed)):
                     yield
-                self.fold.restore(key, decode_cell(packed))
+                cell = decode_cell(packed)
+                cell.packed_bytes = len(packed)
+                self.fold.restore(key, cell)
 
     def take(self, records: Sequence[SourceRecord]) -> int:
         """Fold records until the next flush would grow too large; return how many were taken."""
+        warmed = 0
+        while warmed < len(records) and records[warmed].offset < self.offset and not self.is_full:
+            record = records[warmed]
+            self.position = record.offset + 1
+            self._warm(record)
+            warmed += 1
+        if warmed == len(records) or self.is_full:
+            return warmed
+        if not self.is_warm:
+            self._finish_warming()
+        return warmed + self._take(records[warmed:] if warmed else records)
+
+    def _take(self, records: Sequence[SourceRecord]) -> int:
+        read = list(map(self._decode, [record.value for record in records]))
+        if str in set(map(type, read)):
+            return self._take_mixed(records, read)
+        events = cast("Sequence[Observation]", read)
+        own_ms, ats = self._own_times(records), times_of(events)
         taken = 0
-        while taken < len(records) and (room := self._room) > 0:
-            record = records[taken]
-            if record.offset < self.offset:
-                self.position = record.offset + 1
-                self._warm(record)
-                taken += 1
-                continue
-            if not self.is_warm:
-                self._finish_warming()
-            taken += self._fold(records[taken : taken + room])
+        while taken < len(records) and not self.is_full:
+            room = self._scale.room(len(events) - taken, partial(self._rows_in, ats[taken:]))
+            rest = slice(taken, taken + min(room, _LETTERS_MAX - len(self._letters)))
+            ahead = self.fold.fold_many(events[rest], own_ms[rest], ats[rest])
+            self._folded(records[rest], dict.fromkeys(ahead, "future"), own_ms[rest])
+            taken = rest.stop
         return taken
 
-    @property
-    def _room(self) -> int:
-        return min(self._scale.room, _LETTERS_MAX - len(self._letters))
+    def _rows_in(self, ats: Ints) -> int:
+        """Return how many minutes of watched releases records of these times can touch, at most."""
+        minutes = (int(ats.max()) - int(ats.min())) // BUCKET_MS + 2
+        # An incident that is late counts in a minute that is open.
+        return min(len(self.fold.plan.views), len(ats)) * (min(minutes, len(ats)) + 1)
 
     def _warm(self, record: SourceRecord) -> None:
         event = self._decode(record.value)
@@ -204,30 +228,36 @@ class PartitionIngest:
         self.read_from = self.position = self.offset
         self.fold.clock_ms = self._warm_clock_ms
 
-    def _fold(self, records: Sequence[SourceRecord]) -> int:
-        """Fold records from the offset on, all at once; return how many they were."""
-        fold = self.fold
+    def _take_mixed(self, records: Sequence[SourceRecord], read: Sequence[Observation | str]) -> int:
+        """Fold records some of which could not be decoded, in runs that surely fit."""
+        taken = 0
+        while taken < len(records) and not self.is_full:
+            room = min(self._scale.room(len(read) - taken), _LETTERS_MAX - len(self._letters))
+            run, told = records[taken : taken + room], read[taken : taken + room]
+            own_ms = self._own_times(run)
+            reasons = {index: event for index, event in enumerate(told) if isinstance(event, str)}
+            good = [index for index in range(len(told)) if index not in reasons]
+            ahead = self.fold.fold_many([event for event in told if not isinstance(event, str)], own_ms[good])
+            for _ in reasons:
+                self.fold.reject()
+            self._folded(run, {**reasons, **{good[index]: "future" for index in ahead}}, own_ms)
+            taken += len(run)
+        return taken
+
+    def _own_times(self, records: Sequence[SourceRecord]) -> Ints:
+        """Return the records' own times, as event time; often all records of a batch have one."""
+        told = [record.timestamp for record in records]
+        own_ms = {at_ms: self._event_time(at_ms) for at_ms in set(told)}
+        return np.array(list(map(own_ms.__getitem__, told)), dtype=np.int64)
+
+    def _folded(self, records: Sequence[SourceRecord], reasons: Mapping[int, str], own_ms: Ints) -> None:
+        """Note that these records, from the offset on, were folded, and which of them are dead letters."""
         end = records[-1].offset + 1
-        fold.totals.gaps += end - self.offset - len(records)
+        self.fold.totals.gaps += end - self.offset - len(records)
         self.offset = self.position = end
-        decode, event_time = self._decode, self._event_time
-        read = [decode(record.value) for record in records]
-        records_ms = [event_time(record.timestamp) for record in records]
-        bad = [index for index, event in enumerate(read) if isinstance(event, str)]
-        events = [event for event in read if not isinstance(event, str)]
-        if bad:
-            good = [index for index, event in enumerate(read) if not isinstance(event, str)]
-            ahead = [good[index] for index in fold.fold_many(events, [records_ms[index] for index in good])]
-        else:
-            ahead = fold.fold_many(events, records_ms)
-        for _ in bad:
-            fold.reject()
-        for index in sorted(bad + ahead):
-            reason = read[index]
-            known = reason if isinstance(reason, str) else "future"
-            self._letters.append(self._letter(records[index], known, records_ms[index]))
+        for index in sorted(reasons):
+            self._letters.append(self._letter(records[index], reasons[index], int(own_ms[index])))
         self._scale.folded(len(records))
-        return len(records)
 
     def _letter(self, record: SourceRecord, reason: str, at_ms: int) -> DeadLetter:
         value = record.value or b""
@@ -236,7 +266,7 @@ class PartitionIngest:
     @property
     def is_full(self) -> bool:
         """Tell whether the next flush has no room for another record's cells."""
-        return self._room <= 0
+        return len(self._letters) >= _LETTERS_MAX or self._scale.is_full
 
     @property
     def letters(self) -> Sequence[DeadLetter]:
@@ -325,7 +355,6 @@ class PartitionIngest:
         for key in changed:
             packed = encode_cell(held[key])
             held[key].packed_bytes = len(packed)
-            self._scale.packed(len(packed))
             cells.setdefault(key.minute, {})[cell_field(key)] = packed
         return self._inventory.sealed(cells)
 

@@ -155,7 +155,7 @@ class Replay:
                 return index + 1
             if close_at_ms is None:
                 first_ms = min(first_ms, event.at_ms)
-            if event.at_ms >= (close_at_ms or first_ms + LATENESS_MS):
+            if event.at_ms >= (close_at_ms or tick_ms(minute_of(first_ms) + 1) + LATENESS_MS):
                 return index + 1
         return len(events)
 
@@ -213,7 +213,7 @@ class Replay:
             fold.forget_before(now - self._delay_min)
 
     def _cell(self, key: CellKey) -> Aggregate | None:
-        parts = [cell for fold in self._folds if (cell := fold.cells.get(key)) is not None]
+        parts = [cell for fold in self._folds if (cell := fold.cell(key)) is not None]
         if len(parts) <= 1:
             return parts[0] if parts else None
         whole = Aggregate()

@@ -6,11 +6,14 @@ without a look at the cells; only where the guess comes near the bound are they 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from monitor.core.aggregate import Aggregate
+from monitor.core.exemplar import EXEMPLARS_PER_PART
 from monitor.core.partition import PartitionFold
-from monitor.core.plan import Plan
+from monitor.core.plan import SHARDS, Plan
+from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.engine.inventory import NAME_BYTES, Inventory
 from monitor.engine.ports import MAX_FLUSH_FIELDS
 
@@ -19,6 +22,7 @@ _UNIT_BYTES: Final = 2_048
 _PART_BYTES: Final = 192
 _SKETCH_BYTES: Final = 48
 _BIN_BYTES: Final = 5  # a bin and its count, one by one
+_FEW_BINS: Final = 64  # fewer are not looked at closely
 _EXEMPLAR_BYTES: Final = 96
 _OUTCOME_BYTES: Final = 80
 _META_BYTES: Final = 16_384
@@ -29,7 +33,8 @@ class Scale:
     """Weighs what a fold has changed since its last write.
 
     Args:
-        max_bytes: Of one write. Folding goes on to a quarter of it; what a run of records may add to that fits in.
+        max_bytes: Of one write. Folding goes on until a quarter of it is known to be reached, which is looked at where
+            five eighths of it are guessed; what a run of records may add to that fits in.
     """
 
     def __init__(self, fold: PartitionFold, inventory: Inventory, max_bytes: int) -> None:
@@ -37,8 +42,7 @@ class Scale:
         self._inventory = inventory
         self._max_bytes = max_bytes
         self._plan: Plan | None = None
-        self._slices = self._growth = 1
-        self._heaviest = _CELL_BYTES
+        self._slices = self._growth = self._part_bytes = self._run_growth = self._row_cells = 1
         self.written()
 
     def written(self) -> None:
@@ -46,40 +50,49 @@ class Scale:
         self._records = 0
         self._weighed = _META_BYTES
         self._weighed_from = self._fold.changed_bytes
-
-    def packed(self, size: int) -> None:
-        """Note how large a cell came out."""
-        self._heaviest = max(self._heaviest, size)
+        self._parts_from = self._fold.parts_made
 
     def folded(self, records: int) -> None:
         """Note that so many records were folded."""
         self._records += records
 
     @property
-    def room(self) -> int:
-        """How many records may be folded before the next look; 0 where what is changed has to be written first."""
+    def is_full(self) -> bool:
+        """Tell whether what is changed has to be written before more is folded."""
         self._follow_plan()
-        if not self._fold.changed:
-            return self._run(self._guess)  # a write without cells is as small as can be: folding goes on
-        if len(self._fold.changed) > _MAX_FIELDS:
-            return 0
-        guess = self._guess
-        if guess > self._max_bytes // 4:
-            if self._records:
-                self._weigh()
-                guess = self._guess
-            if guess > self._max_bytes // 8:
-                return 0
-        return self._run(guess)
+        changed = self._fold.changed
+        if not changed:
+            return False  # a write without cells is as small as can be
+        if len(changed) > _MAX_FIELDS:
+            return True
+        if self._guess > self._max_bytes * 5 // 8 and self._records:
+            self._weigh()
+        return self._weighed > self._max_bytes // 4 or self._guess > self._max_bytes * 5 // 8
 
-    def _run(self, guess: int) -> int:
-        fields, spare = _MAX_FIELDS - len(self._fold.changed), self._max_bytes - guess
-        return max(1, min(fields // self._slices, spare // (self._slices * self._heaviest + self._growth)))
+    def room(self, records: int, rows: Callable[[], int] = lambda: _MAX_FIELDS) -> int:
+        """Return how many of so many records may be folded before the next look, where the write is not full.
+
+        Args:
+            rows: Returns how many minutes of watched releases the records can touch, at most; as many as there are
+                where nobody knows.
+        """
+        changed, held_bytes = self._fold.changed, self._fold.held_bytes
+        fields = _MAX_FIELDS - len(changed)
+        # What is not changed yet may have to be written too.
+        spare = self._max_bytes - self._guess - max(0, held_bytes - self._fold.changed_bytes)
+        sure = min(fields // self._slices, spare // (self._slices * _CELL_BYTES + self._run_growth))
+        if sure >= records:
+            return records
+        cells = rows() * self._row_cells
+        if cells <= fields and cells * _CELL_BYTES + records * self._run_growth <= spare:
+            return records
+        return max(1, sure)
 
     @property
     def _guess(self) -> int:
         new = self._fold.changed_bytes - self._weighed_from
-        return self._weighed + max(0, new) + self._records * self._growth
+        parts = self._fold.parts_made - self._parts_from
+        return self._weighed + max(0, new) + parts * self._part_bytes + self._records * self._growth
 
     def _follow_plan(self) -> None:
         plan = self._fold.plan
@@ -89,7 +102,14 @@ class Scale:
         views = max(plan.views.values(), key=len, default=())
         sketches = sum(len(view.sketches) for view in views)
         self._slices = len(views) + 1
-        self._growth = 32 * self._slices + 16 * sketches
+        self._row_cells = 1 + sum(SHARDS if view.by else 1 for view in views)
+        self._run_growth = 32 * self._slices + 16 * sketches
+        rules = sum(len(view.exemplars) for view in views)
+        outcomes = sum(len(view.outcomes) for view in views)
+        # To parts that are there: a bin of each distribution. What else they may hold has its bounds.
+        self._growth = 16 + _BIN_BYTES * sketches + outcomes
+        most = max((len(view.sketches) for view in views), default=0)
+        self._part_bytes = _PART_BYTES + _SKETCH_BYTES * most + EXEMPLARS_PER_PART * _EXEMPLAR_BYTES * rules
 
     def _weigh(self) -> None:
         fold = self._fold
@@ -98,6 +118,7 @@ class Scale:
         weight = _META_BYTES + sum(weight_of(cells[key]) for key in fold.changed)
         weight += NAME_BYTES * (len(fold.changed) + sum(self._inventory.size_of(one) for one in minutes))
         self._weighed, self._weighed_from, self._records = weight, fold.changed_bytes, 0
+        self._parts_from = fold.parts_made
 
 
 def weight_of(cell: Aggregate) -> int:
@@ -112,7 +133,17 @@ def weight_of(cell: Aggregate) -> int:
 def _alone(cell: Aggregate) -> int:
     weight = _OUTCOME_BYTES * len(cell.outcomes)
     for sketch in cell.sketches.values():
-        weight += _SKETCH_BYTES + _BIN_BYTES * len(sketch.bins)
+        weight += _SKETCH_BYTES + _bins_weight(sketch)
     for kept in cell.exemplars.values():
         weight += sum(_EXEMPLAR_BYTES + 4 * (len(one.trace_id) + len(one.failure_class)) for one in kept)
     return weight
+
+
+def _bins_weight(sketch: Sketch) -> int:
+    bins = sketch.bins
+    one_by_one = _BIN_BYTES * len(bins)
+    if len(bins) < _FEW_BINS:
+        return one_by_one
+    finished = [index for index in bins if index != UNFINISHED_BIN]
+    dense = (max(finished) - min(finished) + 1) * (1 if max(bins.values()) < 1 << 8 else _BIN_BYTES)
+    return min(one_by_one, dense)

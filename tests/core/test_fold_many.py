@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,7 +96,7 @@ def test_many_at_once_are_one_after_the_other(
     ahead: list[int] = []
     edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
     for start, end in pairwise(edges):
-        found = many.fold_many(events[start:end], own[start:end] if with_time else None)
+        found = many.fold_many(events[start:end], np.array(own[start:end]) if with_time else None)
         ahead += [start + index for index in found]
         many.complete_ms = single.complete_ms
     assert ahead == [index for index, fate in enumerate(fates) if fate == "future"]

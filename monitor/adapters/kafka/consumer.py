@@ -15,15 +15,16 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from monitor.adapters.kafka.client import bounded, stop_client
+from monitor.adapters.kafka.drain import drain_bare
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.engine.errors import LogUnreachable, OffsetOutOfRange, PartitionLost
-from monitor.engine.ports import Partition
+from monitor.engine.ports import Partition, SourceRecord
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class TraceConsumer:
         self._generation = 0
         # Grows with every change of owner or position: records fetched under an older one are not delivered.
         self._versions: dict[Partition, int] = {}
-        self._poll: asyncio.Task[dict[TopicPartition, list[ConsumerRecord[Any, Any]]]] | None = None
+        self._poll: asyncio.Task[dict[TopicPartition, list[SourceRecord]]] | None = None
         self._poll_versions: dict[Partition, int] = {}
         self.failed_commits = 0
 
@@ -114,6 +115,7 @@ class TraceConsumer:
         except BaseException:  # also a cancellation: a half-started consumer must not stay in the group
             await self.stop()
             raise
+        drain_bare(consumer)
 
     @property
     def owned(self) -> frozenset[Partition]:
@@ -164,7 +166,7 @@ class TraceConsumer:
 
     async def getmany(
         self, timeout_ms: int = 200, max_records: int | None = None
-    ) -> dict[Partition, list[ConsumerRecord[Any, Any]]]:
+    ) -> dict[Partition, list[SourceRecord]]:
         """Return records of partitions that are owned and resumed, in order; nothing after `timeout_ms`.
 
         Call it often, also while everything is paused: it is the sign of life that keeps the partitions ours.

@@ -115,6 +115,25 @@ class TraceRecord(msgspec.Struct, kw_only=True, gc=False):
             self.fallback_used,
         )
 
+    def shape(self) -> tuple[str | bool | None, ...]:
+        """Return release, kind, traffic, incident severity and status, and the labels as `labels` has them."""
+        return (
+            self.release,
+            self.kind,
+            self.traffic,
+            self.incident_severity,
+            self.status,
+            self.task_success,
+            self.parse_failure,
+            self.citation_valid,
+            self.refusal,
+            self.abstained,
+            self.human_handoff,
+            self.user_retry,
+            self.tool_success,
+            self.fallback_used,
+        )
+
     @property
     def latency_us(self) -> int | None:
         """End to end, whole microseconds."""
