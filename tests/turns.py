@@ -1,7 +1,8 @@
-"""Under pytest-xdist, the tests that run real servers and workers take turns: all of them go to one process.
+"""Under pytest-xdist, the tests that run real servers and workers take turns: they go to one process.
 
 They share one broker, and the control topics have fixed names: a worker of one test would answer the commands of
-another. The tests of some files stay together as well: they share what takes longer to make than to look at.
+another. Those of one file have servers of their own. The tests of some files stay together as well: they share what
+takes longer to make than to look at.
 Grouped by path, not by `xdist_group` marks: pytest-xdist 3.8 writes a mark's group into an attribute that pytest 9.2
 does not read any more, and nothing says so.
 """
@@ -12,7 +13,9 @@ from typing import Final
 
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+# The first that fits.
 TOGETHER: Final = (
+    "tests/integration/test_embedded.py",
     "tests/integration/",
     "tests/cli/test_backtest.py",
     "tests/console/demo/test_replayed.py",
