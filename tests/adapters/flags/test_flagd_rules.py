@@ -76,7 +76,7 @@ def served(flag: dict[str, Any], context: EvaluationContext | None) -> str:
 
 
 @given(_flag, _context)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_counts_as_serving_the_baseline_does_for_the_official_evaluator(
     flag: dict[str, Any], context: EvaluationContext | None
 ) -> None:
@@ -85,7 +85,7 @@ def test_what_counts_as_serving_the_baseline_does_for_the_official_evaluator(
 
 
 @given(_flag, _context)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_after_an_order_every_context_gets_the_baseline_and_repeating_finds_it_done(
     flag: dict[str, Any], context: EvaluationContext | None
 ) -> None:
@@ -95,7 +95,7 @@ def test_after_an_order_every_context_gets_the_baseline_and_repeating_finds_it_d
 
 
 @given(_flag.filter(lambda flag: flag["state"] == "ENABLED"), _context)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_cohorts_order_turns_that_cohort_and_nobody_else(
     flag: dict[str, Any], context: EvaluationContext | None
 ) -> None:

@@ -34,26 +34,26 @@ def agree(value: bytes) -> None:
         assert facts(fast) == facts(slow)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changed_events())
 def test_on_changed_events(value: bytes) -> None:
     agree(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 @example(b"{}")
 def test_on_raw_bytes(value: bytes) -> None:
     agree(value)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(rfc3339_like())
 def test_on_moments(at: str) -> None:
     agree(with_(at=at))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.floats(0, 1e6, allow_subnormal=True),
     st.floats(allow_nan=False, allow_infinity=False),
@@ -78,7 +78,7 @@ def test_on_every_truncation() -> None:
         agree(event[:length])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changed_events())
 def test_what_is_accepted_fits_the_published_schema(value: bytes) -> None:
     if isinstance(read_trace_event(value), TraceEvent):
