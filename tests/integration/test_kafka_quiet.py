@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from aiokafka.errors import UnknownMemberIdError
 
 from monitor.adapters.kafka.client import OncePerPeriod, silent_library, tame_library_logs
 
@@ -45,3 +46,19 @@ def test_a_probe_is_silent_and_leaves_the_levels_as_they_were(caplog: pytest.Log
         logger.critical("not to be seen")
     assert logger.level == level
     assert caplog.text == ""
+
+
+def test_what_kafka_answers_is_told_in_a_line_and_a_defect_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("tests.traceback")
+    logger.addFilter(OncePerPeriod(period_s=0.0))
+    for error in (UnknownMemberIdError("left"), KeyError("a defect")):
+        try:
+            raise error
+        except Exception:  # as the library does it
+            logger.exception("offsets of %s", "llm.traces.v1")
+    of_kafka, of_us = caplog.records
+    assert of_kafka.getMessage() == "offsets of llm.traces.v1: UnknownMemberIdError('left')"
+    assert of_kafka.exc_info is None
+    assert of_us.exc_info is not None

@@ -118,6 +118,10 @@ class OncePerPeriod(logging.Filter):
             self._held_back[template] = self._held_back.get(template, 0) + 1
             return False
         self._passed_at[template] = now
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, KafkaError):  # what Kafka answers is told in a line; a traceback is for a defect
+            record.msg, record.args = f"{record.getMessage()}: {error!r}", ()
+            record.exc_info = record.exc_text = None
         if held_back := self._held_back.pop(template, 0):
             record.msg = f"{record.getMessage()} ({held_back} times more since)"
             record.args = ()
