@@ -89,9 +89,10 @@ async def test_bounds_by_offset_and_by_time_hold_in_every_partition(
     assert {record.value for record in await ranged(access, url)} == {*values, None}
     some = await ranged(access, f"{url}?offsets=1:2-5")
     assert [(record.lane, record.value) for record in some] == [(0, b"5"), (0, b"7"), (0, b"9")]
-    until = await ranged(access, f"{url}?from={stamps[0]}&to={later[0]}")
+    # A machine's clock may step back between two records.
+    until = await ranged(access, f"{url}?from={min(stamps)}&to={min(later)}")
     assert {record.value for record in until} <= {*values[:20], None}
-    assert await ranged(access, f"{url}?from={later[-1] + 1}") == []
+    assert await ranged(access, f"{url}?from={max(*stamps, *later) + 1}") == []
     for bad in (f"{url}?offsets=0:0-900", f"{url}?offsets=7:0-", f"kafka://{access.bootstrap}/no-such-topic"):
         with pytest.raises(RecordingUnreadable):
             await ranged(access, bad)
