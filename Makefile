@@ -63,8 +63,11 @@ $(STAMP): requirements-dev.txt pyproject.toml
 demo: $(STAMP) ## everything on this machine from embedded parts, real traffic replayed, a live view
 	$(BIN)/rollback-budget demo $(ARGS)
 
+# What fails is tried once more and named with its traceback, three at most: docs/decisions/0013.
+AGAIN := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
+
 test: check ## check, then all tests
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) $(AGAIN) $(ARGS)
 
 laws: $(STAMP) ## the laws with other examples than the last time; a failure is a finding, and is kept to be tried first
 	$(BIN)/pytest -n $(JOBS) -m "hypothesis and not chaos" --hypothesis-profile=others $(ARGS)

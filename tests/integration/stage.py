@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from monitor.adapters.embedded.valkey import EmbeddedValkey
+from monitor.adapters.flush_limits import CONDEMNED
 from monitor.adapters.kafka.client import bounded, stop_client
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topic_admin import ensure_topics
@@ -177,7 +178,7 @@ class Stage:
             async def is_there() -> bool:
                 assert any(one.is_running for one in self.workers), [one.log[-3_000:] for one in self.workers]
                 offsets = [await redis.hget(name, OFFSET_FIELD) for name in self._keys]
-                return sum(int(offset or 0) for offset in offsets) >= records
+                return sum(map(_position, offsets)) >= records
 
             await eventually(is_there, f"{records} records are in the store")
 
@@ -198,7 +199,7 @@ class Stored:
     @property
     def offset(self) -> int:
         """Sum of the stored offsets."""
-        return sum(int(one.get(OFFSET_FIELD, b"0")) for one in self.hashes)
+        return sum(_position(one.get(OFFSET_FIELD)) for one in self.hashes)
 
     @property
     def metas(self) -> list[Meta]:
@@ -222,6 +223,11 @@ class Stored:
                     cell.update(_cell(packed))
         tally.cells = {key: +cell for key, cell in tally.cells.items() if +cell}
         return tally
+
+
+def _position(stored: bytes | None) -> int:
+    """How far a partition is read; a state that was struck out, until it is rebuilt, counts for nothing."""
+    return 0 if stored is None or stored == CONDEMNED.encode() else int(stored)
 
 
 def _cell(packed: bytes) -> dict[str, int]:
