@@ -29,7 +29,7 @@ from monitor.wire.commands import BadCommand, Order, command_value, read_command
 from monitor.wire.json_text import load_object
 from monitor.wire.rejection import Rejection
 
-VERBS: Final = ("decide", "override", "acknowledge", "extend", "arm", "disarm")
+VERBS: Final = ("decide", "override", "acknowledge", "extend", "arm", "disarm", "assess")
 BODY_MAX: Final = 16 * 1024  # bytes; the longest order has about 3,000 characters
 WAIT_S: Final = 10.0
 WAIT_MAX_S: Final = 60.0

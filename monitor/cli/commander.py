@@ -205,13 +205,24 @@ def send_order(given: dict[str, Any], wait: float, output: Output, *, no_wait: b
     Args:
         wait: Seconds to wait for the answer, unless `no_wait`.
     """
-    import asyncio
-
-    from monitor.cli.orders import kafka_log, kafka_said_plainly, send
     from monitor.config.settings_source import load_settings
 
     wait_s = 0 if no_wait else wait
-    settings = load_settings()
+    order, answer = give_order(given, load_settings(), wait_s)
+    if output is Output.JSON:
+        print_json(_as_json(order, answer))
+    else:
+        _print(order, answer, wait_s)
+    if answer is not None and (answer.is_refused or not answer.decisions):
+        raise typer.Exit(FAILED)
+
+
+def give_order(given: dict[str, Any], settings: Settings, wait_s: float) -> tuple[Order, Answer | None]:
+    """Sign an order and send it; return it with what became of it, None where that is not waited for (0)."""
+    import asyncio
+
+    from monitor.cli.orders import kafka_log, kafka_said_plainly, send
+
     order = _signed(given, settings)
 
     async def give() -> Answer | None:
@@ -222,13 +233,7 @@ def send_order(given: dict[str, Any], wait: float, output: Output, *, no_wait: b
             await log.close()
 
     with kafka_said_plainly(settings):
-        answer = asyncio.run(give())
-    if output is Output.JSON:
-        print_json(_as_json(order, answer))
-    else:
-        _print(order, answer, wait_s)
-    if answer is not None and (answer.is_refused or not answer.decisions):
-        raise typer.Exit(FAILED)
+        return order, asyncio.run(give())
 
 
 def _signed(given: dict[str, Any], settings: Settings) -> Order:

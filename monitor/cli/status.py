@@ -14,6 +14,8 @@ from monitor.cli.output import Output, OutputOption, console, print_json
 from monitor.core.errors import MonitorError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
     from rich.text import Text
 
@@ -138,7 +140,7 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     if one.halted is not None:
         lines.append((f"halted: {one.halted['summary']}", "bold red"))
     lines.append(_mode_line(one))
-    lines.append(_rehearsed_line(one))
+    lines.append(rehearsed_line(one))
     for seen in one.observed:
         lines.append(
             (f"would be {seen['would_be']} {seen['at']}{_slice(seen)}: {seen['summary']}", "magenta")
@@ -153,10 +155,7 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
         lines.append((f"breach since {breach['since']}{_slice(breach)}: {breach['summary']}", "yellow"))
     for page in one.pages:
         lines += _page_lines(page, now_ms)
-    for held in one.overrides:
-        what = held["objective"] or "every objective"
-        until = f"until {held['until']}" if held["until"] else "until it clears"
-        lines.append((f"override by {held['author']}: {what} {until}: {held['note']}", "cyan"))
+    lines += [(override_words(held), "cyan") for held in one.overrides]
     if one.assessment is not None:
         lines.append((f"assessed {one.assessment.get('decided_at')}: {one.assessment.get('summary')}", ""))
     if one.last_decisions:
@@ -167,13 +166,20 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     return lines
 
 
+def override_words(held: Mapping[str, object]) -> str:
+    """Return who holds what back, until when, and why."""
+    what = held["objective"] or "every objective"
+    until = f"until {held['until']}" if held["until"] else "until it clears"
+    return f"override by {held['author']}: {what} {until}: {held['note']}"
+
+
 def _mode_line(one: Standing) -> tuple[str, str]:
     from monitor.core.ladder import mode_words
 
     return f"mode {mode_words({'mode': one.mode}) or one.mode}", "" if one.mode == "auto" else "bold magenta"
 
 
-def _rehearsed_line(one: Standing) -> tuple[str, str]:
+def rehearsed_line(one: Standing) -> tuple[str, str]:
     """Return when this way back was last tried; old and failed rehearsals count for nothing."""
     last = one.rehearsed
     if last is None:

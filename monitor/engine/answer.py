@@ -15,12 +15,14 @@ from monitor.core.page import Page
 from monitor.core.record import Finding, Observed, release_data
 from monitor.core.trigger import Phase
 from monitor.core.window import tick_ms
+from monitor.engine.assess import Asked, assessment
 from monitor.engine.book import Command, LedgerBook
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.unapplied import acknowledged, meant
 
 _WHICH: Final = "no single open page is meant; name its page id or objective"
 _ENDED: Final = "the release is no longer watched: arm it first"
+_UNSEEN: Final = "no minute of it is closed yet: there is nothing to assess"
 _OBSERVES: Final = "the budget's mode is observe: {}; set `mode: page` or `mode: auto` in the budget first"
 
 
@@ -48,6 +50,8 @@ def _answer(evaluator: Evaluator, command: Command, book: LedgerBook) -> list[De
         return [_acknowledge(evaluator, command, book)]
     if evaluator.progress.stage is Stage.ENDED:
         return [refusal(evaluator, command, _ENDED)]
+    if command.kind == "assess":
+        return [_assess(evaluator, command)]
     if evaluator.progress.stage is Stage.LOCKED and command.kind != "disarm":
         return [refusal(evaluator, command, _locked(evaluator), stands=_request_id(evaluator))]
     if command.kind == "decide":
@@ -59,6 +63,15 @@ def _answer(evaluator: Evaluator, command: Command, book: LedgerBook) -> list[De
     if command.kind == "disarm":
         return evaluator.disarm(command.at_ms, command.author, command.reason)
     return [refusal(evaluator, command, "the release is armed already")]
+
+
+def _assess(evaluator: Evaluator, command: Command) -> Decision:
+    """Say what the objectives have come to so far; nothing changes by being looked at."""
+    progress = evaluator.progress
+    if progress.tick is None:
+        return refusal(evaluator, command, _UNSEEN)
+    asked = Asked(command.stage or "", command.command_id)
+    return assessment(evaluator, progress.tick, progress.late_count, complete=False, asked=asked)
 
 
 def refusal(evaluator: Evaluator, command: Command, why: str, **more: str) -> Decision:

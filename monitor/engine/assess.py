@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from monitor.core.decision import Decision, Type
 from monitor.core.ids import decision_id
@@ -21,11 +21,21 @@ if TYPE_CHECKING:
     from monitor.engine.evaluate import Evaluator
 
 
-def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: bool) -> Decision:
-    """Return `release.assessed` at a tick.
+class Asked(NamedTuple):
+    """Who asks in the middle of a watch: a pipeline's stage, by an order."""
+
+    stage: str
+    command_id: str
+
+
+def assessment(
+    evaluator: Evaluator, now: int, late_count: int, *, complete: bool, asked: Asked | None = None
+) -> Decision:
+    """Return `release.assessed` at a tick; nothing is changed by it.
 
     Args:
         complete: Whether the budget's whole window was watched.
+        asked: Of a stage; the watch goes on.
     """
     budget, arming = evaluator.budget, evaluator.arming
     rows = [
@@ -47,7 +57,7 @@ def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: boo
     at_ms = tick_ms(now)
     data = {
         **release_data(budget, arming),
-        "stage": "window" if complete else "input",
+        "stage": asked.stage if asked else "window" if complete else "input",
         "complete": complete,
         "decided_at": rfc3339(at_ms),
         "armed_late": arming.armed_late,
@@ -56,7 +66,8 @@ def assessment(evaluator: Evaluator, now: int, late_count: int, *, complete: boo
         **said,
         "summary": _summary(budget.release, verdicts, evaluator) + words,
     }
-    event_id = decision_id(Type.RELEASE_ASSESSED.value, budget.release, arming.number, None, {}, at_ms)
+    of = asked.command_id if asked else None
+    event_id = decision_id(Type.RELEASE_ASSESSED.value, budget.release, arming.number, of, {}, at_ms)
     return Decision(Type.RELEASE_ASSESSED, event_id, budget.release, at_ms, data)
 
 

@@ -20,10 +20,11 @@ class Command:
     """A person's instruction, as read from the commands topic.
 
     Attributes:
-        kind: `decide`, `override`, `acknowledge`, `extend`, `arm`, `disarm`, `close_breaker` or `close_debt`.
+        kind: `decide`, `override`, `acknowledge`, `extend`, `arm`, `disarm`, `close_breaker`, `close_debt` or `assess`.
         decision: `rollback` or `continue`, for `decide`.
         at_ms: Its record time, in event time.
         by_min: Minutes that `extend` asks for.
+        stage: What `assess` is asked at the end of.
         signed: Whether its author is known by a key; None where no key is known here to tell by.
         fault: Why it is not to be obeyed, whatever it asks, as a code and in words: it is not its author's.
     """
@@ -44,6 +45,7 @@ class Command:
     fault: tuple[str, str] | None = None
     debt_id: str | None = None
     evaluation: str | None = None
+    stage: str | None = None
 
 
 class LedgerBook:

@@ -58,6 +58,7 @@ class Progress:
     Attributes:
         requested: When which cohort was asked to be rolled back; `OVERALL` is the release.
         observed: The same of what a budget that only observes would have asked for.
+        late_count: Late events of the candidate up to the tick.
     """
 
     stage: Stage = Stage.WAITING
@@ -66,6 +67,7 @@ class Progress:
     tick: int | None = None
     requested: dict[CohortKey, int] = field(default_factory=dict)
     observed: dict[CohortKey, int] = field(default_factory=dict)
+    late_count: int = 0
 
 
 class Evaluator:
@@ -106,7 +108,7 @@ class Evaluator:
             late_count: Late events of the candidate so far, for the assessment.
         """
         progress = self.progress
-        progress.tick = now
+        progress.tick, progress.late_count = now, late_count
         reading = Reading(self.budget, cells)
         if progress.stage is Stage.ENDED:
             return self.proofs.tick(self, now, reading)

@@ -21,6 +21,7 @@ from monitor.wire.trace_event import At
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Author = Annotated[str, Field(min_length=1, max_length=128)]
 Words = Annotated[str, Field(min_length=1, max_length=1_000)]
+Stage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ObjectiveId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -116,7 +117,15 @@ class CloseDebt(_Order):
     )
 
 
-Order = Decide | HoldBack | Acknowledge | Extend | Arm | Disarm | CloseBreaker | CloseDebt
+class Assess(_Order):
+    """A pipeline asks, at the end of a stage of its rollout, what each objective has come to so far."""
+
+    command: Literal["assess"]
+    stage: Stage = Field(description="What the pipeline calls the stage, such as `canary`.")
+    reason: Annotated[str, Field(max_length=1_000)] = ""
+
+
+Order = Decide | HoldBack | Acknowledge | Extend | Arm | Disarm | CloseBreaker | CloseDebt | Assess
 Command = Annotated[Order, Field(discriminator="command")]
 COMMANDS: Final = TypeAdapter[Order](Command)
 

@@ -55,7 +55,7 @@ class WatchedCohorts(Message):
 class ReleaseAssessed(ReleaseData):
     """The release's record, objective by objective."""
 
-    complete: bool = Field(description="False: the recording ended before the window did.")
+    complete: bool = Field(description="False: a stage or a recording ended, and the window did not.")
     stage: str | None = Field(None, description="What ended: `window`, `input`, or a stage's name.")
     armed_late: bool = Field(False, description="The candidate had traffic before its budget was armed.")
     verdict: Verdict | None = Field(None, description="The worst of all objectives.")

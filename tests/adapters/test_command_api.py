@@ -119,6 +119,7 @@ async def test_an_order_that_is_sent_again_has_the_same_answer_and_changes_nothi
         ("override", {"until": "2099-01-01T00:00:00Z"}, "override.created"),
         ("acknowledge", {}, "page.acknowledged"),
         ("extend", {"by_min": 5}, "page.extended"),
+        ("assess", {"stage": "canary"}, "release.assessed"),
         ("disarm", {}, "arming.ended"),
     ],
 )

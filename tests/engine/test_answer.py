@@ -329,7 +329,7 @@ def test_who_decides_second_is_told_what_stands() -> None:
 # Who it was ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["decide", "override", "acknowledge", "extend", "disarm", "arm"])
+@pytest.mark.parametrize("kind", ["decide", "override", "acknowledge", "extend", "disarm", "arm", "assess"])
 def test_an_order_that_is_not_its_author_s_does_nothing(kind: str) -> None:
     drive = _breached()
     (refused,) = _say(

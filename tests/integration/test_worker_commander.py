@@ -234,6 +234,8 @@ async def the_day(played: Played) -> None:
     silent, continued = stage.release("silent"), stage.release("continued")
     await stage.command("override", held, until=rfc3339(played.until_ms))
     await heard.until(lambda all_: bool(all_.of(Type.PAGE_OPENED, continued)), "the slow release is paged")
+    await stage.command("assess", continued, stage="canary")
+    await heard.until(lambda all_: bool(all_.of(Type.RELEASE_ASSESSED, continued)), "its stage is assessed")
     await stage.command("decide", continued, decision="continue")
     await heard.until(lambda all_: bool(delivered(all_, silent)), "the page has reached the commander")
     worker.kill()
@@ -300,6 +302,16 @@ def test_a_commander_who_decides_to_go_on_is_obeyed(played: Played) -> None:
     assert played.heard.of(Type.ROLLBACK_REQUESTED, release) == []
     assert played.heard.of(Type.PAGE_EXPIRED, release) == []
     assert played.flags["continued"] == ("new", "new")
+
+
+def test_a_pipeline_is_told_how_far_a_release_is_and_the_watch_goes_on(played: Played) -> None:
+    release = played.release("continued")
+    (assessed,) = {one.id: one for one in played.heard.of(Type.RELEASE_ASSESSED, release)}.values()
+    assert (assessed.data["stage"], assessed.data["complete"]) == ("canary", False)
+    verdicts = {row["objective"]: row["verdict"] for row in assessed.data["objectives"]}
+    assert verdicts["latency.p95_delta_pct"] == "breach"
+    assert assessed.data["ordered_by"]["command_id"] == f"{release}-assess-"
+    assert played.heard.of(Type.OVERRIDE_CREATED, release), "it was decided about afterwards"
 
 
 def test_an_override_holds_a_rollback_until_its_end_and_not_longer(played: Played) -> None:

@@ -13,6 +13,7 @@ from monitor.engine.book import Command
 from monitor.engine.ports import Record
 from monitor.wire.commands import (
     Acknowledge,
+    Assess,
     BadCommand,
     CloseDebt,
     Decide,
@@ -78,4 +79,5 @@ def command_of(record: Record, at_ms: int, signatures: Signatures = UNCHECKED) -
         by_min=order.by_min if isinstance(order, Extend) else None,
         debt_id=order.debt_id if isinstance(order, CloseDebt) else None,
         evaluation=order.evaluation if isinstance(order, CloseDebt) else None,
+        stage=order.stage if isinstance(order, Assess) else None,
     )
