@@ -13,8 +13,8 @@ P = "ROLLBACK_BUDGET_"
 
 
 def now_is(monkeypatch: pytest.MonkeyPatch, now_ms: int) -> None:
-    """Let event time be the recording's, and now this moment of it."""
-    monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
+    """Let event time be the recording's, and now this moment of it, however long the test takes."""
+    monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1e-9")
     monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(now_ms))
     monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
 

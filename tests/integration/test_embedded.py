@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -41,8 +42,11 @@ def gone(pid: int) -> bool:
     """Wait until the process has ended; a zombie that nobody collects counts as ended."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        stat = Path(f"/proc/{pid}/stat")
-        if not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:  # not there, or gone while it was read
+            return True
+        if stat.rsplit(")", 1)[1].split()[0] == "Z":
             return True
         time.sleep(0.02)
     return False
@@ -172,26 +176,26 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
 
 
 @contextmanager
-def taken(port: int) -> Iterator[None]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as holder:
-        holder.bind(("127.0.0.1", port))
-        holder.listen()
-        yield
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port: int = holder.getsockname()[1]
+        yield port
 
 
 @pytest.mark.parametrize("kind", ["valkey", "kafka"])
 def test_a_port_that_somebody_took_is_exchanged(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = free_port()
-    offered = iter([port, free_port()])
-    offer = "monitor.adapters.embedded.server.free_port"
-    monkeypatch.setattr(offer, lambda _host: next(offered, None) or free_port())
-    server: EmbeddedValkey | EmbeddedKafka
-    server = EmbeddedValkey(tmp_path) if kind == "valkey" else EmbeddedKafka(tmp_path)
-    with taken(port), server:
-        address = server.url if isinstance(server, EmbeddedValkey) else server.bootstrap
-        assert f":{port}" not in address
+    with taken() as port:
+        offered = iter([port])
+        offer = "monitor.adapters.embedded.server.free_port"
+        monkeypatch.setattr(offer, lambda _host: next(offered, None) or free_port())
+        server: EmbeddedValkey | EmbeddedKafka
+        server = EmbeddedValkey(tmp_path) if kind == "valkey" else EmbeddedKafka(tmp_path)
+        with server:
+            assert server.port != port
+            address = server.url if isinstance(server, EmbeddedValkey) else f"kafka://{server.bootstrap}"
+            assert urlsplit(address).port == server.port
 
 
 @pytest.mark.parametrize(
@@ -214,7 +218,7 @@ def test_a_missing_extra_is_named_with_its_remedy(
 
 def cut_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody is there
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
