@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from monitor.adapters.kafka.decode import decode
 from monitor.config.budget_file import load_budget
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import Decision, Reason, Type
 from monitor.engine.replay import Replay
 from monitor.engine.seal import StateDamaged
 from tests.integration.heard import Heard, Said
@@ -169,13 +169,22 @@ async def check_decisions(heard: Heard, recorded: Recorded) -> None:
     decided = by_id(one for one in heard.said if one.type in kinds)
     assert {one.type for one in decided.values()} >= kinds - {Type.BREACH_CLEARED.value}
     assert [one for one in decided.values() if one.data.get("cohort")], "no watched cohort was paged"
-    made_up = [_told(one, recorded) for one in decided.values() if one.id not in expected]
+    strange = (one for one in decided.values() if one.id not in expected and not _paged_unseen(one))
+    made_up = [_told(one, recorded) for one in strange]
     missed = [_told(one, recorded) for key, one in due.items() if key not in decided]
     assert (made_up, missed) == ([], []), f"made up: {made_up}; missed: {missed}"
     for decision_id, one in decided.items():
         # An incident is judged when it is heard, or with its minute: the id is the same, the numbers need not be.
         if not one.release.endswith("unsafe"):
             assert dict(one.data) == dict(expected[decision_id].data), one.type
+
+
+def _paged_unseen(one: Said) -> bool:
+    """Tell whether this pages an incident that waited half a minute for the minutes before it (`engine.hearing`).
+
+    A machine that takes so long to read a recording judges it by what it knows: people hear of it first.
+    """
+    return one.type == Type.PAGE_OPENED.value and one.field("reason") == Reason.IMMEDIATE.value
 
 
 def _told(one: Said | Decision, recorded: Recorded) -> tuple[str, str, float]:
