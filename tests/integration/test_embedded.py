@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import signal
 import socket
@@ -180,6 +181,17 @@ def taken() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port: int = holder.getsockname()[1]
         yield port
+
+
+def test_a_free_port_is_none_that_the_system_hands_out_and_none_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that is stopped for a while must find its port again: nobody who asks for any port gets it."""
+    with taken() as handed_out:
+        assert 15_000 <= free_port() < 32_768
+        other = free_port()
+        monkeypatch.setattr(random.SystemRandom, "sample", lambda *_: [handed_out, other])
+        assert free_port() == other
 
 
 @pytest.mark.parametrize("kind", ["valkey", "kafka"])
