@@ -19,7 +19,7 @@ import httpx
 import monitor.adapters.embedded
 from monitor.adapters.embedded.process import free_port
 
-WAIT_S = 120.0  # for anything to happen, on a machine that has much else to do
+WAIT_S = 240.0  # for anything to happen, on a machine that has much else to do
 GRACE_S = 20.0  # a worker that was asked to end is killed after this
 _POLL_S = 0.05
 _PREFIX = "ROLLBACK_BUDGET_"
