@@ -20,7 +20,7 @@ from monitor.wire.topics import EVENT_TYPES
 
 HERE = Path(__file__).parent / "asyncapi"
 _INSTALL_S = 300
-_CHECK_S = 300
+_CHECK_S = 900
 
 
 def _node() -> tuple[list[str], list[str]]:
