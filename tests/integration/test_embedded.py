@@ -20,6 +20,7 @@ import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from monitor.adapters.embedded import jars
 from monitor.adapters.embedded.errors import EmbeddedUnavailable
 from monitor.adapters.embedded.jars import (
     KAFKA_VERSION,
@@ -229,6 +230,7 @@ def test_a_missing_extra_is_named_with_its_remedy(
 
 
 def cut_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jars, "_PAUSE_S", 0)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody is there
     for name in ("no_proxy", "NO_PROXY"):
@@ -278,12 +280,31 @@ def test_a_jar_that_was_cut_off_or_changed_is_never_used(
     assert not broken.exists()
 
 
+def test_a_fetch_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([OSError("Connection reset by peer"), OSError("Read timed out")])
+    fetched: set[str] = set()
+
+    def fetch(_maven: object, _store: Path, jar: jars.Jar) -> None:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        fetched.add(jar.artifact)
+
+    monkeypatch.setattr(jars, "_PAUSE_S", 0)
+    monkeypatch.setattr(jars, "_fetch", fetch)
+    paths = kafka_class_path(tmp_path)
+    assert fetched == {jar.artifact for jar in wanted_jars()}
+    assert (paths[0].relative_to(tmp_path).parts[0], len(paths)) == (
+        f"kafka-{KAFKA_VERSION}",
+        len(wanted_jars()),
+    )
+
+
 def test_the_list_of_jars_is_whole() -> None:
-    jars = wanted_jars()
-    assert len(jars) == 46
-    assert all(len(jar.sha256) == 64 for jar in jars)
-    assert len({(jar.group, jar.artifact) for jar in jars}) == len(jars)
-    brokers = [jar for jar in jars if jar.group == "org.apache.kafka"]
+    listed = wanted_jars()
+    assert len(listed) == 46
+    assert all(len(jar.sha256) == 64 for jar in listed)
+    assert len({(jar.group, jar.artifact) for jar in listed}) == len(listed)
+    brokers = [jar for jar in listed if jar.group == "org.apache.kafka"]
     assert {jar.version for jar in brokers} == {KAFKA_VERSION}  # one version of Kafka and no mixture
 
 
