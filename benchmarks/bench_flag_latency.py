@@ -32,6 +32,7 @@ from benchmarks.bench_safety_latency import (
     Watcher,
     armed,
     clean_baseline,
+    quantiles,
     settings,
     trial,
 )
@@ -52,7 +53,7 @@ AIM_P95_MS = 1_000.0
 COMMAND = "make bench ARGS=flag_latency"
 OLD, NEW = "model-v41", "candidate"
 FLAG = "flag: {{actuator: flagd-file, key: {release}, baseline_variation: old, candidate_variation: new}}\n"
-_QUANTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
+_SHARES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1.0}
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,7 @@ async def measure(bootstrap: str, redis_url: str, folder: Path) -> list[Way]:
 
 def row(values: Sequence[float]) -> dict[str, float]:
     """Return the quantiles of a step, milliseconds."""
-    ordered = sorted(values)
-    at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * q))] for name, q in _QUANTILES.items()}
-    return {
-        "trials": len(ordered),
-        **{name: round(one, 1) for name, one in at.items()},
-        "max_ms": round(ordered[-1], 1),
-    }
+    return {"trials": len(values), **quantiles(values, _SHARES, 1)}
 
 
 def main() -> int:

@@ -293,18 +293,20 @@ def settings(bootstrap: str, redis_url: str) -> dict[str, str]:
     }
 
 
-def quantiles(values: Sequence[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * q))] for name, q in _QUANTILES.items()}
-    return {name: round(value, 2) for name, value in (at | {"max": ordered[-1]}).items()}
+def quantiles(values: Sequence[float], shares: Mapping[str, float], digits: int) -> dict[str, float]:
+    """Return the value at each named share of the trials; 1 is the largest."""
+    ordered, last = sorted(values), len(values) - 1
+    return {
+        name: round(ordered[min(last, int(len(ordered) * share))], digits) for name, share in shares.items()
+    }
 
 
-_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+_SHARES = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 
 def report(run: Run) -> Mapping[str, Any]:
     rows = [asdict(one) for one in run.trials]
-    steps = {name: quantiles([row[name] for row in rows]) for name in rows[0]}
+    steps = {name: quantiles([row[name] for row in rows], _SHARES, 2) for name in rows[0]}
     print(f"incident produced -> ..., ms since then, {len(rows)} trials, one worker, one broker")
     print(f"beside it: {run.load_per_s:,} events/s; other work took {run.foreign_cores:g} cores")
     print(f"{'':<12}{'p50':>9}{'p95':>9}{'p99':>9}{'p99.9':>9}{'max':>9}")

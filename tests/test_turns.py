@@ -49,7 +49,7 @@ def test_what_shares_a_broker_runs_in_one_process(tmp_path: Path, folder: str) -
         ".",
     ]
     done = subprocess.run(
-        command, check=False, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
+        command, check=False, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     who = (tmp_path / "turns").read_text().split()

@@ -23,7 +23,7 @@ from monitor.core.budget import RollbackBy
 from monitor.core.decision import Type
 from monitor.engine.act import Act, Outcome
 from monitor.engine.ports import About, Actuator, PageNotice
-from tests.adapters.flags.servers.base import Fault, FlagServer, InProcess
+from tests.adapters.flags.servers.base import Fault, FlagServer, without_network
 from tests.adapters.flags.servers.webhook import WebhookServer
 from tests.adapters.flags.vendors import CASES, Case, in_process
 from tests.adapters.receiver import SECRET, FakeTime
@@ -83,7 +83,7 @@ def rig(case: Case) -> Rig:
         return in_process(case)
     time, server = FakeTime(), case.server()
     limits = Limits(total_s=API_LIMITS.total_s, attempt_s=60.0, allow_private=True)
-    way = InProcess(server, time, API_LIMITS.attempt_s)
+    way = without_network(server, time, API_LIMITS.attempt_s)
     hook = SignedWebhook(_URL, SECRET, limits=limits, timing=time.timing(), transport=way)
     return WebhookActuator(hook, verify_url=_URL), server, time
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from benchmarks.page import Page
+from benchmarks.page import Page, table
 from benchmarks.performance.results import machine
 
 Results: TypeAlias = dict[str, Any]
@@ -33,11 +33,6 @@ def save(part: str, name: str, rows: Mapping[str, Any], *, seed: int, command: s
     PAGE.write(results)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _faults(part: str, results: Results) -> str:
     """Exact runs of all, by fault and system; `-` where a system does not know the fault."""
     measured = results.get(part)
@@ -54,7 +49,7 @@ def _faults(part: str, results: Results) -> str:
         if row and row.get("latest_page_s")
     ]
     paged = f" The latest page came {max(latest):g} s after its order (modelled time)." if latest else ""
-    return f"{_run(measured)}{paged}\n\n{_table(['fault', *names], rows)}"
+    return f"{_run(measured)}{paged}\n\n{table(['fault', *names], rows, numbers=True)}"
 
 
 def _cell(rows: Mapping[str, Any], fault: str) -> str:
@@ -89,7 +84,7 @@ def _latency(results: Results) -> str:
     ]
     host = measured["machine"]
     where = f"{host['cores']} cores ({host['processor']})"
-    return f"{_run(measured).removesuffix('.')}, {where}.\n\n{_table(head, rows)}"
+    return f"{_run(measured).removesuffix('.')}, {where}.\n\n{table(head, rows, numbers=True)}"
 
 
 TABLES: Final[dict[str, Callable[[Results], str]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
@@ -11,17 +11,12 @@ from benchmarks.operating_characteristics.cells import CELLS, Bar, Cell
 from benchmarks.operating_characteristics.naive import RULES
 from benchmarks.operating_characteristics.results import Results
 from benchmarks.operating_characteristics.tally import Tally, quantile
+from benchmarks.page import table
 
 NOT_RUN: Final = "not run"
 _MARKS: Final = {Held.MET: "", Held.MISSED: " **missed**", Held.OPEN: " *open*", Held.NONE: ""}
 
 Shown = Callable[[Cell, Tally], str]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def percent(share: float) -> str:

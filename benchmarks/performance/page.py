@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
-from benchmarks.page import Page
+from benchmarks.page import Page, table
 from benchmarks.performance import plot
 from benchmarks.performance.results import Results, load
 from benchmarks.performance.systems import OURS, SYSTEMS
@@ -27,12 +27,6 @@ GOALS: Final = {
     "faust-empty": 35.0,
     "faust-table": 400.0,
 }
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def per_core_s(row: dict[str, Any]) -> float:

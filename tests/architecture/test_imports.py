@@ -27,7 +27,7 @@ PACKAGES = (
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     """Check the contracts over the `monitor` that stands in the folder, whichever one is installed."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture

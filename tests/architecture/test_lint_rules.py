@@ -23,7 +23,7 @@ def codes(name: str, source: str) -> set[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert answer.returncode in (0, 1), answer.stderr

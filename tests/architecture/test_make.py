@@ -18,7 +18,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     outside = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=outside, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=outside, capture_output=True, text=True, timeout=600, check=False
     )
 
 

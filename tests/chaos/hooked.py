@@ -62,12 +62,12 @@ class Stays:
             run(handle)
             took_s = time.thread_time() - began_s
             if took_s > self._worst_s and time.monotonic() > self._from_s:
-                owner = getattr(handle._callback, "__self__", handle)  # type: ignore[attr-defined]
+                owner = getattr(handle._callback, "__self__", handle)  # type: ignore[attr-defined]  # the standard library's own
                 coro = owner.get_coro() if isinstance(owner, asyncio.Task) else None
                 self._worst_s, self._what = took_s, getattr(coro, "__qualname__", type(owner).__name__)
 
         gc.callbacks.append(self._collected)
-        asyncio.Handle._run = measured  # type: ignore[method-assign, assignment]
+        asyncio.Handle._run = measured  # type: ignore[method-assign, assignment]  # to be in every call
         threading.Thread(target=self._write, daemon=True).start()
 
     def _collected(self, phase: str, _: object) -> None:

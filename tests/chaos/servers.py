@@ -41,11 +41,6 @@ class Servers:
         """How to reach the broker."""
         return KafkaAccess(self.kafka.bootstrap)
 
-    @property
-    def store_url(self) -> str:
-        """The state store's own address, past every door."""
-        return self.cluster.url if self.cluster is not None else self.valkey.url
-
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Any]:
         """Reach the state store past every door; one moment's connection."""

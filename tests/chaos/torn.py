@@ -77,7 +77,7 @@ def written(folder: Path, seed: int) -> Kept:
 
 
 async def _flushes(url: str, folder: Path, rng: Random) -> tuple[list[Hash], list[int]]:
-    store, states, sizes = RedisStateStore(url), [], []
+    store, states, sizes = RedisStateStore(url, socket_timeout_s=20, deadline_s=60), [], []
     try:
         claim = await store.claim(PARTITION, "torn")
         for number in range(3):

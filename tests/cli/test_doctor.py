@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from monitor.adapters.embedded.process import free_port
 from monitor.cli import main
 
 P = "ROLLBACK_BUDGET_"
@@ -18,8 +17,8 @@ P = "ROLLBACK_BUDGET_"
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(P)]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv(f"{P}KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")  # nobody is there
-    monkeypatch.setenv(f"{P}REDIS_URL", f"redis://:planted@127.0.0.1:{free_port()}/0")
+    monkeypatch.setenv(f"{P}KAFKA_BOOTSTRAP", "127.0.0.1:1")  # nobody is there
+    monkeypatch.setenv(f"{P}REDIS_URL", "redis://:planted@127.0.0.1:1/0")
 
 
 def test_one_failure_keeps_no_other_check_from_being_made(

@@ -212,7 +212,7 @@ def test_standard_input_is_read_as_it_comes() -> None:
         input=b"\n".join(lines(HEALTHY)),
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.stdout == HEALTHY.decisions.read_bytes()
 
@@ -229,7 +229,7 @@ def test_a_reader_that_leaves_ends_it_quietly(more: list[str], expected: int) ->
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.close()
-        _, err = process.communicate(b"\n".join(lines(BREACH)), timeout=120)
+        _, err = process.communicate(b"\n".join(lines(BREACH)), timeout=600)
     assert process.returncode == expected
     assert b"Traceback" not in err
     assert b"Broken pipe" not in err

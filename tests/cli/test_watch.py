@@ -8,7 +8,6 @@ import os
 import pytest
 
 import monitor.watcher
-from monitor.adapters.embedded.process import free_port
 from monitor.cli import main
 from monitor.core.vigil import Finding, Phase, Trouble
 from monitor.engine.watchman import Watched
@@ -21,7 +20,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(P):
             monkeypatch.delenv(name)
-    monkeypatch.setenv(f"{P}KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")  # nobody is there
+    monkeypatch.setenv(f"{P}KAFKA_BOOTSTRAP", "127.0.0.1:1")  # nobody is there
     monkeypatch.setenv(f"{P}WATCH_SILENCE_S", "1")
 
 

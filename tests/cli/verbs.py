@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,10 +14,13 @@ P = "ROLLBACK_BUDGET_"
 
 
 def now_is(monkeypatch: pytest.MonkeyPatch, now_ms: int) -> None:
-    """Let event time be the recording's, and now this moment of it."""
+    """Let event time be the recording's, and now this moment of it, however long the test takes."""
     monkeypatch.setenv(f"{P}EVENT_TIME_SPEED", "1")
     monkeypatch.setenv(f"{P}EVENT_TIME_ORIGIN_MS", str(now_ms))
-    monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(time.time_ns() // 1_000_000))
+    wall_ns = time.time_ns()
+    monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(wall_ns // 1_000_000))
+    stands_still = SimpleNamespace(time_ns=lambda: wall_ns, monotonic_ns=time.monotonic_ns)
+    monkeypatch.setattr("monitor.adapters.timebase.time", stands_still)
 
 
 def at_ledger(monkeypatch: pytest.MonkeyPatch, world: LedgerWorld) -> LedgerWorld:

@@ -16,10 +16,10 @@ RIGHTS = "+evalsha +script|load +info +ping +hget +hmget +hset +hgetall +hdel +c
 async def test_the_rights_that_the_docs_ask_for_are_enough_and_partitions_need_not_share_a_slot(
     cluster: str, unique: str
 ) -> None:
-    client = connect(cluster)
+    client = connect(cluster, socket_timeout_s=20)
     assert isinstance(client, RedisCluster)
     await client.execute_command("ACL SETUSER", "worker", "on", ">pw", "~rb:*", "-@all", *RIGHTS.split())
-    store = RedisStateStore(cluster.replace("://", "://worker:pw@"), deadline_s=20)
+    store = RedisStateStore(cluster.replace("://", "://worker:pw@"), deadline_s=60, socket_timeout_s=20)
     await store.check()
     partitions = [Partition(unique, number) for number in range(8)]
     for partition in partitions:
@@ -32,9 +32,9 @@ async def test_the_rights_that_the_docs_ask_for_are_enough_and_partitions_need_n
 
 
 async def test_one_node_that_may_evict_is_enough_to_be_refused(cluster: str) -> None:
-    client = connect(cluster)
+    client = connect(cluster, socket_timeout_s=20)
     assert [node["cluster_enabled"] for node in await info_of_all(client, "cluster")] == [1]
-    store = RedisStateStore(cluster, deadline_s=20)
+    store = RedisStateStore(cluster, deadline_s=60, socket_timeout_s=20)
     try:
         await client.config_set("maxmemory-policy", "allkeys-lru")
         with pytest.raises(StoreUnusable, match="noeviction"):

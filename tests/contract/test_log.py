@@ -17,7 +17,7 @@ from monitor.engine.ports import Follower, Record, Stamp
 
 AnyLog = KafkaLog | MemoryLog
 MakeTopic = Callable[[int], Awaitable[str]]
-WAIT_S = 30
+WAIT_S = 120
 
 
 @pytest.fixture(params=["memory", "kafka"])

@@ -17,7 +17,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[StateStore]:
     if request.param == "memory":
         found = MemoryStateStore()
     else:
-        found = RedisStateStore(request.getfixturevalue(request.param), deadline_s=20, socket_timeout_s=10)
+        found = RedisStateStore(request.getfixturevalue(request.param), deadline_s=60, socket_timeout_s=20)
     yield found
     await found.close()
 

@@ -30,7 +30,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[StateStore]:
     if request.param == "memory":
         found = MemoryStateStore()
     else:
-        found = RedisStateStore(request.getfixturevalue(request.param), deadline_s=20, socket_timeout_s=10)
+        found = RedisStateStore(request.getfixturevalue(request.param), deadline_s=60, socket_timeout_s=20)
     yield found
     await found.close()
 
@@ -216,7 +216,7 @@ def test_the_twin_and_the_real_store_never_disagree(valkey: str, steps: list[tup
     """Any interleaving of two workers gets the same answers from both stores."""
 
     async def both() -> None:
-        real = RedisStateStore(valkey, deadline_s=20, socket_timeout_s=10)
+        real = RedisStateStore(valkey, deadline_s=60, socket_timeout_s=20)
         topic = f"law-{id(steps)}-{asyncio.get_running_loop().time()}"
         try:
             memory = await play(MemoryStateStore(), Partition(topic, 0), steps)

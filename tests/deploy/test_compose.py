@@ -39,7 +39,7 @@ def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run compose's parser on the file, without any variable of this machine."""
     command = [str(TOOLS / "docker-compose"), "--file", str(ROOT / "docker-compose.yml"), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={"HOME": "/nonexistent"}, check=False
+        command, capture_output=True, text=True, timeout=600, env={"HOME": "/nonexistent"}, check=False
     )
 
 
@@ -74,7 +74,7 @@ def test_without_a_profile_the_core_starts(services: dict[str, Any]) -> None:
 def test_hadolint_has_nothing_to_say() -> None:
     done = subprocess.run(
         [TOOLS / "hadolint", "--failure-threshold", "style", DEPLOY / "Dockerfile"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -188,7 +188,7 @@ def test_the_health_check_of_the_image_is_python_and_fails_where_nobody_answers(
     (check,) = re.findall(r"HEALTHCHECK.*?CMD (\[.*?\])$", dockerfile, re.DOTALL | re.MULTILINE)
     _, option, program = json.loads(check)
     done = subprocess.run(
-        [sys.executable, option, program], capture_output=True, timeout=30, check=False,
+        [sys.executable, option, program], capture_output=True, timeout=600, check=False,
         env={f"{PREFIX}HTTP_PORT": "1"},
     )  # fmt: skip
     assert (done.returncode, b"URLError" in done.stderr) == (1, True)

@@ -112,6 +112,25 @@ def steps_with(*modes: Mode) -> st.SearchStrategy[list[tuple[str, Any]]]:
 STEPS = steps_with(*Mode)
 
 
+class _Open(Breaker):
+    """A breaker in a storm that does not end."""
+
+    def is_open(self, at_ms: int) -> bool:
+        return True
+
+
+def _played(
+    watched: Budget, steps: list[tuple[str, Any]], *, live: bool = False, in_storm: bool = False
+) -> Drive:
+    """Return an evaluator that all these steps have happened to."""
+    drive = Drive(watched, live=live)
+    if in_storm:
+        drive.evaluator.breaker = _Open()
+    for number, (kind, what) in enumerate(steps):
+        _play(drive, number, kind, what)
+    return drive
+
+
 def _play(drive: Drive, number: int, kind: str, what: Any) -> None:
     evaluator, at_ms = drive.evaluator, drive.at_ms + number  # no two records of a topic at one moment
     if kind == "ticks":
@@ -181,9 +200,7 @@ def _requests(log: list[Decision], stage: Stage) -> None:
 @settings(LAWS, max_examples=80)
 @given(budgets(), STEPS, st.booleans())
 def test_what_no_evaluator_ever_does(watched: Budget, steps: list[tuple[str, Any]], live: bool) -> None:
-    drive = Drive(watched, live=live)
-    for number, (kind, what) in enumerate(steps):
-        _play(drive, number, kind, what)
+    drive = _played(watched, steps, live=live)
     stage = drive.stage()
     drive.note(drive.evaluator.finish(drive.now, 0, complete=False))
     _once(drive.log)
@@ -193,22 +210,12 @@ def test_what_no_evaluator_ever_does(watched: Budget, steps: list[tuple[str, Any
     assert names(drive.log).count("release.assessed") == 1
 
 
-class _Open(Breaker):
-    """A breaker in a storm that does not end."""
-
-    def is_open(self, at_ms: int) -> bool:
-        return True
-
-
 @settings(LAWS, max_examples=40)
 @given(budgets(), STEPS, st.booleans())
 def test_with_the_breaker_open_only_a_person_rolls_back(
     watched: Budget, steps: list[tuple[str, Any]], live: bool
 ) -> None:
-    drive = Drive(watched, live=live)
-    drive.evaluator.breaker = _Open()
-    for number, (kind, what) in enumerate(steps):
-        _play(drive, number, kind, what)
+    drive = _played(watched, steps, live=live, in_storm=True)
     asked = [one for one in drive.log if one.type is Type.ROLLBACK_REQUESTED]
     assert {one.data["reason"] for one in asked} <= {"commander"}
     pages = [one for one in drive.log if one.data.get("reason") == "rollback_storm"]
@@ -220,16 +227,13 @@ def test_with_the_breaker_open_only_a_person_rolls_back(
 
 def test_what_was_paged_before_the_storm_is_paged_again_under_an_id_of_its_own() -> None:
     """An incident's page asked for an answer; that a rollback was withheld since is news, and an event of its own."""
-    drive = Drive(budget(incidents(), tier_a=TierAction.PAGE))
-    drive.evaluator.breaker = _Open()
-    steps = [
+    steps: list[tuple[str, Any]] = [
         ("ticks", (2, GOOD, GOOD)),
         ("incident", (0, False)),
         ("budget", budget(incidents(literal=True), tier_a=TierAction.AUTO_ROLLBACK, digest="1" * 64)),
         ("incident", (1, False)),
     ]
-    for number, (kind, what) in enumerate(steps):
-        _play(drive, number, kind, what)
+    drive = _played(budget(incidents(), tier_a=TierAction.PAGE), steps, in_storm=True)
     pages = [one for one in drive.log if one.type is Type.PAGE_OPENED]
     assert [one.data["reason"] for one in pages] == ["immediate", "rollback_storm"]
     assert pages[0].data["page_id"] == pages[1].data["page_id"]
@@ -242,9 +246,7 @@ def test_who_only_observes_asks_nobody_for_anything(
     watched: Budget, steps: list[tuple[str, Any]], live: bool
 ) -> None:
     """Whatever people order: no flag is to be turned and nobody to be told."""
-    drive = Drive(watched, live=live)
-    for number, (kind, what) in enumerate(steps):
-        _play(drive, number, kind, what)
+    drive = _played(watched, steps, live=live)
     allowed = {"decision.observed", "breach.started", "breach.cleared", "override.created", "override.expired",
                "command.refused", "release.assessed"}  # fmt: skip
     assert set(names(drive.log)) <= allowed
@@ -262,9 +264,7 @@ def test_who_only_observes_asks_nobody_for_anything(
 def test_where_people_are_only_asked_nothing_rolls_back_without_them(
     watched: Budget, steps: list[tuple[str, Any]], live: bool
 ) -> None:
-    drive = Drive(watched, live=live)
-    for number, (kind, what) in enumerate(steps):
-        _play(drive, number, kind, what)
+    drive = _played(watched, steps, live=live)
     asked = [one for one in drive.log if one.type is Type.ROLLBACK_REQUESTED]
     assert {one.data["reason"] for one in asked} <= {"commander"}
     assert not [one for one in drive.log if one.data.get("on_silence") == "rollback"]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from random import Random
 from typing import NamedTuple
 
 from monitor.adapters.kafka.decode import decode
 from monitor.config.budget_file import load_budget
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import Decision, Reason, Type
 from monitor.engine.replay import Replay
+from monitor.engine.seal import StateDamaged
 from tests.integration.heard import Heard, Said
 from tests.integration.stage import Stage
 from tests.integration.traffic import MINUTE_MS, Arm, encode, recount, requests, spread
@@ -158,20 +160,31 @@ async def check_decisions(heard: Heard, recorded: Recorded) -> None:
 
     Up to the recording's end all of it must be there; how far a live run is beyond that depends on the moment.
     """
-    await heard.to_end()
     expected = await asyncio.to_thread(replayed, recorded.texts, recorded.lines, recorded.end_ms)
     kinds = {kind.value for kind in COMPARED}
+    due = {key: one for key, one in expected.items() if one.at_ms <= recorded.end_ms}
+    with suppress(AssertionError):  # said below, with what is missing
+        await heard.until(lambda all_: due.keys() <= {one.id for one in all_.said}, "all that is due")
+    await heard.to_end()
     decided = by_id(one for one in heard.said if one.type in kinds)
     assert {one.type for one in decided.values()} >= kinds - {Type.BREACH_CLEARED.value}
     assert [one for one in decided.values() if one.data.get("cohort")], "no watched cohort was paged"
-    made_up = [_told(one, recorded) for one in decided.values() if one.id not in expected]
-    due = {key: one for key, one in expected.items() if one.at_ms <= recorded.end_ms}
+    strange = (one for one in decided.values() if one.id not in expected and not _paged_unseen(one))
+    made_up = [_told(one, recorded) for one in strange]
     missed = [_told(one, recorded) for key, one in due.items() if key not in decided]
     assert (made_up, missed) == ([], []), f"made up: {made_up}; missed: {missed}"
     for decision_id, one in decided.items():
         # An incident is judged when it is heard, or with its minute: the id is the same, the numbers need not be.
         if not one.release.endswith("unsafe"):
             assert dict(one.data) == dict(expected[decision_id].data), one.type
+
+
+def _paged_unseen(one: Said) -> bool:
+    """Tell whether this pages an incident that waited half a minute for the minutes before it (`engine.hearing`).
+
+    A machine that takes so long to read a recording judges it by what it knows: people hear of it first.
+    """
+    return one.type == Type.PAGE_OPENED.value and one.field("reason") == Reason.IMMEDIATE.value
 
 
 def _told(one: Said | Decision, recorded: Recorded) -> tuple[str, str, float]:
@@ -182,12 +195,25 @@ def _told(one: Said | Decision, recorded: Recorded) -> tuple[str, str, float]:
 async def check_counts(
     stage: Stage, placed: Iterable[tuple[int, bytes | None]], broken: Collection[bytes | None]
 ) -> None:
-    """Hold the state in the store to a recount: every record is in exactly one count, every cell is exact."""
+    """Hold the state in the store to a recount: every record is in exactly one count, every cell is exact.
+
+    A state that is just being made anew is on its way there; what it comes to is what counts.
+    """
     parts: list[list[bytes | None]] = [[] for _ in range(stage.partitions)]
     for number, value in placed:
         parts[number].append(value)
     tally = recount(parts, frozenset(broken))
     assert tally.records == sum(map(len, parts))
+
+    async def is_exact() -> bool:
+        try:
+            stored = await stage.stored()
+            return stored.offset == tally.records and stored.tally() == tally
+        except StateDamaged:
+            return False
+
+    with suppress(AssertionError):  # said below, with the difference
+        await eventually(is_exact, "the state is the recount's")
     stored = await stage.stored()
     assert stored.tally() == tally
     assert stored.offset == tally.records

@@ -8,25 +8,25 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from monitor.adapters.demo.topics import OutputsReader
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.valkey import EmbeddedValkey
+from monitor.adapters.kafka.log import KafkaLog
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.console.demo.flagfile import FlagFile
 from monitor.console.demo.sightings import LEDGER, OUTPUTS, PAGE_OPENED, PAGES, REQUESTS, Sighting, sighting
 from monitor.console.demo.stories import BASELINE, FLAG_KEY
 from monitor.engine.ports import Record
+from tests.integration.workers import eventually
 
 # With the workers of the other tests, one after the other: each takes both cores of a small machine.
-SHOW_S = 400.0
-ENOUGH_S = 60.0
+SHOW_S = 900.0
+ENOUGH_S = 120.0
 
 
 def command(*arguments: str) -> list[str]:
@@ -76,19 +76,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 async def read(bootstrap: str) -> tuple[Sighting, ...]:
     """Return everything that stands in the output topics."""
-    reader = OutputsReader(KafkaAccess(bootstrap), OUTPUTS, since_ms=0)
-    await reader.start()
+    log = KafkaLog(KafkaAccess(bootstrap))
     found: list[Record] = []
-    quiet_since = time.monotonic()
-    try:
-        async with asyncio.timeout(ENOUGH_S):
-            while not found or time.monotonic() - quiet_since < 1:
-                if news := reader.drain():
-                    found += news
-                    quiet_since = time.monotonic()
-                await asyncio.sleep(0.05)
-    finally:
-        await reader.stop()
+    for topic in OUTPUTS:
+        follower = log.follow(topic)
+        await follower.start()
+        found += await follower.read_to_end()
+        await follower.stop()
     said = (sighting(one.topic, (one.key or "").encode(), one.headers, one.value) for one in found)
     return tuple(entry for entry in said if entry is not None)
 
@@ -156,7 +150,11 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(tmp_path: Path) -> None:
     assert show.returncode == 1
     assert "ended before the last story" in rest
     assert list(tmp_path.iterdir()) == []
-    assert not running_with(str(tmp_path))
+
+    async def nothing_runs() -> bool:
+        return not running_with(str(tmp_path))
+
+    asyncio.run(eventually(nothing_runs, "the guards of its servers are gone as well", ENOUGH_S))
 
 
 def running_with(words: str) -> list[str]:

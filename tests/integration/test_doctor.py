@@ -13,7 +13,6 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
-from monitor.adapters.embedded.process import free_port
 from monitor.adapters.kafka.checkup import KafkaCheckup
 from monitor.adapters.kafka.client import stop_client
 from monitor.adapters.kafka.topics import WantedTopic
@@ -89,7 +88,7 @@ async def test_a_whole_installation_is_well_and_a_broken_one_is_told_piece_by_pi
     set_up(stage, monkeypatch, traces_topic=f"{stage.name}-nowhere", pagers="slack")
     (stage.folder / "flags.json").write_text(json.dumps({"flags": {}}))
     async with Redis.from_url(stage.valkey.url) as redis:
-        await redis.replicaof("127.0.0.1", free_port())
+        await redis.replicaof("127.0.0.1", 1)  # nobody is there
         await redis.config_set("maxmemory-policy", "allkeys-lru")
     code, findings = await doctor(capsys)
     assert code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import signal
 import socket
@@ -13,11 +14,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from monitor.adapters.embedded import jars
 from monitor.adapters.embedded.errors import EmbeddedUnavailable
 from monitor.adapters.embedded.jars import (
     KAFKA_VERSION,
@@ -41,8 +44,11 @@ def gone(pid: int) -> bool:
     """Wait until the process has ended; a zombie that nobody collects counts as ended."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        stat = Path(f"/proc/{pid}/stat")
-        if not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:  # not there, or gone while it was read
+            return True
+        if stat.rsplit(")", 1)[1].split()[0] == "Z":
             return True
         time.sleep(0.02)
     return False
@@ -172,26 +178,37 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
 
 
 @contextmanager
-def taken(port: int) -> Iterator[None]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as holder:
-        holder.bind(("127.0.0.1", port))
-        holder.listen()
-        yield
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port: int = holder.getsockname()[1]
+        yield port
+
+
+def test_a_free_port_is_none_that_the_system_hands_out_and_none_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that is stopped for a while must find its port again: nobody who asks for any port gets it."""
+    with taken() as handed_out:
+        assert 15_000 <= free_port() < 32_768
+        other = free_port()
+        monkeypatch.setattr(random.SystemRandom, "sample", lambda *_: [handed_out, other])
+        assert free_port() == other
 
 
 @pytest.mark.parametrize("kind", ["valkey", "kafka"])
 def test_a_port_that_somebody_took_is_exchanged(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = free_port()
-    offered = iter([port, free_port()])
-    offer = "monitor.adapters.embedded.server.free_port"
-    monkeypatch.setattr(offer, lambda _host: next(offered, None) or free_port())
-    server: EmbeddedValkey | EmbeddedKafka
-    server = EmbeddedValkey(tmp_path) if kind == "valkey" else EmbeddedKafka(tmp_path)
-    with taken(port), server:
-        address = server.url if isinstance(server, EmbeddedValkey) else server.bootstrap
-        assert f":{port}" not in address
+    with taken() as port:
+        offered = iter([port])
+        offer = "monitor.adapters.embedded.server.free_port"
+        monkeypatch.setattr(offer, lambda _host: next(offered, None) or free_port())
+        server: EmbeddedValkey | EmbeddedKafka
+        server = EmbeddedValkey(tmp_path) if kind == "valkey" else EmbeddedKafka(tmp_path)
+        with server:
+            assert server.port != port
+            address = server.url if isinstance(server, EmbeddedValkey) else f"kafka://{server.bootstrap}"
+            assert urlsplit(address).port == server.port
 
 
 @pytest.mark.parametrize(
@@ -213,8 +230,9 @@ def test_a_missing_extra_is_named_with_its_remedy(
 
 
 def cut_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jars, "_PAUSE_S", 0)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody is there
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -262,12 +280,31 @@ def test_a_jar_that_was_cut_off_or_changed_is_never_used(
     assert not broken.exists()
 
 
+def test_a_fetch_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([OSError("Connection reset by peer"), OSError("Read timed out")])
+    fetched: set[str] = set()
+
+    def fetch(_maven: object, _store: Path, jar: jars.Jar) -> None:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        fetched.add(jar.artifact)
+
+    monkeypatch.setattr(jars, "_PAUSE_S", 0)
+    monkeypatch.setattr(jars, "_fetch", fetch)
+    paths = kafka_class_path(tmp_path)
+    assert fetched == {jar.artifact for jar in wanted_jars()}
+    assert (paths[0].relative_to(tmp_path).parts[0], len(paths)) == (
+        f"kafka-{KAFKA_VERSION}",
+        len(wanted_jars()),
+    )
+
+
 def test_the_list_of_jars_is_whole() -> None:
-    jars = wanted_jars()
-    assert len(jars) == 46
-    assert all(len(jar.sha256) == 64 for jar in jars)
-    assert len({(jar.group, jar.artifact) for jar in jars}) == len(jars)
-    brokers = [jar for jar in jars if jar.group == "org.apache.kafka"]
+    listed = wanted_jars()
+    assert len(listed) == 46
+    assert all(len(jar.sha256) == 64 for jar in listed)
+    assert len({(jar.group, jar.artifact) for jar in listed}) == len(listed)
+    brokers = [jar for jar in listed if jar.group == "org.apache.kafka"]
     assert {jar.version for jar in brokers} == {KAFKA_VERSION}  # one version of Kafka and no mixture
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from monitor.adapters.embedded.process import free_port
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topic_admin import ensure_topics, wait_for_kafka
 from monitor.adapters.kafka.topics import CLOCK, LEDGER, TRACES, WantedTopic, product_topics
@@ -25,9 +24,9 @@ async def create(access: KafkaAccess, name: str, partitions: int, **settings: st
     await admin.close()
 
 
-async def test_every_topic_of_the_product_is_created_as_wanted(access: KafkaAccess) -> None:
+async def test_every_topic_of_the_product_is_created_as_wanted(access: KafkaAccess, unique: str) -> None:
     """Creating says nothing, and so does looking at them afterwards."""
-    wanted = product_topics(trace_partitions=4)
+    wanted = product_topics(traces=unique, trace_partitions=4)
     assert await ensure_topics(access, wanted) == []
     assert await ensure_topics(access, wanted) == []
 
@@ -160,13 +159,23 @@ async def test_a_broker_that_answers_is_counted(access: KafkaAccess) -> None:
 async def test_a_missing_broker_is_named_at_each_try_and_at_the_end(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = "127.0.0.1:1"  # nobody is there
     said: list[str] = []
-    with pytest.raises(LogUnreachable, match=r"advertised\.listeners") as unreachable:
-        await wait_for_kafka(KafkaAccess(address), said.append, deadline_s=1.5)
-    assert address in str(unreachable.value)
-    assert len(said) >= 2
+    twice = asyncio.Event()
+
+    def tell(text: str) -> None:
+        said.append(text)
+        if len(said) == 2:
+            twice.set()
+
+    waiting = asyncio.create_task(wait_for_kafka(KafkaAccess(address), tell, deadline_s=600))
+    await asyncio.wait_for(twice.wait(), 120)
+    waiting.cancel()
+    await asyncio.wait({waiting})
     assert all(address in text and "next try" in text for text in said)
+    with pytest.raises(LogUnreachable, match=r"advertised\.listeners") as unreachable:
+        await wait_for_kafka(KafkaAccess(address), said.append, deadline_s=0)
+    assert address in str(unreachable.value)
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from tests.integration.heard import Heard
 from tests.integration.recorded import (
     all_is_decided,
     check_counts,
@@ -17,6 +18,8 @@ from tests.integration.recorded import (
 )
 from tests.integration.stage import Stage, listening, staged
 from tests.integration.workers import Worker
+
+ATTEMPTS = 3
 
 
 async def started_together(stage: Stage, folder: Path) -> list[Worker]:
@@ -34,15 +37,27 @@ async def test_two_workers_one_killed_decide_what_a_replay_decides(
     kafka: str, tmp_path: Path, unique: str
 ) -> None:
     """Equal ids, equal data of every tick decision, none missing, none more; and no record lost or counted twice."""
-    async with staged(kafka, tmp_path, unique) as stage, listening(stage) as heard:
-        recorded = await recorded_on(stage, unique, minutes=60)
-        killed, survivor = await started_together(stage, stage.budgets)
-        await stage.consumed(len(recorded.lines) // 2)
-        killed.kill()
-        at_kill = (await stage.stored()).offset
-        await stage.consumed(len(recorded.lines))
-        await all_is_decided(survivor, recorded.end_ms)
+    for attempt in range(ATTEMPTS):
+        name = f"{unique}-{attempt}"
+        async with staged(kafka, tmp_path / name, name) as stage, listening(stage) as heard:
+            was_in_time = await killed_half_way(stage, heard)
+        if was_in_time:
+            return
+    raise AssertionError("the worker was killed too late to prove anything, again and again")
 
-        assert at_kill < len(recorded.lines), "the worker was killed too late to prove anything"
-        await check_decisions(heard, recorded)
-        await check_counts(stage, recorded.placed, recorded.broken)
+
+async def killed_half_way(stage: Stage, heard: Heard) -> bool:
+    """Play it; tell whether there was work left when the worker was killed.
+
+    A machine that stops this process for seconds while the workers run lets them come to the end before.
+    """
+    recorded = await recorded_on(stage, stage.name, minutes=60)
+    killed, survivor = await started_together(stage, stage.budgets)
+    await stage.consumed(len(recorded.lines) // 4)
+    killed.kill()
+    at_kill = (await stage.stored()).offset
+    await stage.consumed(len(recorded.lines))
+    await all_is_decided(survivor, recorded.end_ms)
+    await check_decisions(heard, recorded)
+    await check_counts(stage, recorded.placed, recorded.broken)
+    return at_kill < len(recorded.lines)

@@ -36,9 +36,9 @@ decision:
 
 
 @pytest.fixture
-async def log(access: KafkaAccess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KafkaLog]:
+async def log(access: KafkaAccess, unique: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KafkaLog]:
     monkeypatch.setenv("ROLLBACK_BUDGET_KAFKA_BOOTSTRAP", access.bootstrap)
-    await ensure_topics(access, product_topics(trace_partitions=1))
+    await ensure_topics(access, product_topics(traces=f"{unique}-traces", trace_partitions=1))
     made = KafkaLog(access)
     yield made
     await made.close()

@@ -146,13 +146,14 @@ async def test_hostile_records_become_dead_letters_and_the_good_ones_beside_them
     assert letters == {
         place: reason for place, (_, reason) in zip(offsets, expected, strict=True) if reason is not None
     }
-    assert all(meta.clock_ms <= now_ms() for meta in (await stage.stored()).metas if meta.clock_ms)
-    watermark = (await worker.status())["watermark"]
-    assert watermark is None or watermark <= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    # The records of tomorrow moved no clock; the machine's own may have stepped back a little meanwhile.
+    latest_ms = now_ms() + DAY_MS // 2
+    assert all(meta.clock_ms <= latest_ms for meta in (await stage.stored()).metas if meta.clock_ms)
+    watermark = (await worker.status()).get("watermark")
+    assert watermark is None or watermark <= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(latest_ms / 1000))
     assert "Traceback" not in worker.log
-    counted = await worker.metrics()
-    assert counted['events_total{result="rejected"}'] == 1_000
-    assert counted['events_total{result="accepted"}'] == 1_000
+    await worker.counted('events_total{result="rejected"}', 1_000)
+    await worker.counted('events_total{result="accepted"}', 1_000)
 
 
 async def test_a_budget_from_the_topic_arms_and_a_broken_one_leaves_it_in_force(
@@ -167,7 +168,7 @@ async def test_a_budget_from_the_topic_arms_and_a_broken_one_leaves_it_in_force(
     await stage.load(release, budget(stage.release("another")))
     await said(worker, "not used", stage.release("another"), "must be equal")
     await heard.to_end()
-    assert [one for one in heard.entries if one.decision.type is Type.BUDGET_CHANGED] == []
+    assert heard.entry(Type.BUDGET_CHANGED, release) == []
     assert heard.entry(Type.ARMING_ENDED, release) == []
 
 
@@ -187,7 +188,11 @@ async def test_a_changed_budget_applies_and_a_tombstone_disarms(
     assert len({one.decision.decision_id for one in heard.entry(changed, release)}) == 1
     assert {one.decision.data["arming"] for one in heard.entries if one.decision.release == release} == {1}
     await worker.steps(2)
-    assert release not in (await worker.status())["evaluates"]
+
+    async def is_let_go() -> bool:
+        return release not in (await worker.status()).get("evaluates", [release])
+
+    await eventually(is_let_go, "it is evaluated no more")
 
 
 async def test_the_topic_wins_over_a_file_and_says_so(stage: Stage, worker: Worker, heard: Heard) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ import httpx
 import monitor.adapters.embedded
 from monitor.adapters.embedded.process import free_port
 
-WAIT_S = 120.0  # for anything to happen, on a machine that has much else to do
+WAIT_S = 240.0  # for anything to happen, on a machine that has much else to do
 GRACE_S = 20.0  # a worker that was asked to end is killed after this
 _POLL_S = 0.05
 _PREFIX = "ROLLBACK_BUDGET_"
@@ -93,8 +94,9 @@ class Worker:
         return self._log_path.read_text(errors="replace")
 
     def lines(self, part: str) -> list[str]:
-        """Return the lines of this run's log that hold a text."""
-        return [line for line in self.log.splitlines() if part in line]
+        """Return the lines of this run's log that hold a text; the one that is just being written is none yet."""
+        whole, _, _ = self.log.rpartition("\n")
+        return [line for line in whole.splitlines() if part in line]
 
     @property
     def is_running(self) -> bool:
@@ -111,7 +113,12 @@ class Worker:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """End it as a crash does, also where it has only just been started."""
+        deadline = time.monotonic() + WAIT_S
+        while not self.has_begun:
+            assert self.is_running, f"{self.name} has ended:\n{self.log[-4000:]}"
+            assert time.monotonic() < deadline, f"{self.name} has no process within {WAIT_S:g} s"
+            time.sleep(_POLL_S)
         self.signal(signal.SIGKILL)
         self._ended()
 
@@ -176,6 +183,15 @@ class Worker:
             return answer is not None and answer.status_code == 200
 
         await eventually(is_ready, f"{self.name} is ready")
+
+    async def counted(self, name: str, count: float) -> None:
+        """Return when a metric has a value: it is told after the store has it."""
+
+        async def is_told() -> bool:
+            assert self.is_running, f"{self.name} has ended:\n{self.log[-4000:]}"
+            return (await self.metrics()).get(name) == count
+
+        await eventually(is_told, f"{name} of {self.name} is {count:g}")
 
     async def steps(self, count: int = 2) -> None:
         """Return when its control plane has made so many whole steps more."""

@@ -20,7 +20,8 @@ from monitor.wire.topics import EVENT_TYPES
 
 HERE = Path(__file__).parent / "asyncapi"
 _INSTALL_S = 300
-_CHECK_S = 300
+_TRIES = 3  # a registry is away now and then
+_CHECK_S = 900
 
 
 def _node() -> tuple[list[str], list[str]]:
@@ -51,14 +52,18 @@ def installed() -> Path:
             command = [
                 *_node()[1],
                 "install",
+                "--fetch-retries=5",
                 "--ignore-scripts",
                 "--no-audit",
                 "--no-fund",
                 "--no-package-lock",
             ]
-            done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL_S, check=False
-            )
+            for _ in range(_TRIES):
+                done = subprocess.run(
+                    command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL_S, check=False
+                )
+                if done.returncode == 0:
+                    break
             assert done.returncode == 0, f"npm could not install the AsyncAPI parser {pinned}:\n{done.stderr}"
             (folder / "installed").touch()
     return folder

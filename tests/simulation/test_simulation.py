@@ -63,7 +63,7 @@ def test_a_seed_gives_the_same_schedule_in_any_process() -> None:
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1_800,
             check=False,
         ).stdout
         for hash_seed in ("1", "2")

@@ -14,7 +14,7 @@ from monitor.adapters.embedded.process import GuardedProcess, free_port
 from monitor.core.errors import MonitorError
 
 _GRACE_S = 12.0  # a worker flushes and leaves its group within this
-_READY_S = 90.0  # two Python processes and a first rebalance, on a busy machine
+_READY_S = 180.0  # two Python processes and a first rebalance, on a busy machine
 _POLL_S = 0.25
 _ASK_S = 2.0
 _LINE_CHARS = 200  # a JSON line with a traceback fills a screen

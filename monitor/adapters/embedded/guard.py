@@ -35,9 +35,6 @@ def main(arguments: list[str]) -> int:
         stdin=subprocess.DEVNULL,
         preexec_fn=_die_with_guard,  # noqa: PLW1509 - this process has one thread when it forks
     )
-    partial = pid_file.with_suffix(".partial")
-    partial.write_text(f"{server.pid}\n")
-    partial.replace(pid_file)
 
     def end(_signal: int = 0, _frame: FrameType | None = None) -> None:
         server.terminate()
@@ -50,6 +47,10 @@ def main(arguments: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=watch_lifeline, daemon=True).start()
+    # Last: whoever reads the id may end us the moment after, and the server has to end with us politely.
+    partial = pid_file.with_suffix(".partial")
+    partial.write_text(f"{server.pid}\n")
+    partial.replace(pid_file)
     code = server.wait()
     pid_file.unlink(missing_ok=True)
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ KAFKA_VERSION = "4.3.1"  # 4.4.0 does not resolve: a module its POM asks for was
 _LOCK_LIST = Path(__file__).with_name("kafka-jars.lock")
 _FETCHERS = 6
 _TIMEOUT_S = 30
+_TRIES = 3
+_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,16 @@ def _fetch_all(store: Path, jars: list[Jar]) -> None:
             "embedded Kafka", "the package jgo is not installed", f"{EXTRA_REMEDY}, {OWN_KAFKA_REMEDY}"
         ) from error
     maven = MavenContext(repo_cache=store, local_repos=[], timeout=_TIMEOUT_S)
-    with ThreadPoolExecutor(_FETCHERS) as pool:
-        for _ in pool.map(lambda jar: _fetch(maven, store, jar), jars):
-            pass
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with ThreadPoolExecutor(_FETCHERS) as pool:
+                for _ in pool.map(lambda jar: _fetch(maven, store, jar), jars):
+                    pass
+            return
+        except (OSError, EmbeddedUnavailable):
+            if not tries_left:
+                raise
+            time.sleep(_PAUSE_S)  # of so many requests one may well fail; what is there by now stays
 
 
 def _fetch(maven: MavenContext, store: Path, jar: Jar) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from monitor.adapters.embedded.errors import EmbeddedUnavailable
@@ -18,6 +20,10 @@ _PID_WAIT_S = 10.0
 _POLL_S = 0.05
 _LOG_READ = 1 << 20
 _STACK_FRAMES = ("at ", "... ", "WARNING: ")
+# Below what Linux (32768 and up), macOS and Windows (49152) give to whoever asks for any port: there a client's or a
+# server's of somebody else would now and then take the port of one that is starting, or is stopped for a while.
+_PORTS = range(15_000, 32_000)
+_PORT_TRIES = 100
 
 OnStep = Callable[[str], None]
 """Told each step of a start in a few words, for a progress display."""
@@ -29,10 +35,13 @@ def no_step(_text: str) -> None:
 
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a port that was free a moment ago; the caller retries where somebody was quicker."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in random.SystemRandom().sample(_PORTS, _PORT_TRIES):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise OSError(
+        f"{host}: {_PORT_TRIES} ports of {_PORTS.start} to {_PORTS.stop} were tried, and none is free"
+    )
 
 
 class GuardedProcess:

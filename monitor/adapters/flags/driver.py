@@ -16,7 +16,15 @@ from weakref import WeakValueDictionary
 
 from monitor.adapters.egress import WebhookUnusable
 from monitor.adapters.flags.api import API_LIMITS, Api, Call, JsonObject, asked_wait_s, parsed
-from monitor.adapters.flags.vendor import FlagApi, Refusal, Refused, by_hand, check_order, final
+from monitor.adapters.flags.vendor import (
+    FlagApi,
+    Refusal,
+    Refused,
+    changed_meanwhile,
+    check_order,
+    final,
+    telling_how_it_was,
+)
 from monitor.adapters.http import Limits, Timing, WebhookFailed
 from monitor.engine.errors import ActuatorFailed, ApprovalRequired
 from monitor.engine.ports import Effect, RollbackOrder
@@ -140,12 +148,9 @@ class ApiActuator:
         course = self._course(
             lambda state: self._missing_back(course, state, order, kept["state"]), "was before"
         )
-        try:
+        with telling_how_it_was(kept["shown"]):
             async with self._lock(order):
                 await self._run(course, order)
-        except ActuatorFailed as failure:
-            message = f"{failure}; {by_hand(kept['shown'])}"
-            raise ActuatorFailed(message, retryable=failure.retryable) from failure
 
     def _missing_back(
         self, course: _Course, state: JsonObject, order: RollbackOrder, was: JsonObject
@@ -153,10 +158,7 @@ class ApiActuator:
         """Return what is missing to the flag as it was, and nothing over what somebody else has made of it."""
         calls = self._system.back(state, order, was)
         if calls and not course.is_ours and self._system.plan(state, order):
-            raise final(
-                f"{self._api.where}: flag {order.flag_key!r} was changed by somebody else during the drill, so it is "
-                "left as it is now"
-            )
+            raise changed_meanwhile(self._api.where, order)
         return calls
 
     def _forth(self, order: RollbackOrder) -> _Plan:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from monitor.adapters.flags.api import JsonObject
-from monitor.adapters.flags.vendor import by_hand, check_order, final
+from monitor.adapters.flags.vendor import changed_meanwhile, check_order, final, telling_how_it_was
 from monitor.engine.errors import ActuatorFailed
 from monitor.engine.ports import Effect, RollbackOrder
 
@@ -123,11 +123,8 @@ class FlagFileActuator:
             ActuatorFailed: It was not as the drill had left it, so it was left alone; or it could not be written. The
                 message says how it was, for the person who sets it back.
         """
-        try:
+        with telling_how_it_was(kept["flag"]):
             await asyncio.to_thread(self._put_back, order, kept)
-        except ActuatorFailed as failure:
-            message = f"{failure}; {by_hand(kept['flag'])}"
-            raise ActuatorFailed(message, retryable=failure.retryable) from failure
 
     def _keep(self, order: RollbackOrder) -> JsonObject:
         target = self._target()
@@ -142,10 +139,7 @@ class FlagFileActuator:
                 if not self._form.serves_baseline(
                     self._form.flag_of(seen.document, order, str(self._path)), order
                 ):
-                    raise final(
-                        f"{self._path}: flag {order.flag_key!r} was changed by somebody else during the drill, so it "
-                        "is left as it is now"
-                    )
+                    raise changed_meanwhile(str(self._path), order)
                 wanted = self._form.restored(seen.document, order, kept)
                 with suppress(_Changed):
                     self._replace(target, seen, wanted)

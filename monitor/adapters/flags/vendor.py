@@ -6,7 +6,8 @@ Everything else is `driver.py`'s. The files beside this one are one vendor each.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -109,8 +110,23 @@ def gone(name: str, what: str, order: RollbackOrder) -> ActuatorFailed:
     return final(f"{name}: flag {order.flag_key!r}: {what} was removed during the drill")
 
 
-def by_hand(was: JsonObject) -> str:
-    """Return what a person is told who has to set a flag back after a drill."""
+def changed_meanwhile(where: str, order: RollbackOrder) -> ActuatorFailed:
+    """Return the failure that a flag is not as a drill left it, so that nothing is set back."""
+    return final(
+        f"{where}: flag {order.flag_key!r} was changed by somebody else during the drill, so it is left as it is now"
+    )
+
+
+@contextmanager
+def telling_how_it_was(was: JsonObject) -> Iterator[None]:
+    """Around setting a flag back after a drill: where that fails, the message is for who does it by hand."""
+    try:
+        yield
+    except ActuatorFailed as failure:
+        raise ActuatorFailed(f"{failure}; {_by_hand(was)}", retryable=failure.retryable) from failure
+
+
+def _by_hand(was: JsonObject) -> str:
     text = json.dumps(was, ensure_ascii=False, separators=(",", ":"), default=str)
     if len(text) > _SHOWN_CHARS:
         text = f"{text[:_SHOWN_CHARS]}… (whole in `before` of the drill's rollback.applied)"

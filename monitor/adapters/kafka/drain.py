@@ -56,9 +56,8 @@ class BareRecords(PartitionRecords):  # type: ignore[misc]  # the library has no
             if not is_skipped:
                 for record in batch:
                     offset = record.offset
-                    if (
-                        offset >= self.next_fetch_offset
-                    ):  # a compressed batch may begin before what was asked for
+                    # A compressed batch may begin before what was asked for.
+                    if offset >= self.next_fetch_offset:
                         self.next_fetch_offset = offset + 1
                         yield record
             self.next_fetch_offset = batch.next_offset

@@ -125,8 +125,6 @@ async def answers(address: str, deadline_s: float = DEADLINE_S) -> AsyncIterator
         if str(error).startswith(_PASSING):
             raise StoreUnreachable(f"{address}: the server takes no writes: {error}") from error
         raise StoreUnusable(f"{address}: the server refused: {error}") from error
-    except (
-        RedisError,
-        RedisClusterException,
-    ) as error:  # a cluster without one of its slots, or without any node
+    # A cluster without one of its slots, or without any node.
+    except (RedisError, RedisClusterException) as error:
         raise StoreUnreachable(f"{address}: {error}") from error

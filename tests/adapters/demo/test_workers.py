@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.adapters.demo import workers
 from monitor.adapters.demo.workers import Worker, WorkerCrew, WorkerEnded
 
 
@@ -40,5 +41,8 @@ async def test_a_worker_that_never_gets_ready_is_given_up(tmp_path: Path) -> Non
         one.stop()
 
 
-def test_two_workers_listen_at_different_ports(tmp_path: Path) -> None:
-    assert worker(tmp_path).url != worker(tmp_path).url
+def test_each_worker_asks_for_a_port_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = iter((20_001, 20_002))
+    monkeypatch.setattr(workers, "free_port", lambda: next(ports))
+    urls = [worker(tmp_path).url for _ in range(2)]
+    assert urls == ["http://127.0.0.1:20001", "http://127.0.0.1:20002"]

@@ -88,7 +88,7 @@ def test_an_application_with_the_official_evaluator_gets_nothing_but_the_baselin
         before = {served(client, user) for user in USERS}
         client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, seen)
         turn(flags, order())
-        assert changed.wait(10)
+        assert changed.wait(60)
         details = client.get_string_details("chat-model", "code default")
         after = {served(client, user) for user in USERS}
     finally:

@@ -21,7 +21,7 @@ from monitor.config.flag_systems import FLAG_SYSTEMS
 from monitor.config.settings import Settings
 from monitor.core.budget import RollbackBy
 from monitor.engine.errors import ActuatorFailed
-from tests.adapters.flags.servers.base import TOKEN, Fault, FlagServer, Said
+from tests.adapters.flags.servers.base import TOKEN, Fault, Said
 from tests.adapters.flags.servers.launchdarkly import LaunchDarklyServer
 from tests.adapters.flags.servers.statsig import StatsigServer
 from tests.adapters.flags.test_vendors import PASSING, SILENCE_S, SILENT, every_case
@@ -220,41 +220,15 @@ async def test_what_somebody_else_has_made_of_the_flag_during_a_drill_is_left_al
     assert isinstance(actuator, ApiActuator)
     kept = await actuator.keep(case.order())
     await actuator.serve_baseline(case.order())
-    _ramp(server)
+    server.ramp()
     now, changes = server.configuration(), len(server.changes)
-    if (
-        case.rollback_by is RollbackBy.DISABLE
-    ):  # the switch is all that the drill has turned, and it is on again
+    if case.rollback_by is RollbackBy.DISABLE:
+        # The switch is all that the drill has turned, and it is on again.
         await actuator.put_back(case.order(), kept)
     else:
         with pytest.raises(ActuatorFailed, match=r"changed by somebody else.*before the drill it was"):
             await actuator.put_back(case.order(), kept)
     assert (server.configuration(), len(server.changes)) == (now, changes)
-
-
-def _ramp(server: FlagServer) -> None:
-    """Give the candidate to somebody, as a person would in the vendor's own console."""
-    match type(server).__name__:
-        case "UnleashServer":
-            server.enabled = True  # type: ignore[attr-defined]
-            for variant in server.strategies[0]["variants"]:  # type: ignore[attr-defined]
-                variant["weight"] = 1000 if variant["name"] == "v42" else 0
-        case "LaunchDarklyServer":
-            server.environment |= {"on": True, "fallthrough": {"variation": 2}}  # type: ignore[attr-defined]
-        case "GrowthBookServer":
-            server.enabled["production"] = True  # type: ignore[attr-defined]
-            rule = {**server.rules[-1], "id": "new", "type": "force", "value": "v42"}  # type: ignore[attr-defined]
-            server.rules.insert(0, rule)  # type: ignore[attr-defined]
-        case "FliptServer":
-            server.flag |= {"enabled": True, "defaultVariant": "v42"}  # type: ignore[attr-defined]
-        case "PostHogServer":
-            server.flag["active"] = True  # type: ignore[attr-defined]
-            server.flag["filters"]["groups"][1] |= {"variant": "v42", "rollout_percentage": 1}  # type: ignore[attr-defined]
-        case "StatsigServer":
-            server.gate |= {"isEnabled": True, "status": "In Progress"}  # type: ignore[attr-defined]
-            server.gate["rules"][1]["passPercentage"] = 1  # type: ignore[attr-defined]
-        case "FlagdHttpServer":
-            server.document["flags"]["chat-model"]["defaultVariant"] = "v42"  # type: ignore[attr-defined]
 
 
 @every_case

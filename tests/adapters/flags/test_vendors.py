@@ -19,7 +19,7 @@ PASSING = [
     Fault.ERROR, Fault.ERROR_AFTER, Fault.DROPPED_AFTER, Fault.LIED, Fault.LIMITED, Fault.PARTIAL, Fault.CONFLICT,
 ]  # fmt: skip
 SILENT = [Fault.LOST_AFTER, Fault.LOST_BEFORE]
-SILENCE_S = 3.0  # of real time; long beside any answer of these servers, even on a busy machine
+SILENCE_S = 6.0  # of real time; long beside any answer of these servers, even on a busy machine
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 

@@ -19,7 +19,7 @@ from monitor.adapters.http import Limits
 from monitor.config.settings import Settings
 from monitor.core.budget import RollbackBy
 from monitor.engine.ports import Actuator, RollbackOrder
-from tests.adapters.flags.servers.base import NOW_MS, TOKEN, FlagServer, InProcess, running
+from tests.adapters.flags.servers.base import NOW_MS, TOKEN, FlagServer, running, without_network
 from tests.adapters.flags.servers.flagd_http import PATH, FlagdHttpServer
 from tests.adapters.flags.servers.flipt import FliptServer
 from tests.adapters.flags.servers.growthbook import GrowthBookServer
@@ -149,6 +149,6 @@ def in_process(case: Case) -> tuple[Actuator, FlagServer, FakeTime]:
     """Return the case's actuator over its server without a network between."""
     time, server = FakeTime(), case.server()
     now = datetime.fromtimestamp(NOW_MS / 1000, UTC)
-    way = InProcess(server, time, API_LIMITS.attempt_s)
+    way = without_network(server, time, API_LIMITS.attempt_s)
     manner = Manner(replace(API_LIMITS, attempt_s=60.0), replace(time.timing(), now=lambda: now), way)
     return BUILD[case.actuator](settings(case.actuator, "http://127.0.0.1:1", TOKEN), manner), server, time

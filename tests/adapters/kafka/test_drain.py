@@ -151,7 +151,7 @@ def test_the_cases_are_there() -> None:
     data = packed([plain, {**plain, "marker": ABORT}, plain])
     fetch = {"data": data, "start": 0, "isolation": READ_COMMITTED, "aborted": [(7, 0)]}
     ((first, _),) = [read(BareRecords, fetch, None)]
-    assert [offset for offset, *_ in first] == [3, 4]  # type: ignore[attr-defined]
+    assert [offset for offset, *_ in first] == [3, 4]  # type: ignore[attr-defined]  # a list, since nothing broke
     broken = packed([{**plain, "is_broken": True}])
     found = read(BareRecords, {**fetch, "data": broken}, None)
     assert isinstance(found[0], type)

@@ -20,7 +20,15 @@ from monitor.adapters.pagers.pagerduty import PagerDutyPager
 from monitor.adapters.pagers.slack import SlackPager
 from monitor.adapters.pagers.webhook import WebhookPager
 from monitor.engine.page_words import page_words
-from tests.adapters.pagers.systems import Alertmanager, Asked, Front, InProcess, PagerDuty, Said, Slack
+from tests.adapters.pagers.systems import (
+    Alertmanager,
+    Asked,
+    Front,
+    PagerDuty,
+    Said,
+    Slack,
+    without_network,
+)
 from tests.adapters.receiver import SECRET, FakeTime
 
 ROUTING_KEY = "R" * 32
@@ -92,7 +100,8 @@ class Rig:
     def pager_in_process(self) -> ClosingPager:
         """Return a new pager without a network between, for a system that is asked by our own HTTP client."""
         usual = Limits(allow_private=True)
-        limits, way = replace(usual, attempt_s=PATIENT_S), InProcess(self.front, self.time, usual.attempt_s)
+        limits = replace(usual, attempt_s=PATIENT_S)
+        way = without_network(self.front, self.time, usual.attempt_s)
         return self.make("http://127.0.0.1:1", limits, self.time.timing(), way)
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ import httpx
 from aiohttp import web
 from jsonschema import Draft202012Validator, FormatChecker
 
+from tests.adapters.in_process import Answer, Dropped, InProcess, Late, Lost
 from tests.adapters.receiver import FakeTime
 
 
@@ -44,18 +45,9 @@ class Said(NamedTuple):
     headers: dict[str, str] | None = None
 
 
-class Unanswered(Exception):
-    """No answer ever comes."""
-
-
-class Reset(Exception):
-    """The connection ends without an answer."""
-
-
 Handler = Callable[[Asked], "Said | Awaitable[Said]"]
 
 SLOW = "no answer in time, and applied 30 s later"  # where time is modelled only
-SLOW_S = 30.0
 FAULTS = (
     "500",
     "500 after applying",
@@ -77,8 +69,7 @@ class Front:
     spoils: Callable[[Asked], bool] = lambda _: True
     url: str = ""
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    clock: Callable[[], float] = lambda: 0.0
-    late: list[tuple[float, Asked]] = field(default_factory=list)
+    late: Late[Asked] = field(default_factory=Late)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(
@@ -86,9 +77,9 @@ class Front:
         )
         try:
             return _response(await self.respond(asked))
-        except Unanswered:
+        except Lost:
             await self.over.wait()
-        except Reset:
+        except Dropped:
             if request.transport is not None:
                 request.transport.abort()
         return _response(Said(500, {"error": "internal"}))
@@ -97,21 +88,21 @@ class Front:
         """Answer one request, or spoil it.
 
         Raises:
-            Unanswered, Reset: There is no answer.
+            Lost, Dropped: There is no answer.
         """
         self.asked.append(asked)
-        await self.catch_up(self.clock())
+        await self.catch_up(self.late.clock())
         fault = self.faults.pop(0) if self.faults and self.spoils(asked) else None
         if fault in (None, "500 after applying", "no answer after applying"):
             said = await self._applied(asked)
             if fault is None:
                 return said
         if fault == SLOW:
-            self.late.append((self.clock() + SLOW_S, asked))
+            self.late.add(asked)
         if fault == SLOW or fault.startswith("no answer"):
-            raise Unanswered
+            raise Lost
         if fault == "reset":
-            raise Reset
+            raise Dropped
         if fault == "429":
             return Said(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "7"})
         if fault == "wrong answer":
@@ -124,9 +115,7 @@ class Front:
 
     async def catch_up(self, now_s: float) -> None:
         """Apply what was asked long ago and took its time."""
-        due = [one for one in self.late if one[0] <= now_s]
-        self.late = [one for one in self.late if one[0] > now_s]
-        for _, asked in due:
+        for asked in self.late.due(now_s):
             await self._applied(asked)
 
 
@@ -142,47 +131,19 @@ def _response(said: Said) -> web.Response:
     return web.json_response(said.body, status=said.status, headers=said.headers)
 
 
-class InProcess(httpx.AsyncBaseTransport):
-    """The same front without a network between: for many thousand runs, and time that passes at once.
+def without_network(front: Front, time: FakeTime, attempt_s: float) -> InProcess:
+    """Return the way to a front in this process; its clock is that time."""
+    front.late.clock = lambda: time.seconds
 
-    Args:
-        time: What waiting for an answer that does not come takes from.
-        attempt_s: How long one attempt waits.
-    """
-
-    def __init__(self, front: Front, time: FakeTime, attempt_s: float) -> None:
-        self._front, self._time, self._attempt_s = front, time, attempt_s
-        front.clock = lambda: time.seconds
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Ask the front."""
-        url, body = request.url, await request.aread()
+    async def respond(request: httpx.Request, body: bytes) -> Answer:
+        url, said_by_us = request.url, request.headers.items()
         # Both spellings: over a connection the server's library brings the names it knows into the second one.
-        said_by_us = request.headers.items()
         named = {form: value for name, value in said_by_us for form in (name.lower(), name.title())}
-        asked = Asked(request.method, url.path, dict(url.params), named, body)
-        try:
-            said = await self._front.respond(asked)
-        except Unanswered as error:
-            self._time.seconds += self._attempt_s
-            raise httpx.ReadTimeout("no answer", request=request) from error
-        except Reset as error:
-            raise httpx.RemoteProtocolError("closed without an answer", request=request) from error
+        said = await front.respond(Asked(request.method, url.path, dict(url.params), named, body))
         text = said.body if isinstance(said.body, Html) else json.dumps(said.body)
-        answered = b"" if said.body is None else text.encode()
-        return httpx.Response(
-            said.status, headers=said.headers or {}, stream=_Body(answered), request=request
-        )
+        return Answer(said.status, said.headers or {}, b"" if said.body is None else text.encode())
 
-
-class _Body(httpx.AsyncByteStream):
-    """An answer's body, read as it comes."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._content
+    return InProcess(respond, time, attempt_s)
 
 
 @asynccontextmanager

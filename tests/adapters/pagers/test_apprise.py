@@ -34,7 +34,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        return self.front.url.replace("http://", "json://monitor:s3cret@") + "/?cto=5&rto=5"
+        return self.front.url.replace("http://", "json://monitor:s3cret@") + "/?cto=60&rto=60"
 
 
 @pytest.fixture

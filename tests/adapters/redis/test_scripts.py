@@ -45,8 +45,8 @@ def test_a_script_never_computes(name: str) -> None:
 
 
 async def test_a_flush_is_one_hset_on_the_server(own_valkey: EmbeddedValkey) -> None:
-    client = connect(own_valkey.url)
-    store = RedisStateStore(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
+    store = RedisStateStore(own_valkey.url, socket_timeout_s=20, deadline_s=60)
     claim = await store.claim(Partition("t", 0), "w1")
     await client.config_resetstat()
     fields = {"offset": b"9007199254740995", "a": b"1", "b": b"2"}

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from monitor.adapters.embedded.process import free_port
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.redis.connection import connect, shown
 from monitor.adapters.redis.lease import RedisLease
@@ -22,6 +21,11 @@ from monitor.engine.ports import FlushAnswer, Partition
 from tests.crashes import until_logged
 
 PARTITION = Partition("t", 0)
+
+
+def patient(url: str) -> RedisStateStore:
+    """Return a store that a machine which stops the server for seconds does not take for an outage."""
+    return RedisStateStore(url, socket_timeout_s=20, deadline_s=60)
 
 
 class SwallowingProxy:
@@ -76,7 +80,7 @@ async def test_a_flush_whose_reply_was_lost_is_not_taken_for_a_lost_partition(
     own_valkey: EmbeddedValkey,
 ) -> None:
     async with proxied(own_valkey.url) as (proxy, url):
-        store = RedisStateStore(url)
+        store = patient(url)
         claim = await store.claim(PARTITION, "w1")
         first = await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"10"})
         assert first is FlushAnswer.APPLIED
@@ -90,7 +94,7 @@ async def test_a_flush_whose_reply_was_lost_is_not_taken_for_a_lost_partition(
 
 async def test_a_claim_whose_reply_was_lost_holds_one_valid_token(own_valkey: EmbeddedValkey) -> None:
     async with proxied(own_valkey.url) as (proxy, url):
-        store = RedisStateStore(url)
+        store = patient(url)
         await store.claim(PARTITION, "w0")
         real_claim = store._claim  # the seam between the look and the script
 
@@ -108,9 +112,9 @@ async def test_a_claim_whose_reply_was_lost_holds_one_valid_token(own_valkey: Em
 
 
 async def test_a_server_that_evicts_is_refused_with_the_remedy(own_valkey: EmbeddedValkey) -> None:
-    client = connect(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
     await client.config_set("maxmemory-policy", "allkeys-lru")
-    store = RedisStateStore(own_valkey.url)
+    store = patient(own_valkey.url)
     with pytest.raises(StoreUnusable, match="CONFIG SET maxmemory-policy noeviction") as refused:
         await store.check()
     assert "allkeys-lru" in str(refused.value)
@@ -128,9 +132,9 @@ async def test_a_server_that_evicts_is_refused_with_the_remedy(own_valkey: Embed
 async def test_what_is_weaker_than_it_could_be_is_said(
     own_valkey: EmbeddedValkey, setting: str, value: str, warning: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = connect(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
     await client.config_set(setting, value)
-    store = RedisStateStore(own_valkey.url)
+    store = patient(own_valkey.url)
     with caplog.at_level(logging.INFO):
         await store.check()
     assert warning in caplog.text
@@ -141,11 +145,11 @@ async def test_what_is_weaker_than_it_could_be_is_said(
 
 async def test_a_worker_without_any_right_to_config_can_check_and_write(own_valkey: EmbeddedValkey) -> None:
     """The rights that the documentation asks for are enough."""
-    client = connect(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
     rights = ["on", ">pw", "~rb:*", "-@all", "+evalsha", "+script|load", "+info", "+ping", "+hget", "+hmget"]
     rights += ["+hset", "+hgetall", "+hdel"]
     await client.execute_command("ACL", "SETUSER", "worker", *rights)
-    store = RedisStateStore(own_valkey.url.replace("redis://", "redis://worker:pw@"))
+    store = patient(own_valkey.url.replace("redis://", "redis://worker:pw@"))
     await store.check()
     claim = await store.claim(PARTITION, "w1")
     answer = await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1"})
@@ -156,9 +160,9 @@ async def test_a_worker_without_any_right_to_config_can_check_and_write(own_valk
 
 
 async def test_a_wrong_password_is_no_outage(own_valkey: EmbeddedValkey) -> None:
-    client = connect(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
     await client.config_set("requirepass", "right")
-    store = RedisStateStore(own_valkey.url.replace("redis://", "redis://:wrong@"))
+    store = patient(own_valkey.url.replace("redis://", "redis://:wrong@"))
     with pytest.raises(StoreUnusable, match="password") as refused:
         await store.check()
     assert "wrong@" not in str(refused.value)
@@ -168,8 +172,8 @@ async def test_a_wrong_password_is_no_outage(own_valkey: EmbeddedValkey) -> None
 
 async def test_a_full_server_refuses_the_whole_batch_and_takes_it_later(own_valkey: EmbeddedValkey) -> None:
     """Memory that is full passes: it is an outage, waited for and told of, and no reason for a worker to end."""
-    client = connect(own_valkey.url)
-    store = RedisStateStore(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
+    store = patient(own_valkey.url)
     claim = await store.claim(PARTITION, "w1")
     await client.config_set("maxmemory", "1")
     fields = {"offset": b"1", "a": b"1"}
@@ -185,8 +189,8 @@ async def test_a_full_server_refuses_the_whole_batch_and_takes_it_later(own_valk
 
 async def test_a_server_that_takes_no_writes_for_now_is_away(own_valkey: EmbeddedValkey) -> None:
     """Read-only after a failover, and with fewer replicas than it wants: both pass."""
-    client = connect(own_valkey.url)
-    store = RedisStateStore(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
+    store = patient(own_valkey.url)
     claim = await store.claim(PARTITION, "w1")
     fields = {"offset": b"1"}
     await client.config_set("min-replicas-to-write", "1")
@@ -204,7 +208,7 @@ async def test_a_server_that_takes_no_writes_for_now_is_away(own_valkey: Embedde
 
 
 async def test_a_crash_keeps_state_and_token_together(own_valkey: EmbeddedValkey) -> None:
-    store = RedisStateStore(own_valkey.url, deadline_s=20)
+    store = patient(own_valkey.url)
     claim = await store.claim(PARTITION, "w1")
     await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1", "a": b"1"})
     until_logged(own_valkey.url)
@@ -218,8 +222,8 @@ async def test_a_crash_keeps_state_and_token_together(own_valkey: EmbeddedValkey
 
 async def test_a_server_that_lost_everything_fences_the_writer(own_valkey: EmbeddedValkey) -> None:
     """The writer must learn of the loss: its next flush builds on an offset that is gone."""
-    client = connect(own_valkey.url)
-    store = RedisStateStore(own_valkey.url)
+    client = connect(own_valkey.url, socket_timeout_s=20)
+    store = patient(own_valkey.url)
     claim = await store.claim(PARTITION, "w1")
     await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"10"})
     await client.flushall()
@@ -233,7 +237,7 @@ async def test_a_server_that_lost_everything_fences_the_writer(own_valkey: Embed
 
 
 async def test_no_server_is_named_without_its_password() -> None:
-    url = f"redis://user:secret@127.0.0.1:{free_port()}/0"
+    url = "redis://user:secret@127.0.0.1:1/0"  # nobody is there
     store, lease = RedisStateStore(url), RedisLease(url)
     for call in (store.check(), store.claim(PARTITION, "w"), lease.acquire("n", "w", 1000)):
         with pytest.raises(StoreUnreachable) as unreachable:
@@ -261,7 +265,7 @@ async def test_cancelled_calls_never_cross_replies_and_leave_no_connection_behin
 ) -> None:
     """A cancelled command must not leave its reply for the next caller of the connection."""
     rng, beside = Random(17), 8
-    store = RedisStateStore(own_valkey.url)
+    store = patient(own_valkey.url)
     claim = await store.claim(PARTITION, "w1")
     fields = {f"f{number}": str(number).encode() for number in range(50)}
     await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1", **fields})
@@ -287,7 +291,7 @@ async def test_cancelled_calls_never_cross_replies_and_leave_no_connection_behin
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 async def test_where_nobody_listens_it_is_an_outage(scheme: str) -> None:
-    url = f"{scheme}://127.0.0.1:{free_port()}"
+    url = f"{scheme}://127.0.0.1:1"
     store, lease = RedisStateStore(url), RedisLease(url)
     with pytest.raises(StoreUnreachable, match="127"):
         await store.claim(PARTITION, "w1")
@@ -298,7 +302,7 @@ async def test_where_nobody_listens_it_is_an_outage(scheme: str) -> None:
 
 
 async def test_one_server_that_is_called_a_cluster_is_said(own_valkey: EmbeddedValkey) -> None:
-    store = RedisStateStore(own_valkey.url.replace("redis://", "redis+cluster://").removesuffix("/0"))
+    store = patient(own_valkey.url.replace("redis://", "redis+cluster://").removesuffix("/0"))
     with pytest.raises((StoreUnusable, StoreUnreachable), match=r"[Cc]luster"):
         await store.check()
     await store.close()

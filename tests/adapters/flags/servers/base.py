@@ -18,10 +18,10 @@ from typing import Any
 import httpx
 from aiohttp import web
 
+from tests.adapters.in_process import Answer, Dropped, InProcess, Late, Lost
 from tests.adapters.receiver import FakeTime, loopback
 
 TOKEN = "token-of-the-tests"
-SLOW_S = 30.0
 NOW_MS = 1_750_000_000_000  # the time of all vendors' clocks
 Json = Any
 
@@ -47,14 +47,6 @@ _APPLIED = frozenset({Fault.ERROR_AFTER, Fault.LOST_AFTER, Fault.DROPPED_AFTER, 
 
 
 _SILENT = frozenset({Fault.LOST_AFTER, Fault.LOST_BEFORE, Fault.SLOW})
-
-
-class Lost(Exception):
-    """No answer will ever come."""
-
-
-class Dropped(Exception):
-    """The connection ends without an answer."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +92,7 @@ class FlagServer(ABC):
         self.spoil: Callable[[Json], Json] | None = None  # what becomes of every true answer to a read
         self.changes: list[str] = []  # what changed, in order: a thing named twice changed twice
         self.released = asyncio.Event()
-        self.clock: Callable[[], float] = lambda: 0.0
-        self.late: list[tuple[float, Asked]] = []  # what is applied once the clock has come so far
+        self.late = Late[Asked]()
 
     @abstractmethod
     def is_authorised(self, asked: Asked) -> bool:
@@ -126,6 +117,10 @@ class FlagServer(ABC):
     @abstractmethod
     def configuration(self) -> Json:
         """Return a copy of all that a person can set of the flag; counters of versions are none of it."""
+
+    @abstractmethod
+    def ramp(self) -> None:
+        """Give the candidate to somebody, as a person would in the vendor's own console."""
 
     def without_individuals(self) -> None:  # noqa: B027 - most systems have nothing of the kind
         """Take away what comes before every rule and would stand in a cohort's way."""
@@ -155,7 +150,7 @@ class FlagServer(ABC):
             Lost, Dropped: There is no answer.
         """
         self.asked.append(asked)
-        self.catch_up(self.clock())
+        self.catch_up(self.late.clock())
         if not self.is_authorised(asked):
             return Said(401, {"message": f"unknown token {TOKEN[:3]}"})
         if self.is_change(asked):
@@ -165,11 +160,7 @@ class FlagServer(ABC):
 
     def catch_up(self, now_s: float) -> None:
         """Apply what was asked long ago and took its time."""
-        due, self.late = (
-            [one for one in self.late if one[0] <= now_s],
-            [one for one in self.late if one[0] > now_s],
-        )
-        for _, asked in due:
+        for asked in self.late.due(now_s):
             self.answer(asked)
 
     def _faulty(self, fault: Fault | None, asked: Asked) -> Said:
@@ -178,7 +169,7 @@ class FlagServer(ABC):
         if fault in _APPLIED:
             self.answer(asked, half=fault is Fault.PARTIAL)
         if fault is Fault.SLOW:
-            self.late.append((self.clock() + SLOW_S, asked))
+            self.late.add(asked)
         if fault in _SILENT:
             raise Lost
         if fault is Fault.DROPPED_AFTER:
@@ -220,38 +211,15 @@ async def running(server: FlagServer) -> AsyncIterator[FlagServer]:
             server.released.set()  # whoever is still waiting for its answer
 
 
-class InProcess(httpx.AsyncBaseTransport):
-    """The same server without a network between: for many thousand runs, and time that passes at once.
+def without_network(server: FlagServer, time: FakeTime, attempt_s: float) -> InProcess:
+    """Return the way to a server in this process; its clock is that time."""
+    server.late.clock = lambda: time.seconds
 
-    Args:
-        time: What waiting for an answer that does not come takes from.
-        attempt_s: How long one attempt waits.
-    """
+    async def respond(request: httpx.Request, body: bytes) -> Answer:
+        path = request.url.raw_path.decode()
+        said = server.respond(
+            asked_of(request.method, path, request.url.params, request.headers, body.decode())
+        )
+        return Answer(said.status, said.headers, json.dumps(said.body).encode())
 
-    def __init__(self, server: FlagServer, time: FakeTime, attempt_s: float) -> None:
-        self._server, self._time, self._attempt_s = server, time, attempt_s
-        server.clock = lambda: time.seconds
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Ask the server."""
-        url, text = request.url, (await request.aread()).decode()
-        path = url.raw_path.decode()
-        try:
-            said = self._server.respond(asked_of(request.method, path, url.params, request.headers, text))
-        except Lost as error:
-            self._time.seconds += self._attempt_s
-            raise httpx.ReadTimeout("no answer", request=request) from error
-        except Dropped as error:
-            raise httpx.RemoteProtocolError("closed without an answer", request=request) from error
-        body = json.dumps(said.body).encode()
-        return httpx.Response(said.status, headers=dict(said.headers), stream=_Body(body), request=request)
-
-
-class _Body(httpx.AsyncByteStream):
-    """An answer's body, read as it comes."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._content
+    return InProcess(respond, time, attempt_s)

@@ -79,6 +79,9 @@ class FlagdHttpServer(FlagServer):
     def configuration(self) -> Json:
         return deepcopy(self.document)
 
+    def ramp(self) -> None:
+        self.document["flags"]["chat-model"]["defaultVariant"] = "v42"
+
     def spoilt(self, body: Json, become: object) -> Json:
         return {**body, "flags": dict.fromkeys(body["flags"], become)}
 

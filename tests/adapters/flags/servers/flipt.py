@@ -65,6 +65,9 @@ class FliptServer(FlagServer):
     def configuration(self) -> Json:
         return deepcopy(self.flag)
 
+    def ramp(self) -> None:
+        self.flag |= {"enabled": True, "defaultVariant": "v42"}
+
     def served(self, **context: str) -> set[str]:
         if self.flag["type"] == "BOOLEAN_FLAG_TYPE":
             rollouts = [one.get("segment") or one["threshold"] for one in self.flag.get("rollouts", ())]

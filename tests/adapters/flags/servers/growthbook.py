@@ -85,6 +85,10 @@ class GrowthBookServer(FlagServer):
     def configuration(self) -> Json:
         return deepcopy({"enabled": self.enabled, "rules": self.rules})
 
+    def ramp(self) -> None:
+        self.enabled["production"] = True
+        self.rules.insert(0, {**self.rules[-1], "id": "new", "type": "force", "value": "v42"})
+
     def served(self, **context: str) -> set[str]:
         return self.served_in("production", **context)
 

@@ -99,6 +99,9 @@ class LaunchDarklyServer(FlagServer):
     def without_individuals(self) -> None:
         self.environment |= {"targets": [], "contextTargets": []}
 
+    def ramp(self) -> None:
+        self.environment |= {"on": True, "fallthrough": {"variation": 2}}
+
     def served(self, **context: str) -> set[str]:
         now = self.environment
         if not now["on"]:

@@ -90,6 +90,10 @@ class PostHogServer(FlagServer):
     def configuration(self) -> Json:
         return deepcopy({key: value for key, value in self.flag.items() if key != "version"})
 
+    def ramp(self) -> None:
+        self.flag["active"] = True
+        self.flag["filters"]["groups"][1] |= {"variant": "v42", "rollout_percentage": 1}
+
     def served(self, **context: str) -> set[str]:
         if not self.flag["active"]:
             return {"off"}

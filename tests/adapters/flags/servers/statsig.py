@@ -67,6 +67,10 @@ class StatsigServer(FlagServer):
     def configuration(self) -> Json:
         return deepcopy(self.gate)
 
+    def ramp(self) -> None:
+        self.gate |= {"isEnabled": True, "status": "In Progress"}
+        self.gate["rules"][1]["passPercentage"] = 1
+
     def served(self, **context: str) -> set[str]:
         passes = self.gate["isEnabled"] and any(rule["passPercentage"] for rule in self.gate["rules"])
         return {"on", "off"} if passes else {"off"}

@@ -100,6 +100,11 @@ class UnleashServer(FlagServer):
     def configuration(self) -> Json:
         return deepcopy({"enabled": self.enabled, "strategies": self.strategies})
 
+    def ramp(self) -> None:
+        self.enabled = True
+        for variant in self.strategies[0]["variants"]:
+            variant["weight"] = 1000 if variant["name"] == "v42" else 0
+
     def served(self, **context: str) -> set[str]:
         if not self.enabled:
             return {"off"}

@@ -31,6 +31,10 @@ class WebhookServer(FlagServer):
         """Return what it serves: nothing else can be set."""
         return {"serving": self.serving}
 
+    def ramp(self) -> None:
+        """Serve the candidate."""
+        self.serving = "v42"
+
     def served(self, **context: str) -> set[str]:
         """Return what everybody gets."""
         return {self.serving}
