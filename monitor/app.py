@@ -179,7 +179,7 @@ class Worker:
 
     async def run(self) -> None:
         """Run the tasks."""
-        async with self._parts.heartbeat.beating():
+        async with self._parts.heartbeat.beating(), self._parts.store.watched():
             await self._parts.instance.run()
 
     async def stop(self) -> None:

@@ -17,6 +17,7 @@ from monitor.engine.control import Control
 from monitor.engine.errors import StoreUnreachable
 from monitor.engine.evaluate import Stage
 from monitor.engine.feed import Feed
+from monitor.engine.halts import WHY_MAX
 from monitor.engine.herald import Blindness, Herald
 from monitor.engine.observer import Observer, Seen, Sighting
 from monitor.engine.ports import Ledger, Outputs, Partition
@@ -53,6 +54,7 @@ class Lookout:
         self._slack_ms = 2 * max(0, round(feed.interval_s * 1000) - 1_000)
         self._began_ms = feed.steady.now_ms()
         self._store_away_ms: int | None = None
+        self._store_why = ""
         self._watched: dict[Partition, _Watched] = {}
         self.sighting: Sighting | None = None
 
@@ -65,8 +67,9 @@ class Lookout:
         now_ms = self._steady.now_ms()
         try:
             view = await self._control.state.look()
-        except StoreUnreachable:
+        except StoreUnreachable as error:
             self._store_away_ms = self._store_away_ms or now_ms
+            self._store_why = str(error)[:WHY_MAX]
         else:
             self._store_away_ms = None
             for partition, meta in zip(self._control.state.partitions(), view.metas, strict=False):
@@ -168,6 +171,8 @@ class Lookout:
         since_ms = min((one for one in horizons if one is not None), default=now_ms)
         names = [f"{one.topic}/{one.number}" for one in sorted(blind)]
         detail = f"{len(blind)} of {len(sighting.partitions)} partitions"
+        if chief.cause is Cause.REDIS and self._store_why:
+            detail += f"; {self._store_why}"
         return Blindness(chief.cause, since_ms, self._concerned(), names, detail)
 
     def _concerned(self) -> list[str]:
