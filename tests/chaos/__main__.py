@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from monitor.adapters.kafka.client import tame_library_logs
 from tests.chaos.campaign import Outcome, Struck, play
+from tests.chaos.faults import FAULTS
 from tests.chaos.report import CAMPAIGNS, Run, as_json, machine, table, write
 from tests.chaos.setup import Setup
 from tests.chaos.torn import POSITIONS, torn_everywhere, written
@@ -31,9 +32,12 @@ PARTS = ("faults", "crash-points", "torn-tails")
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 where every promise was kept, else 1."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 20) if asked.seed is None else asked.seed
     parts = asked.only or PARTS
+    if asked.fault and not any(fault.fits(_setup(asked, 1)) for fault in FAULTS):
+        parser.error(f"no fault of such a world is called {asked.fault}; see docs/reliability.md")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True)) as progress:
         crashed = _crash_points(progress) if "crash-points" in parts else []
@@ -69,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--positions", type=int, default=POSITIONS, help="of the torn file (4096)")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
+    parser.add_argument(
+        "--fault", action="append", default=[], help="this kind alone, by name or as F15; may be repeated"
+    )
     parser.add_argument("--keep", type=Path, help="where the logs and files of all worlds stay")
     parser.add_argument("--json", type=Path, help="where the results are written, too")
     parser.add_argument("--write", action="store_true", help="put the results into the docs")
@@ -109,14 +116,7 @@ def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Ou
 
     left = asked.faults
     while left > 0:
-        setup = Setup(
-            faults=min(left, asked.per_world),
-            workers=asked.workers,
-            per_min=asked.per_min,
-            brokers=asked.brokers,
-            cluster=asked.cluster,
-            beside=asked.beside,
-        )
+        setup = _setup(asked, min(left, asked.per_world))
         world_seed = seed + len(outcomes)
         keep = None if asked.keep is None else asked.keep / str(world_seed)
         outcomes.append(asyncio.run(play(world_seed, setup, keep=keep, on_fault=on_fault)))
@@ -124,6 +124,18 @@ def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Ou
         if not outcomes[-1].is_right:
             progress.print(f"seed {world_seed}:\n{outcomes[-1].told()}", markup=False)
     return outcomes
+
+
+def _setup(asked: argparse.Namespace, faults: int) -> Setup:
+    return Setup(
+        faults=faults,
+        workers=asked.workers,
+        per_min=asked.per_min,
+        brokers=asked.brokers,
+        cluster=asked.cluster,
+        beside=asked.beside,
+        only=tuple(asked.fault),
+    )
 
 
 def _command(asked: argparse.Namespace, seed: int) -> str:
@@ -134,6 +146,7 @@ def _command(asked: argparse.Namespace, seed: int) -> str:
     words = [f"--seed {seed}", *(f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in changed)]
     words += ["--cluster"] * asked.cluster
     words += [f"--only {part}" for part in asked.only or ()]
+    words += [f"--fault '{name}'" for name in asked.fault]
     return f'make chaos ARGS="{" ".join(words)}"'
 
 

@@ -71,15 +71,14 @@ class Outcome:
             again += f" --brokers {self.setup.brokers}"
         if self.setup.cluster:
             again += " --cluster"
+        again += "".join(f" --fault '{one}'" for one in self.setup.only)
         return "\n".join([*lines, f'replay it: make chaos ARGS="{again}"'])
 
 
 def drawn(seed: int, setup: Setup) -> list[tuple[Fault, Fault | None]]:
     """Return the faults of a seed in their order: the same seed is the same faults."""
     rng = Random(f"faults {seed}")
-    kinds = [
-        fault for fault in FAULTS if fault.brokers <= setup.brokers and fault.cluster in (None, setup.cluster)
-    ]
+    kinds = [fault for fault in FAULTS if fault.fits(setup)]
     weights = [fault.weight for fault in kinds]
     found: list[tuple[Fault, Fault | None]] = []
     left = setup.faults

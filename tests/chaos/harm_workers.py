@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
+from monitor.adapters.kafka.topics import DECISIONS
 from tests.chaos.door import Mode
 from tests.chaos.limits import limited, starved
 from tests.chaos.stopped import stopped
@@ -175,9 +176,9 @@ async def answers_cut(world: World, rng: Random) -> None:
 
 async def kill_as_decided(world: World, rng: Random) -> None:
     """Kill every worker the moment a further event is published: between two decisions."""
-    said = world.published()
+    said = world.servers.kafka.size(DECISIONS)
     for _ in range(100):
-        if world.published() > said:
+        if world.servers.kafka.size(DECISIONS) > said:
             break
         await asyncio.sleep(0.02)
     await kill_all_workers(world, rng)

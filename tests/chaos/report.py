@@ -62,8 +62,6 @@ ELSEWHERE = (
 """What is shown by other means, and where."""
 
 NOT_RUN = (
-    ("F15", "two primaries of a cluster at once"),
-    ("F18", "a change of the eviction policy while running: refused at the start only"),
     ("F21", "a record that crashes the decoder's native code: a worker that dies of it dies of it again"),
     ("F27", "wrong clocks of brokers and of the store: only workers' and producers' are"),
     ("F30", "one silent source among others: an event names no source"),

@@ -120,10 +120,8 @@ class World:
 
     async def add_worker(self, name: str) -> Worker:
         """Start a worker, with a way of its own to a store that is one server."""
-        if (
-            self.servers.cluster is not None
-        ):  # whose nodes tell their own addresses: no door stands before them
-            url = self.servers.cluster.url
+        if self.servers.cluster is not None:
+            url = self.servers.cluster.url  # its nodes tell their own addresses: no door stands before them
         else:
             door = self.doors[name] = await Door(self.servers.valkey.port).open()
             url = f"redis://127.0.0.1:{door.port}/0"
@@ -302,10 +300,6 @@ class World:
                 return passed_s, found
             await asyncio.sleep(LOOK_S)
 
-    def published(self) -> int:
-        """Return how many bytes the monitor's events take on the log by now: it grows with each of them."""
-        return self.servers.kafka.size(DECISIONS)
-
     async def look(self, *, whole: bool) -> Seen:
         """Return what is seen now; the control topics only where `whole` is asked for."""
         hashes = {one: dict(await self.servers.stored(one)) for one in self.partitions}
@@ -349,6 +343,10 @@ class World:
             if not found or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(1.0)
+
+    def said(self, text: str) -> int:
+        """Return how often the workers' logs have a text."""
+        return sum(log.count(text) for worker in self.workers.values() for log in worker.logs)
 
     def heard(self) -> dict[str, int]:
         """Return what the workers' logs tell of: writes fenced, state rebuilt; and note what they must not."""
