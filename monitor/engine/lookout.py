@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from monitor.core.decision import EVERY_RELEASE
-from monitor.core.sight import BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
+from monitor.core.sight import AHEAD_MS, BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
 from monitor.engine.codec import Meta
 from monitor.engine.control import Control
 from monitor.engine.errors import StoreUnreachable
@@ -37,6 +37,16 @@ class _Watched:
     highest_ms: int | None = None
     horizon_ms: int | None = None
     is_lost: bool = False
+    ahead_since_ms: int | None = None
+
+    def ahead_for(self, behind_ms: int, now_ms: int) -> int:
+        """Return for how long it has been too far ahead of the log; one look may err, where a machine was asleep."""
+        if behind_ms >= -AHEAD_MS:
+            self.ahead_since_ms = None
+            return 0
+        if self.ahead_since_ms is None:
+            self.ahead_since_ms = now_ms
+        return now_ms - self.ahead_since_ms
 
 
 class Lookout:
@@ -108,11 +118,13 @@ class Lookout:
         found: dict[Partition, Seen] = {}
         for partition in self._control.state.partitions():
             watched = self._watched.setdefault(partition, _Watched(SightState(Sight.LATE, now_ms), now_ms))
-            behind_ms = None
+            behind_ms, ahead_ms = None, 0
             if watched.horizon_ms is not None and log_now_ms is not None:
-                behind_ms = max(0, round((log_now_ms - watched.horizon_ms) / self._speed))
+                behind_ms = round((log_now_ms - watched.horizon_ms) / self._speed)
+                ahead_ms = watched.ahead_for(behind_ms, now_ms)
+                behind_ms = max(0, behind_ms)
             still_ms = now_ms - watched.moved_ms
-            facts = Facts(behind_ms, still_ms, watched.is_lost, store_away_ms, log_away_ms)
+            facts = Facts(behind_ms, still_ms, watched.is_lost, store_away_ms, log_away_ms, ahead_ms)
             sign = sign_of(facts, blind_ms=BLIND_MS + self._slack_ms)
             watched.state = step(watched.state, sign, at_ms=now_ms)
             found[partition] = Seen(watched.state, behind_ms)

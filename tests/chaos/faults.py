@@ -121,6 +121,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F27", "worker's clock an hour wrong", workers.clock_wrong, "workers", 3, 10.0),
     Fault("F27", "store's clock an hour wrong", servers.store_clock_wrong, "workers", 2, 11.0, cluster=False),
     Fault("F28", "producers' clocks wrong", traffic.wrong_clocks, "traffic", 2, 10.0),
+    Fault("F30", "one partition's source silent", traffic.source_silent, "traffic", 2, 10.0),
     Fault("F31", "flag system fails", traffic.actuator_fails, "effects", 3, 15.0),
     Fault("F33", "paging system fails", traffic.pager_fails, "effects", 2, 15.0),
     Fault("F35", "broken budgets and commands", traffic.broken_orders, "traffic", 1, 10.0),

@@ -47,6 +47,8 @@ ELSEWHERE = (
         "another log under our offsets: `tests/engine/test_feed.py`; one that retention cut: `tests/integration`",
     ),
     ("F17", "cancelled calls of the store's client: `tests/adapters/redis`"),
+    ("F27", "a broker's clock: `tests/simulation/test_clocks.py`; one of real brokers is not set wrong"),
+    ("F30", "a release or a cohort that is silent: `tests/engine/test_evaluate_silence.py`"),
     (
         "F32",
         "an override against a decision at every interleaving: `make simulate`; here one of each world's stories",
@@ -63,8 +65,6 @@ ELSEWHERE = (
 
 NOT_RUN = (
     ("F21", "a record that crashes the decoder's native code: a worker that dies of it dies of it again"),
-    ("F27", "wrong clocks of brokers and of the store: only workers' and producers' are"),
-    ("F30", "one silent source among others: an event names no source"),
 )
 """What the fault plan has and nothing here does, as far as it is not."""
 

@@ -75,6 +75,7 @@ class World:
     ends: dict[int, int] = field(default_factory=dict)
     held_ms: dict[str, int] = field(default_factory=dict)
     violations: list[tuple[str, str]] = field(default_factory=list)
+    silent: int | None = None  # the partition that nobody sends anything to
 
     def __post_init__(self) -> None:
         self.partitions = tuple(Partition(TRACES, number) for number in range(self.setup.partitions))
@@ -209,7 +210,8 @@ class World:
                 # While producers were silent nobody asked anything: there is nothing to catch up with.
                 rows = self.producer.events(now_ms, min(now_ms - last_ms, most_ms))
                 rows, self.extra, last_ms = [*rows, *self.extra], [], now_ms
-                await self._send(rows)
+                count, silent = self.setup.partitions, self.silent  # whose traffic goes to the next one
+                await self._send([((at + 1) % count if at == silent else at, value) for at, value in rows])
 
     async def _send(self, rows: list[tuple[int, bytes | None]]) -> None:
         """Write records; one that is not acknowledged may be on the log all the same, which is what counts."""
