@@ -176,7 +176,10 @@ class RedisStateStore:
                     f"{self._address}: {key} changed hands {_CLAIM_TRIES} times while {owner} claimed it; "
                     "are two workers running under different names on the same partition?"
                 )
-        return Claim(partition, token, await _fields(answer))
+        fields = await _fields(answer)
+        return Claim(
+            partition, token, fields, max(0, _epoch(token.encode()) - _epoch(fields.get(BATCH, b"")) - 1)
+        )
 
     async def flush(
         self, claim: Claim, *, batch: str, expected_offset: int, fields: Mapping[str, bytes]
@@ -246,9 +249,13 @@ def _bytes(value: bytes | str | None) -> bytes:
 
 
 def _next_token(seen: bytes, owner: str) -> str:
-    epoch = seen.split(b":", 1)[0]
-    number = int(epoch) + 1 if epoch.isdigit() else 1
-    return f"{number}:{owner}:{secrets.token_hex(8)}"
+    return f"{_epoch(seen) + 1}:{owner}:{secrets.token_hex(8)}"
+
+
+def _epoch(token: bytes) -> int:
+    """Return a token's epoch, or that of a batch, which is named after its writer's; 0 of none."""
+    epoch = token.split(b":", 1)[0]
+    return int(epoch) if epoch.isdigit() else 0
 
 
 async def _fields(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> dict[str, bytes]:
