@@ -31,6 +31,9 @@ from monitor.engine.stay import NAME_US, Stay, in_turns
 _log = logging.getLogger(__name__)
 
 _CLAIM_TRIES: Final = 5  # each lost race means that somebody else made progress
+READ_FIELDS: Final = (
+    1_000  # asked for at once: packing their names is 2 to 5 ms in which nobody else runs (measured)
+)
 _NO_EVICTION: Final = "noeviction"
 LOOK_S: Final = 10.0  # between two looks at a setting that anybody may change while everything runs
 
@@ -203,10 +206,16 @@ class RedisStateStore:
         self._trust()
         if not fields:
             return [[] for _ in partitions]
-        async with answers(self._address, self._deadline_s), self._redis.pipeline(transaction=False) as pipe:
-            for partition in partitions:
-                pipe.hmget(partition_key(partition), list(fields))
-            rows: list[list[bytes | None]] = await pipe.execute()
+        rows: list[list[bytes | None]] = []
+        at_once = max(1, READ_FIELDS // len(fields))
+        for start in range(0, len(partitions), at_once):
+            async with (
+                answers(self._address, self._deadline_s),
+                self._redis.pipeline(transaction=False) as pipe,
+            ):
+                for partition in partitions[start : start + at_once]:
+                    pipe.hmget(partition_key(partition), list(fields))
+                rows += await pipe.execute()
         return rows
 
     async def drop(self, claim: Claim, fields: Sequence[str]) -> None:
