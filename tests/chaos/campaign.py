@@ -91,6 +91,19 @@ def drawn(seed: int, setup: Setup) -> list[tuple[Fault, Fault | None]]:
     return found
 
 
+def live(
+    seed: int, setup: Setup, keep: Path | None = None, on_fault: Callable[[Struck], None] = lambda _: None
+) -> Outcome:
+    """Live through the world of a seed, in a process of its own or not.
+
+    Args:
+        keep: Where the logs and files of all worlds stay, each in a folder named after its seed.
+        on_fault: See `play`.
+    """
+    folder = None if keep is None else keep / str(seed)
+    return asyncio.run(play(seed, setup, keep=folder, on_fault=on_fault))
+
+
 async def play(
     seed: int, setup: Setup, *, keep: Path | None = None, on_fault: Callable[[Struck], None] = lambda _: None
 ) -> Outcome:

@@ -44,7 +44,8 @@ _DUPLICATE = ("I6", "I7")
 ELSEWHERE = (
     (
         "F10",
-        "another log under our offsets: `tests/engine/test_feed.py`; one that retention cut: `tests/integration`",
+        "another log under our offsets: `tests/engine/test_feed.py`; one that retention cut: `tests/integration`; a "
+        "halted release, which waits for a person: `tests/engine/test_halts.py`",
     ),
     ("F17", "cancelled calls of the store's client: `tests/adapters/redis`"),
     ("F27", "a broker's clock: `tests/simulation/test_clocks.py`; one of real brokers is not set wrong"),
