@@ -29,6 +29,7 @@ from monitor.adapters.kafka.security import KafkaAccess, access_of
 from monitor.adapters.kafka.source import KafkaSource, LogTime
 from monitor.adapters.kafka.topic_admin import ensure_topics, partition_count, wait_for_kafka
 from monitor.adapters.kafka.topics import COMMANDS, LEDGER, product_topics
+from monitor.adapters.kafka.trial import ChildTrial
 from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
@@ -179,7 +180,7 @@ class Worker:
 
     async def run(self) -> None:
         """Run the tasks."""
-        async with self._parts.heartbeat.beating():
+        async with self._parts.heartbeat.beating(), self._parts.store.watched():
             await self._parts.instance.run()
 
     async def stop(self) -> None:
@@ -320,6 +321,7 @@ def _build(
         observer=observer,
         options=_feed_options(settings, len(prepared.partitions)),
         hear=control.hear,
+        trial=ChildTrial(),
     )
     instance = Instance(
         feed=feed,

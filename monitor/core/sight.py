@@ -13,11 +13,12 @@ from typing import Final
 
 from monitor.core.errors import TimeWentBack
 
-LATE_MS: Final = (
-    10_000  # behind by more than this is late: a flush and a look around each second, and a hiccup
-)
+# Behind by more than this is late: a flush and a look around each second, and a hiccup.
+LATE_MS: Final = 10_000
 BLIND_MS: Final = 30_000  # behind, or without an answer, for longer than this is blind
 STUCK_MS: Final = 20_000  # neither offset nor clock has moved: that is no slow reading
+# What an event may be ahead of its record's time; a clock that is so much ahead is wrong.
+AHEAD_MS: Final = 300_000
 
 
 class Sight(StrEnum):
@@ -36,6 +37,7 @@ class Cause(StrEnum):
     DEFECT = "defect"
     KAFKA = "kafka"
     REDIS = "redis"
+    CLOCK = "clock"
     STUCK = "stuck"
     REBUILDING = "rebuilding"
     LAG = "lag"
@@ -51,6 +53,8 @@ class Sign(Enum):
     STILL = "still"  # behind, and nothing moves
     NO_STORE = "no_store"  # the state store has not answered for too long
     NO_LOG = "no_log"  # the log has not answered for too long
+    # Its minutes were closed before their time: what comes for them is late, and judged nowhere.
+    AHEAD = "ahead"
     DEFECT = "defect"  # judging it broke
     MENDED = "mended"  # judging it is tried again: another budget, or another arming
 
@@ -61,6 +65,7 @@ _CAUSES: Final = {
     Sign.STILL: Cause.STUCK,
     Sign.NO_STORE: Cause.REDIS,
     Sign.NO_LOG: Cause.KAFKA,
+    Sign.AHEAD: Cause.CLOCK,
     Sign.DEFECT: Cause.DEFECT,
 }
 _ALWAYS: Final = {
@@ -69,6 +74,7 @@ _ALWAYS: Final = {
     Sign.STILL: Sight.BLIND,
     Sign.NO_STORE: Sight.BLIND,
     Sign.NO_LOG: Sight.BLIND,
+    Sign.AHEAD: Sight.BLIND,
     Sign.DEFECT: Sight.HALTED,
 }
 
@@ -144,6 +150,7 @@ class Facts:
         still_ms: For how long neither its offset nor its clock has moved.
         is_lost: Its state is missing, damaged, or behind where it was seen before.
         store_away_ms, log_away_ms: For how long the server has not answered; 0 where it does.
+        ahead_ms: For how long what is read has been more than `AHEAD_MS` ahead of the log's own time.
     """
 
     behind_ms: int | None
@@ -151,6 +158,7 @@ class Facts:
     is_lost: bool
     store_away_ms: int = 0
     log_away_ms: int = 0
+    ahead_ms: int = 0
 
 
 def sign_of(facts: Facts, *, blind_ms: int = BLIND_MS) -> Sign:
@@ -168,6 +176,8 @@ def sign_of(facts: Facts, *, blind_ms: int = BLIND_MS) -> Sign:
     is_still = facts.still_ms >= STUCK_MS + blind_ms - BLIND_MS
     if facts.is_lost or facts.behind_ms is None:
         return Sign.STILL if is_still else Sign.LOST
+    if facts.ahead_ms >= STUCK_MS:
+        return Sign.AHEAD
     if facts.behind_ms < LATE_MS + blind_ms - BLIND_MS:
         return Sign.FRESH
     if facts.behind_ms < blind_ms:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -28,6 +28,7 @@ CELL_VERSION: Final = 2
 _UNBROKEN_VERSION: Final = 1  # without parts: what is stored in it is still read
 META_FIELD: Final = "meta"
 OFFSET_FIELD: Final = "offset"
+DEADLY_FIELD: Final = "deadly"  # offsets that a take-over reads again and must not decode
 TOKEN_FIELD: Final = "token"  # noqa: S105 - a field's name: who may write the partition
 _CELL_PREFIX: Final = "c"
 _LATER_PREFIX: Final = "l"
@@ -122,6 +123,20 @@ def read_meta(packed: bytes | None, offset: bytes | None) -> Meta | None:
             f"{int(offset) - meta.base}"
         )
     return meta
+
+
+def encode_deadly(offsets: Iterable[int]) -> bytes:
+    """Return the bytes of the field that names records which must not be decoded, sealed."""
+    return seal(DEADLY_FIELD, b" ".join(str(one).encode() for one in sorted(offsets)))
+
+
+def decode_deadly(packed: bytes | None) -> set[int]:
+    """Return their offsets, none where there is no such field; raises `StateDamaged`."""
+    words = b"" if packed is None else unseal(DEADLY_FIELD, packed)
+    try:
+        return {int(word) for word in words.split()}
+    except ValueError as error:
+        raise StateDamaged(f"the field {DEADLY_FIELD!r} holds no offsets: {error}") from error
 
 
 def cell_field(key: CellKey) -> str:

@@ -39,7 +39,8 @@ from monitor.engine.tenure import Tenure
 from monitor.engine.view import View
 
 _HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
-TICKS_PER_READ = 60  # minutes read from the store at once while catching up
+TICKS_PER_READ = 60  # minutes read from the store at once while catching up, at most
+CELLS_PER_READ = 1_000  # at most, of each partition: asking for more at once keeps others waiting
 
 
 class Control:
@@ -229,7 +230,8 @@ class Control:
             return 0
         ticks = 0
         while live.next_tick <= open_from:
-            until = min(open_from, live.next_tick + TICKS_PER_READ - 1)
+            at_once = CELLS_PER_READ // max(1, len(live.evaluator.needed(live.next_tick)))
+            until = min(open_from, live.next_tick + max(1, min(TICKS_PER_READ, at_once)) - 1)
             needed = (key for now in range(live.next_tick, until + 1) for key in live.evaluator.needed(now))
             cells = await self.state.cells(needed, until)
             budget = live.evaluator.budget
@@ -243,6 +245,8 @@ class Control:
                     return ticks
                 await self._tick(live, cells, view)
                 ticks += 1
+                # A tick is a millisecond and more of work: others get their turn after each.
+                await asyncio.sleep(0)
         self._recall(live, live.next_tick - 1)  # the entries of later ticks wait: a rebuild comes to them
         return ticks
 

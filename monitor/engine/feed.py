@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from monitor.core.cell import Incident
 from monitor.core.plan import Plan
+from monitor.engine.caution import Caution, NoTrial, Trial
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost, StoreUnreachable
 from monitor.engine.ingest import Flush, PartitionIngest
 from monitor.engine.observer import Observer
@@ -64,6 +65,7 @@ class Feed:
     Args:
         hear: Told of every incident at once, in case its release is evaluated here; whoever else evaluates it hears
             of it by the internal topic, and hearing twice changes nothing.
+        trial: Where the records of a partition are decoded first that has killed its owners.
 
     Attributes:
         log_time: The log's time as last heard; None before the first answer.
@@ -84,7 +86,9 @@ class Feed:
         observer: Observer,
         options: FeedOptions,
         hear: Callable[[Incident], None] = lambda _: None,
+        trial: Trial = NoTrial(),  # noqa: B008 - it has no state
     ) -> None:
+        self._caution = Caution(trial, observer)
         self._source = source
         self._store = store
         self._outputs = outputs
@@ -198,13 +202,18 @@ class Feed:
 
     async def _restored(self, partition: Partition) -> PartitionIngest:
         """Take the partition over where its state says it stands."""
-        claim = await self._store.claim(partition, self._options.owner)
+        claim = await self._claimed(partition)
         if not claim.fields and partition in self._written:
             self._observer.state_damaged(partition, "the store has lost it; it is read again from the log")
         ingest = await self._ingest(claim)
         if not ingest.is_warm:
             await self._check_bounds(ingest)
         return ingest
+
+    async def _claimed(self, partition: Partition) -> Claim:
+        claim = await self._store.claim(partition, self._options.owner)
+        self._caution.claimed(claim)
+        return claim
 
     async def _check_bounds(self, ingest: PartitionIngest) -> None:
         """Hold what is stored to the log that it was made of, where reading begins before it."""
@@ -218,7 +227,7 @@ class Feed:
 
     async def _rebuilt(self, partition: Partition) -> PartitionIngest:
         """Start the partition anew from the log: its state did not add up."""
-        claim = await self._store.claim(partition, self._options.owner)
+        claim = await self._claimed(partition)
         await self._store.reset(claim)
         return await self._ingest(Claim(partition, claim.token, {}))
 
@@ -244,6 +253,7 @@ class Feed:
 
     async def _take(self, ingest: PartitionIngest, records: Sequence[SourceRecord]) -> int:
         """Fold records in slices; flush where the next write would grow too large."""
+        ingest.deadly.update(await self._caution.deadly(ingest.partition, records))
         done = 0
         while done < len(records):
             try:

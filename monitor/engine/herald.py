@@ -25,7 +25,8 @@ from monitor.engine.tenure import Tenure
 PARTITIONS_NAMED: Final = 100  # in one event; more are as many as all
 _WORDS: Final = {
     Cause.KAFKA: "Kafka does not answer",
-    Cause.REDIS: "the state store does not answer",
+    Cause.REDIS: "the state store does not answer, or cannot be relied on",
+    Cause.CLOCK: "the log's clock was ahead of the time it tells now, so minutes were closed before their events came",
     Cause.STUCK: "reading does not move",
     Cause.REBUILDING: "the state is being rebuilt from the log",
     Cause.LAG: "reading is too far behind",

@@ -24,13 +24,16 @@ from monitor.core.seen import SeenIds
 from monitor.core.shape import Ints
 from monitor.core.window import BUCKET_MS, DUPLICATE_MS
 from monitor.engine.codec import (
+    DEADLY_FIELD,
     META_FIELD,
     OFFSET_FIELD,
     Meta,
     cell_field,
     cell_key,
     decode_cell,
+    decode_deadly,
     encode_cell,
+    encode_deadly,
     encode_meta,
     read_meta,
 )
@@ -43,6 +46,7 @@ from monitor.engine.weight import Scale
 
 META_VERSION: Final = 1
 _LETTERS_MAX: Final = 1_000  # not yet handed over
+_DEADLY: Final = "crashes_decoder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class PartitionIngest:
     Attributes:
         offset: The next record to fold.
         read_from: Where reading has to begin: before `offset` where ids have to be learnt again.
+        deadly: Offsets of records that are never decoded, as far as they may be read again.
         position: The next record to read.
     """
 
@@ -90,6 +95,7 @@ class PartitionIngest:
         self._stored_complete_ms: int | None = None
         self.is_warm = True
         self._letters: list[DeadLetter] = []
+        self.deadly: set[int] = set()
         self._inventory = Inventory()
         self._stored_kept_from = 0
         self.base = self.offset = self.read_from = self.position = start_offset
@@ -111,6 +117,7 @@ class PartitionIngest:
             if meta is None and fields:
                 raise StateDamaged("there is state without its meta data and its offset")
             yield from self._inventory.finding(fields, meta)
+            self.deadly = decode_deadly(fields.get(DEADLY_FIELD))
         except StateDamaged as damage:
             raise StateDamaged(f"{self.partition}: {damage}; rebuild it from the log") from damage
         self._stored_kept_from = self._inventory.kept_from
@@ -187,7 +194,7 @@ class PartitionIngest:
         return warmed + self._take(records[warmed:] if warmed else records)
 
     def _take(self, records: Sequence[SourceRecord]) -> int:
-        read = list(map(self._decode, [record.value for record in records]))
+        read = self._read(records)
         if str in set(map(type, read)):
             return self._take_mixed(records, read)
         events = cast("Sequence[Observation]", read)
@@ -201,6 +208,11 @@ class PartitionIngest:
             taken = rest.stop
         return taken
 
+    def _read(self, records: Sequence[SourceRecord]) -> list[Observation | str]:
+        if not self.deadly:
+            return list(map(self._decode, [record.value for record in records]))
+        return [_DEADLY if one.offset in self.deadly else self._decode(one.value) for one in records]
+
     def _rows_in(self, ats: Ints) -> int:
         """Return how many minutes of watched releases records of these times can touch, at most."""
         minutes = (int(ats.max()) - int(ats.min())) // BUCKET_MS + 2
@@ -208,7 +220,7 @@ class PartitionIngest:
         return min(len(self.fold.plan.views), len(ats)) * (min(minutes, len(ats)) + 1)
 
     def _warm(self, record: SourceRecord) -> None:
-        event = self._decode(record.value)
+        (event,) = self._read([record])
         if not isinstance(event, str):
             self.fold.warm(event, self._event_time(record.timestamp))
         if record.offset == self.offset - 1:
@@ -338,6 +350,9 @@ class PartitionIngest:
         self._batches += 1
         fields[META_FIELD] = encode_meta(meta)
         fields[OFFSET_FIELD] = str(self.offset).encode()
+        if self.deadly:  # an empty field in the end: what is told is never taken back by leaving it out
+            self.deadly = {one for one in self.deadly if one >= warm_offset}
+            fields[DEADLY_FIELD] = encode_deadly(self.deadly)
         return Flush(
             batch=f"{self.claim.token}/{self._batches}",
             expected_offset=self.stored_offset,

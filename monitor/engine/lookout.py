@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from monitor.core.decision import EVERY_RELEASE
-from monitor.core.sight import BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
+from monitor.core.sight import AHEAD_MS, BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
 from monitor.engine.codec import Meta
 from monitor.engine.control import Control
 from monitor.engine.errors import StoreUnreachable
 from monitor.engine.evaluate import Stage
 from monitor.engine.feed import Feed
+from monitor.engine.halts import WHY_MAX
 from monitor.engine.herald import Blindness, Herald
 from monitor.engine.observer import Observer, Seen, Sighting
 from monitor.engine.ports import Ledger, Outputs, Partition
@@ -36,6 +37,16 @@ class _Watched:
     highest_ms: int | None = None
     horizon_ms: int | None = None
     is_lost: bool = False
+    ahead_since_ms: int | None = None
+
+    def ahead_for(self, behind_ms: int, now_ms: int) -> int:
+        """Return for how long it has been too far ahead of the log; one look may err, where a machine was asleep."""
+        if behind_ms >= -AHEAD_MS:
+            self.ahead_since_ms = None
+            return 0
+        if self.ahead_since_ms is None:
+            self.ahead_since_ms = now_ms
+        return now_ms - self.ahead_since_ms
 
 
 class Lookout:
@@ -53,6 +64,7 @@ class Lookout:
         self._slack_ms = 2 * max(0, round(feed.interval_s * 1000) - 1_000)
         self._began_ms = feed.steady.now_ms()
         self._store_away_ms: int | None = None
+        self._store_why = ""
         self._watched: dict[Partition, _Watched] = {}
         self.sighting: Sighting | None = None
 
@@ -65,8 +77,9 @@ class Lookout:
         now_ms = self._steady.now_ms()
         try:
             view = await self._control.state.look()
-        except StoreUnreachable:
+        except StoreUnreachable as error:
             self._store_away_ms = self._store_away_ms or now_ms
+            self._store_why = str(error)[:WHY_MAX]
         else:
             self._store_away_ms = None
             for partition, meta in zip(self._control.state.partitions(), view.metas, strict=False):
@@ -105,11 +118,13 @@ class Lookout:
         found: dict[Partition, Seen] = {}
         for partition in self._control.state.partitions():
             watched = self._watched.setdefault(partition, _Watched(SightState(Sight.LATE, now_ms), now_ms))
-            behind_ms = None
+            behind_ms, ahead_ms = None, 0
             if watched.horizon_ms is not None and log_now_ms is not None:
-                behind_ms = max(0, round((log_now_ms - watched.horizon_ms) / self._speed))
+                behind_ms = round((log_now_ms - watched.horizon_ms) / self._speed)
+                ahead_ms = watched.ahead_for(behind_ms, now_ms)
+                behind_ms = max(0, behind_ms)
             still_ms = now_ms - watched.moved_ms
-            facts = Facts(behind_ms, still_ms, watched.is_lost, store_away_ms, log_away_ms)
+            facts = Facts(behind_ms, still_ms, watched.is_lost, store_away_ms, log_away_ms, ahead_ms)
             sign = sign_of(facts, blind_ms=BLIND_MS + self._slack_ms)
             watched.state = step(watched.state, sign, at_ms=now_ms)
             found[partition] = Seen(watched.state, behind_ms)
@@ -168,6 +183,8 @@ class Lookout:
         since_ms = min((one for one in horizons if one is not None), default=now_ms)
         names = [f"{one.topic}/{one.number}" for one in sorted(blind)]
         detail = f"{len(blind)} of {len(sighting.partitions)} partitions"
+        if chief.cause is Cause.REDIS and self._store_why:
+            detail += f"; {self._store_why}"
         return Blindness(chief.cause, since_ms, self._concerned(), names, detail)
 
     def _concerned(self) -> list[str]:

@@ -86,6 +86,12 @@ class Observer:
     def state_damaged(self, partition: Partition, why: str) -> None:
         """A partition's state did not add up; it is rebuilt from the log."""
 
+    def suspected(self, partition: Partition, deaths: int) -> None:
+        """So many owners of a partition came to no write: perhaps a record of it kills whoever decodes it."""
+
+    def set_aside(self, partition: Partition, offset: int) -> None:
+        """A record kills its decoder: it becomes a dead letter that nobody decodes."""
+
     def folded(self, partition: Partition, records: int) -> None:
         """Records were folded."""
 

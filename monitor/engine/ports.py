@@ -38,11 +38,13 @@ class Claim:
     Attributes:
         token: Names this writer; every flush carries it, and an older one is fenced.
         fields: The whole stored hash but the token: `ingest` knows what the fields mean. Empty at first start.
+        unwritten: How many claims came before this one since the partition was written last.
     """
 
     partition: Partition
     token: str
     fields: Mapping[str, bytes]
+    unwritten: int = 0
 
 
 class StateStore(Protocol):

@@ -17,6 +17,7 @@ class Fault(StrEnum):
     NOT_JSON = "not_json"
     LONE_SURROGATE = "lone_surrogate"
     NOT_AN_OBJECT = "not_an_object"
+    CRASHES_DECODER = "crashes_decoder"  # decided by the data plane: whoever decodes it dies
     FUTURE = "future"  # decided by the fold, which knows the record's own time
 
     MISSING_FIELD = "missing_field"

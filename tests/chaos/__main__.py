@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import random
@@ -11,6 +10,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from monitor.adapters.kafka.client import tame_library_logs
-from tests.chaos.campaign import Outcome, Struck, play
+from tests.chaos.campaign import Outcome, Struck, live
+from tests.chaos.faults import FAULTS
 from tests.chaos.report import CAMPAIGNS, Run, as_json, machine, table, write
 from tests.chaos.setup import Setup
 from tests.chaos.torn import POSITIONS, torn_everywhere, written
@@ -27,13 +29,19 @@ from tests.simulation.crash_points import POSITIONS as DEATHS
 
 WIDTH = 130  # of a table in a file
 PARTS = ("faults", "crash-points", "torn-tails")
+SHORT_AT_ONCE = 2  # worlds: one alone keeps less than a core busy
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 where every promise was kept, else 1."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 20) if asked.seed is None else asked.seed
+    if asked.short:
+        asked.only, asked.at_once = ["faults"], max(asked.at_once, SHORT_AT_ONCE)
     parts = asked.only or PARTS
+    if asked.fault and not any(fault.fits(_setup(asked, 1)) for fault in FAULTS):
+        parser.error(f"no fault of such a world is called {asked.fault}; see docs/reliability.md")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True)) as progress:
         crashed = _crash_points(progress) if "crash-points" in parts else []
@@ -58,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="the first world's; a fresh one where none is given")
     parser.add_argument("--faults", type=int, default=40, help="how many in all (40)")
     parser.add_argument("--per-world", type=int, default=20, help="how many in each world (20)")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="how many worlds at the same time, each in its own process (1)"
+    )
+    parser.add_argument("--short", action="store_true", help="the faults alone, two worlds at the same time")
     parser.add_argument("--workers", type=int, default=Setup.workers, help="processes in each world (2)")
     parser.add_argument(
         "--brokers", type=int, choices=(1, 3), default=1, help="one, or a cluster of three (1)"
@@ -69,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--positions", type=int, default=POSITIONS, help="of the torn file (4096)")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
+    parser.add_argument(
+        "--fault", action="append", default=[], help="this kind alone, by name or as F15; may be repeated"
+    )
     parser.add_argument("--keep", type=Path, help="where the logs and files of all worlds stay")
     parser.add_argument("--json", type=Path, help="where the results are written, too")
     parser.add_argument("--write", action="store_true", help="put the results into the docs")
@@ -102,38 +117,50 @@ def _faults(progress: Progress, seed: int, asked: argparse.Namespace) -> list[Ou
     tame_library_logs()
     logging.getLogger("aiokafka").propagate = False  # brokers go away here all the time
     bar = progress.add_task("faults", total=asked.faults)
+    counts = [min(asked.per_world, asked.faults - done) for done in range(0, asked.faults, asked.per_world)]
+    worlds = [(seed + at, _setup(asked, count), asked.keep) for at, count in enumerate(counts)]
     outcomes: list[Outcome] = []
 
     def on_fault(struck: Struck) -> None:
         progress.update(bar, advance=1, description=f"seed {struck.seed}: {struck.name}")
 
-    left = asked.faults
-    while left > 0:
-        setup = Setup(
-            faults=min(left, asked.per_world),
-            workers=asked.workers,
-            per_min=asked.per_min,
-            brokers=asked.brokers,
-            cluster=asked.cluster,
-            beside=asked.beside,
-        )
-        world_seed = seed + len(outcomes)
-        keep = None if asked.keep is None else asked.keep / str(world_seed)
-        outcomes.append(asyncio.run(play(world_seed, setup, keep=keep, on_fault=on_fault)))
-        left -= setup.faults
-        if not outcomes[-1].is_right:
-            progress.print(f"seed {world_seed}:\n{outcomes[-1].told()}", markup=False)
-    return outcomes
+    def on_world(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        progress.update(bar, completed=sum(len(one.struck) for one in outcomes))
+        if not outcome.is_right:
+            progress.print(f"seed {outcome.seed}:\n{outcome.told()}", markup=False)
+
+    if asked.at_once == 1:
+        for world in worlds:
+            on_world(live(*world, on_fault))
+    else:
+        with ProcessPoolExecutor(asked.at_once, get_context("spawn"), tame_library_logs) as pool:
+            for done in as_completed([pool.submit(live, *world) for world in worlds]):
+                on_world(done.result())
+    return sorted(outcomes, key=lambda one: one.seed)
+
+
+def _setup(asked: argparse.Namespace, faults: int) -> Setup:
+    return Setup(
+        faults=faults,
+        workers=asked.workers,
+        per_min=asked.per_min,
+        brokers=asked.brokers,
+        cluster=asked.cluster,
+        beside=asked.beside,
+        only=tuple(asked.fault),
+    )
 
 
 def _command(asked: argparse.Namespace, seed: int) -> str:
     """Return what has to be typed to run the same again, wherever its results go."""
     usual = _parser().parse_args([])
-    names = ("faults", "per_world", "workers", "brokers", "per_min", "positions")
+    names = ("faults", "per_world", "at_once", "workers", "brokers", "per_min", "positions")
     changed = [name for name in names if getattr(asked, name) != getattr(usual, name)]
     words = [f"--seed {seed}", *(f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in changed)]
     words += ["--cluster"] * asked.cluster
     words += [f"--only {part}" for part in asked.only or ()]
+    words += [f"--fault '{name}'" for name in asked.fault]
     return f'make chaos ARGS="{" ".join(words)}"'
 
 

@@ -71,15 +71,14 @@ class Outcome:
             again += f" --brokers {self.setup.brokers}"
         if self.setup.cluster:
             again += " --cluster"
+        again += "".join(f" --fault '{one}'" for one in self.setup.only)
         return "\n".join([*lines, f'replay it: make chaos ARGS="{again}"'])
 
 
 def drawn(seed: int, setup: Setup) -> list[tuple[Fault, Fault | None]]:
     """Return the faults of a seed in their order: the same seed is the same faults."""
     rng = Random(f"faults {seed}")
-    kinds = [
-        fault for fault in FAULTS if fault.brokers <= setup.brokers and fault.cluster in (None, setup.cluster)
-    ]
+    kinds = [fault for fault in FAULTS if fault.fits(setup)]
     weights = [fault.weight for fault in kinds]
     found: list[tuple[Fault, Fault | None]] = []
     left = setup.faults
@@ -90,6 +89,19 @@ def drawn(seed: int, setup: Setup) -> list[tuple[Fault, Fault | None]]:
         found.append((one, other if is_pair else None))
         left -= 1 + is_pair
     return found
+
+
+def live(
+    seed: int, setup: Setup, keep: Path | None = None, on_fault: Callable[[Struck], None] = lambda _: None
+) -> Outcome:
+    """Live through the world of a seed, in a process of its own or not.
+
+    Args:
+        keep: Where the logs and files of all worlds stay, each in a folder named after its seed.
+        on_fault: See `play`.
+    """
+    folder = None if keep is None else keep / str(seed)
+    return asyncio.run(play(seed, setup, keep=folder, on_fault=on_fault))
 
 
 async def play(

@@ -19,6 +19,7 @@ from monitor.adapters.embedded.valkey import EmbeddedValkey
 SIZE = 6
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 1_500
+DEAF_MS = 600_000  # for so long a node that hears nothing does not notice
 _FORM_S = 60.0
 _LOOK_S = 0.1
 
@@ -38,6 +39,7 @@ class ClusterNode(EmbeddedValkey):
             "cluster-port": str(self._bus_port),
             "cluster-node-timeout": str(NODE_TIMEOUT_MS),
             "cluster-replica-validity-factor": "0",  # whoever is left takes over, however far it is behind
+            "enable-debug-command": "local",  # to lose what comes in from the others
         }
         return [
             *super()._options(port),
@@ -66,6 +68,16 @@ class ClusterNode(EmbeddedValkey):
             client.response_callbacks.clear()
             answer = client.execute_command(*words)
             return answer if isinstance(answer, bytes) else str(answer).encode()
+
+    def hear_nothing(self) -> None:
+        """Lose all that comes in from the other nodes, and not notice: what is cut off, and serves who is with it."""
+        self.ask("CONFIG", "SET", "cluster-node-timeout", DEAF_MS)
+        self.ask("DEBUG", "DROP-CLUSTER-PACKET-FILTER", "-2")
+
+    def hear_again(self) -> None:
+        """Hear the other nodes again."""
+        self.ask("DEBUG", "DROP-CLUSTER-PACKET-FILTER", "-1")
+        self.ask("CONFIG", "SET", "cluster-node-timeout", NODE_TIMEOUT_MS)
 
     def facts(self, *words: str) -> dict[str, str]:
         """Ask it for lines of names and values."""

@@ -5,6 +5,7 @@ The letters are those of the fault plan: F1 a killed worker, F12 lost state, F31
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
@@ -14,6 +15,8 @@ from tests.chaos import harm_cluster as cluster
 from tests.chaos import harm_servers as servers
 from tests.chaos import harm_traffic as traffic
 from tests.chaos import harm_workers as workers
+from tests.chaos.limits import TRACER
+from tests.chaos.setup import Setup
 from tests.chaos.world import World
 
 Harm = Callable[[World, Random], Coroutine[Any, Any, None]]
@@ -30,6 +33,7 @@ class Fault:
         target_s: Within how many seconds all that is on the log has to be in the store again.
         brokers: How many it needs.
         cluster: Whether the store has to be a cluster; None where it may be either.
+        tool: A program that it needs; where that is not installed, it is not drawn.
     """
 
     code: str
@@ -40,6 +44,15 @@ class Fault:
     target_s: float
     brokers: int = 1
     cluster: bool | None = None
+    tool: str = ""
+
+    def fits(self, setup: Setup) -> bool:
+        """Tell whether it can happen in such a world, and is wanted in it."""
+        is_wanted = not setup.only or self.name in setup.only or self.code in setup.only
+        can_be = not self.tool or shutil.which(self.tool) is not None
+        return (
+            is_wanted and can_be and self.brokers <= setup.brokers and self.cluster in (None, setup.cluster)
+        )
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -82,13 +95,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F12", "a bit or a field damaged", servers.bit_flipped, "store", 2, 90.0),
     Fault("F12", "an older state put back", servers.yesterday_restored, "store", 2, 90.0),
     Fault("F14", "store's disk full", servers.disk_full, "store", 2, 10.0, cluster=False),
+    Fault(
+        "F14", "store's disk does not sync", servers.syncs_fail, "store", 2, 10.0, cluster=False, tool=TRACER
+    ),
     Fault("F14", "file rewritten, store killed", servers.file_rewritten, "store", 2, 10.0, cluster=False),
     Fault("F15", "primary killed", cluster.primary_killed, "store", 3, 10.0, cluster=True),
     Fault("F15", "primary stopped and replaced", cluster.primary_stopped, "store", 3, 10.0, cluster=True),
     Fault("F15", "replica takes over unasked", cluster.taken_over, "store", 3, 10.0, cluster=True),
+    Fault("F15", "two primaries of the same slots", cluster.two_primaries, "store", 4, 10.0, cluster=True),
     Fault("F15", "slot moved", cluster.slot_moved, "store", 3, 10.0, cluster=True),
     Fault("F16", "primary killed, replica behind", cluster.replica_behind, "store", 4, 10.0, cluster=True),
     Fault("F18", "store's memory full", servers.store_refuses_writes, "store", 2, 10.0, cluster=False),
+    Fault("F18", "store set to evict, and evicts", servers.store_evicts, "store", 2, 20.0, cluster=False),
     Fault("F19", "store stopped for 2-8 s", servers.store_frozen, "store", 2, 10.0, cluster=False),
     Fault("F19", "way to the store slow", workers.way_slow, "workers", 2, 10.0, cluster=False),
     Fault("F19", "answers of the store lost", workers.answers_lost, "workers", 2, 10.0, cluster=False),
@@ -96,12 +114,22 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F19", "way to the store deaf", workers.way_deaf, "workers", 2, 10.0, cluster=False),
     Fault("F29", "worker cut off the store", workers.way_shut, "workers", 2, 10.0, cluster=False),
     Fault("F20", "200 records of poison", traffic.poison, "traffic", 2, 10.0),
+    Fault(
+        "F21",
+        "a record that crashes the decoder",
+        workers.decoder_crashes,
+        "workers",
+        1,
+        workers.SESSION_S + 5,
+    ),
     Fault("F22", "batches sent again", traffic.repeats, "traffic", 2, 10.0),
     Fault("F24", "1,500 new cohorts to one partition", traffic.crowd, "traffic", 1, 10.0),
     Fault("F26", "old records again", traffic.history_again, "traffic", 1, 10.0),
     Fault("F26", "group set back, all killed", servers.group_set_back, "workers", 2, workers.SESSION_S + 5),
     Fault("F27", "worker's clock an hour wrong", workers.clock_wrong, "workers", 3, 10.0),
+    Fault("F27", "store's clock an hour wrong", servers.store_clock_wrong, "workers", 2, 11.0, cluster=False),
     Fault("F28", "producers' clocks wrong", traffic.wrong_clocks, "traffic", 2, 10.0),
+    Fault("F30", "one partition's source silent", traffic.source_silent, "traffic", 2, 10.0),
     Fault("F31", "flag system fails", traffic.actuator_fails, "effects", 3, 15.0),
     Fault("F33", "paging system fails", traffic.pager_fails, "effects", 2, 15.0),
     Fault("F35", "broken budgets and commands", traffic.broken_orders, "traffic", 1, 10.0),

@@ -7,6 +7,7 @@ from random import Random
 
 from monitor.adapters.redis.keys import partition_key
 from tests.chaos.cluster import NODE_TIMEOUT_MS, Cluster, ClusterNode
+from tests.chaos.harm_workers import kill_worker
 from tests.chaos.stopped import stopped
 from tests.chaos.world import World
 
@@ -46,6 +47,28 @@ async def taken_over(world: World, rng: Random) -> None:
     replica = await asyncio.to_thread(cluster.replica_of, primary)
     world.note(f"{replica.port} takes over from {primary.port} without asking")
     await asyncio.to_thread(replica.ask, "CLUSTER", "FAILOVER", "TAKEOVER")
+    await cluster.whole()
+
+
+async def two_primaries(world: World, rng: Random) -> None:
+    """Let two nodes be the primary of the same slots for seconds: the old one hears of nothing, and takes writes.
+
+    Who is connected to it goes on there, and who comes new is sent to the other one. When it hears again, what it took
+    meanwhile is thrown away.
+    """
+    cluster, old = _cluster(world), await _primary(world, rng)
+    new = await asyncio.to_thread(cluster.replica_of, old)
+    world.note(f"{old.port} and {new.port} are primaries of the same slots")
+    await asyncio.to_thread(old.hear_nothing)
+    try:
+        await asyncio.to_thread(new.ask, "CLUSTER", "FAILOVER", "TAKEOVER")
+        await asyncio.sleep(TIMEOUT_S * rng.random())
+        await kill_worker(world, rng)  # whose next life sees the other side
+        await asyncio.sleep(TIMEOUT_S * (3 + 3 * rng.random()))
+        roles = [(await asyncio.to_thread(one.facts, "INFO", "replication"))["role"] for one in (old, new)]
+        world.counts["two primaries at once"] += roles == ["master"] * 2
+    finally:
+        await asyncio.to_thread(old.hear_again)
     await cluster.whole()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from contextlib import suppress
+import time
+from contextlib import AsyncExitStack, suppress
 from random import Random
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,11 +13,14 @@ from redis.exceptions import RedisError
 
 from monitor.adapters.flush_limits import BATCH, TOKEN
 from monitor.adapters.kafka.client import bounded, silent_library, stop_client
-from monitor.adapters.redis.keys import partition_key
+from monitor.adapters.redis.keys import lease_key, partition_key
 from monitor.engine.errors import LogUnreachable
-from tests.chaos.limits import limited
+from tests.chaos.limits import failing, limited
 from tests.chaos.stopped import stopped
 from tests.chaos.world import GROUP, World
+
+HOUR_MS = 3_600_000
+NOTICE_S = 60.0  # for a worker to say that the store is not to be relied on
 
 
 async def broker_killed(world: World, rng: Random) -> None:
@@ -78,6 +82,27 @@ async def store_refuses_writes(world: World, rng: Random) -> None:
         await client.config_set("maxmemory", "0")
 
 
+async def store_evicts(world: World, rng: Random) -> None:
+    """Let somebody set a policy that evicts, and the memory be full: state goes without an error, and it is noticed."""
+    world.note("the store evicts what it has")
+    noticed = "state store not relied on"
+    before = world.said(noticed)
+    async with world.servers.redis() as client:
+        try:
+            await client.config_set("maxmemory-policy", "allkeys-random")
+            await client.config_set("maxmemory", "1")
+            await asyncio.sleep(rng.random())
+            await client.config_set("maxmemory", "0")
+            ends_s = time.monotonic() + NOTICE_S
+            while world.said(noticed) == before and time.monotonic() < ends_s:  # noqa: ASYNC110 - said in a file
+                await asyncio.sleep(0.5)
+            if world.said(noticed) == before:
+                world.violations.append(("F18 a policy that evicts is noticed", f"not within {NOTICE_S:g} s"))
+        finally:
+            await client.config_set("maxmemory", "0")
+            await client.config_set("maxmemory-policy", "noeviction")
+
+
 async def state_flushed(world: World, rng: Random) -> None:
     world.note("FLUSHALL")
     async with world.servers.redis() as client:
@@ -127,6 +152,46 @@ async def disk_full(world: World, rng: Random) -> None:
     world.note("the store's disk is full")
     async with limited(world.servers.valkey.pid, resource.RLIMIT_FSIZE):
         await asyncio.sleep(3.0 + 3.0 * rng.random())
+
+
+async def store_clock_wrong(world: World, rng: Random) -> None:
+    """Let the store's clock jump by an hour, as far as it tells time: leases end at once, or live an hour longer.
+
+    A worker that held some is gone meanwhile: in an hour that its leases live longer nobody would judge its releases.
+    """
+    goes_back = rng.random() < 0.7
+    world.note(f"the store's clock is an hour {'behind' if goes_back else 'ahead'}")
+    running = world.running()
+    async with AsyncExitStack() as held, world.servers.redis() as client:
+        if goes_back and running:
+            worker = rng.choice(running)
+            await held.enter_async_context(world.holding(worker))
+            await asyncio.to_thread(worker.kill)
+        async for key in client.scan_iter(match=lease_key("*")):
+            await (client.pexpire(key, HOUR_MS) if goes_back else client.delete(key))
+            world.counts["leases of a wrong clock"] += 1
+        await asyncio.sleep(2.0 + 6.0 * rng.random())
+
+
+async def syncs_fail(world: World, rng: Random) -> None:
+    """Let the store's disk fail to keep what is written: writes are refused, until the server is on another disk."""
+    world.note("the store's disk does not sync")
+    refused = "Errors writing to the AOF file"
+    async with failing(world.servers.valkey.pid, "fsync", "fdatasync"):
+        for _ in range(100):
+            try:
+                async with world.servers.redis() as client:
+                    await client.set("chaos:asked", b"")
+            except RedisError as error:
+                if refused in str(error):
+                    world.counts["syncs that failed"] += 1
+                    break
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2.0 + 2.0 * rng.random())
+    await asyncio.to_thread(
+        world.servers.valkey.kill
+    )  # a failed sync is not tried again by the server itself
+    await asyncio.to_thread(world.servers.valkey.start)
 
 
 async def file_rewritten(world: World, rng: Random) -> None:

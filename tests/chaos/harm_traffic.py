@@ -9,6 +9,7 @@ from random import Random
 from monitor.adapters.kafka.topics import BUDGETS, COMMANDS
 from tests.chaos.world import TRACES, World
 from tests.simulation.traffic import POISON, STRANGER
+from tests.simulation.verdict import meta_of
 
 
 async def poison(world: World, rng: Random) -> None:
@@ -41,6 +42,23 @@ async def wrong_clocks(world: World, rng: Random) -> None:
         at_ms = rng.choice((1_000, 2_145_916_800_000, world.now_ms() + 600_000))
         fields = {"event_id": f"clock-{at_ms}-{number}-{rng.random()}", "at": at_ms, "release": "model-2"}
         world.extra.append((rng.randrange(len(world.partitions)), json.dumps(fields).encode()))
+
+
+async def source_silent(world: World, rng: Random) -> None:
+    """Let nothing come into one partition any more, while the others get its traffic: it holds nothing up."""
+    silent = rng.randrange(len(world.partitions))
+    world.note(f"nobody sends anything to partition {silent}")
+    world.silent = silent
+    try:
+        await asyncio.sleep(8.0 + 8.0 * rng.random())
+        seen = await world.look(whole=False)
+        meta = meta_of(seen.store.hashes[world.partitions[silent]])
+        if meta is not None and meta.horizon_ms is not None:
+            world.counts["seconds that a silent partition was behind"] += max(
+                0, round((world.now_ms() - meta.horizon_ms) / 1000 / world.setup.speed)
+            )
+    finally:
+        world.silent = None
 
 
 async def crowd(world: World, rng: Random) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
+from monitor.adapters.kafka.topics import DECISIONS
 from tests.chaos.door import Mode
+from tests.chaos.hooked import DEADLY
 from tests.chaos.limits import limited, starved
 from tests.chaos.stopped import stopped
 from tests.chaos.world import World
 from tests.integration.workers import Worker
 
 SESSION_S = 6.0
+SET_ASIDE_S = (
+    180.0  # for three deaths, each with a start and a session, on a machine that has much else to do
+)
 
 
 async def kill_worker(world: World, rng: Random) -> None:
@@ -173,11 +179,31 @@ async def answers_cut(world: World, rng: Random) -> None:
     await _way(world, rng, Mode.CUTS_ANSWERS, 1.0 + rng.random() * 2.0)
 
 
+async def decoder_crashes(world: World, rng: Random) -> None:
+    """Send a record that kills whoever decodes it: after some deaths it is set aside, and its partition goes on."""
+    world.note("a record that crashes the decoder")
+    said = "set aside: this record kills its decoder"
+    before, deaths = world.said(said), world.counts["restarts"]
+    for worker in world.workers.values():
+        world.hook(worker, signal=worker.has_begun, deadly=1)
+    try:
+        world.extra.append((rng.randrange(len(world.partitions)), DEADLY + b"%d}" % rng.randrange(10**9)))
+        ends_s = time.monotonic() + SET_ASIDE_S
+        while world.said(said) == before and time.monotonic() < ends_s:  # noqa: ASYNC110 - said in a file
+            await asyncio.sleep(0.5)
+        if world.said(said) == before:
+            world.violations.append(("F21 a record that kills is set aside", f"not within {SET_ASIDE_S:g} s"))
+        world.counts["deaths by a record"] += world.counts["restarts"] - deaths
+    finally:
+        for worker in world.workers.values():
+            world.hook(worker, signal=worker.has_begun)
+
+
 async def kill_as_decided(world: World, rng: Random) -> None:
     """Kill every worker the moment a further event is published: between two decisions."""
-    said = world.published()
+    said = world.servers.kafka.size(DECISIONS)
     for _ in range(100):
-        if world.published() > said:
+        if world.servers.kafka.size(DECISIONS) > said:
             break
         await asyncio.sleep(0.02)
     await kill_all_workers(world, rng)

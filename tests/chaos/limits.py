@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from tests.chaos.stopped import stopped
+
+TRACER = "strace"
 
 
 @asynccontextmanager
@@ -26,6 +30,28 @@ async def limited(pid: int, what: int) -> AsyncIterator[None]:
     finally:
         with suppress(ProcessLookupError):
             resource.prlimit(pid, what, (soft, hard))
+
+
+@asynccontextmanager
+async def failing(pid: int, *calls: str) -> AsyncIterator[None]:
+    """Let a process's system calls of these names fail as on a broken disk (EIO), for as long as this is entered.
+
+    Raises:
+        OSError: strace is not here, or may not follow other processes.
+    """
+    names = ",".join(calls)
+    options = ["-f", "-q", "-p", str(pid), "-e", f"trace={names}", "-e", f"inject={names}:error=EIO"]
+    tracer = await asyncio.create_subprocess_exec(
+        TRACER, *options, "-o", os.devnull, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+        if tracer.returncode is not None:
+            raise OSError(f"{TRACER} has ended with {tracer.returncode}: it may not follow the process")
+    finally:
+        with suppress(ProcessLookupError):
+            tracer.terminate()  # it lets go of what it followed
+        await tracer.wait()
 
 
 async def starved(pid: int, seconds: float, share: float = 0.1) -> None:

@@ -18,6 +18,7 @@ class Setup:
         brokers: One, or three that replicate each other.
         cluster: Whether the store is a cluster of six nodes.
         beside: A checkout of another version, which the second worker runs.
+        only: The faults that are drawn, by name or by their letter in the plan; all where none is named.
     """
 
     faults: int = 10
@@ -30,6 +31,7 @@ class Setup:
     brokers: int = 1
     cluster: bool = False
     beside: Path | None = None
+    only: tuple[str, ...] = ()
 
     @property
     def minutes(self) -> int:

@@ -77,6 +77,7 @@ class Pulse:
     lives: list[Life] = field(default_factory=list)
     stay_ms: float = 0.0
     stay_of: str = ""
+    stay_at: str = ""
     collecting_ms: float = 0.0
 
     async def take(self, world: World) -> None:
@@ -95,10 +96,12 @@ class Pulse:
             life = Life(name, pid)
             self.lives.append(life)
         life.samples.append((time.monotonic(), memory, files))
-        stay: dict[str, Any] = json.loads((world.folder / f"{name}.stays").read_text())
-        self.collecting_ms = max(self.collecting_ms, stay["gc_ms"])
-        if stay["ms"] > self.stay_ms:
-            self.stay_ms, self.stay_of = stay["ms"], f"{name}: {stay['what']}"
+        said: dict[str, Any] = json.loads((world.folder / f"{name}.stays").read_text())
+        self.collecting_ms = max(self.collecting_ms, said["gc_ms"])
+        for stay in said["longest"]:
+            if stay["ms"] > self.stay_ms:
+                self.stay_ms, self.stay_of = stay["ms"], f"{name}: {stay['what']}"
+                self.stay_at = stay["seen at"] or stay["ended at"]
 
 
 async def soak(seed: int, hours: float, every_s: float, folder: Path) -> tuple[Outcome, Pulse]:
@@ -148,6 +151,7 @@ def as_json(outcome: Outcome, pulse: Pulse, command: str, hours: float) -> dict[
         "longest stay ms": round(pulse.stay_ms, 1),
         "longest collection ms": round(pulse.collecting_ms, 1),
         "stay of": pulse.stay_of[:160],
+        "stay at": pulse.stay_at[:300],
         "recovery max s": round(max((one.recovery_s for one in outcome.struck), default=0.0), 1),
     }
 

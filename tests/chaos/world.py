@@ -75,6 +75,7 @@ class World:
     ends: dict[int, int] = field(default_factory=dict)
     held_ms: dict[str, int] = field(default_factory=dict)
     violations: list[tuple[str, str]] = field(default_factory=list)
+    silent: int | None = None  # the partition that nobody sends anything to
 
     def __post_init__(self) -> None:
         self.partitions = tuple(Partition(TRACES, number) for number in range(self.setup.partitions))
@@ -120,10 +121,8 @@ class World:
 
     async def add_worker(self, name: str) -> Worker:
         """Start a worker, with a way of its own to a store that is one server."""
-        if (
-            self.servers.cluster is not None
-        ):  # whose nodes tell their own addresses: no door stands before them
-            url = self.servers.cluster.url
+        if self.servers.cluster is not None:
+            url = self.servers.cluster.url  # its nodes tell their own addresses: no door stands before them
         else:
             door = self.doors[name] = await Door(self.servers.valkey.port).open()
             url = f"redis://127.0.0.1:{door.port}/0"
@@ -211,7 +210,8 @@ class World:
                 # While producers were silent nobody asked anything: there is nothing to catch up with.
                 rows = self.producer.events(now_ms, min(now_ms - last_ms, most_ms))
                 rows, self.extra, last_ms = [*rows, *self.extra], [], now_ms
-                await self._send(rows)
+                count, silent = self.setup.partitions, self.silent  # whose traffic goes to the next one
+                await self._send([((at + 1) % count if at == silent else at, value) for at, value in rows])
 
     async def _send(self, rows: list[tuple[int, bytes | None]]) -> None:
         """Write records; one that is not acknowledged may be on the log all the same, which is what counts."""
@@ -302,10 +302,6 @@ class World:
                 return passed_s, found
             await asyncio.sleep(LOOK_S)
 
-    def published(self) -> int:
-        """Return how many bytes the monitor's events take on the log by now: it grows with each of them."""
-        return self.servers.kafka.size(DECISIONS)
-
     async def look(self, *, whole: bool) -> Seen:
         """Return what is seen now; the control topics only where `whole` is asked for."""
         hashes = {one: dict(await self.servers.stored(one)) for one in self.partitions}
@@ -349,6 +345,10 @@ class World:
             if not found or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(1.0)
+
+    def said(self, text: str) -> int:
+        """Return how often the workers' logs have a text."""
+        return sum(log.count(text) for worker in self.workers.values() for log in worker.logs)
 
     def heard(self) -> dict[str, int]:
         """Return what the workers' logs tell of: writes fenced, state rebuilt; and note what they must not."""

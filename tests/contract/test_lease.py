@@ -57,6 +57,15 @@ async def test_a_renewal_can_shorten_it(lease: RedisLease | MemoryLease, unique:
     assert await acquired_at_last(lease, unique, "b")
 
 
+async def test_it_lives_no_longer_than_whoever_asks_would_take_it_for(
+    lease: RedisLease | MemoryLease, unique: str
+) -> None:
+    """Where the server's clock went back by an hour, the lease of one who is gone would live an hour longer."""
+    assert await lease.acquire(unique, "a", LONG_MS)
+    assert not await lease.acquire(unique, "b", SHORT_MS)
+    assert await acquired_at_last(lease, unique, "b")
+
+
 async def test_what_is_released_is_free_at_once(lease: RedisLease | MemoryLease, unique: str) -> None:
     await lease.acquire(unique, "a", LONG_MS)
     await lease.release(unique, "a")

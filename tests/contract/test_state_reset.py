@@ -44,6 +44,15 @@ async def test_after_a_reset_a_partition_begins_as_at_its_first_start(store: Sta
     assert (await store.claim(partition, "next")).fields == {"offset": b"7", "batch": b"new"}
 
 
+async def test_a_claim_knows_how_many_before_it_came_to_no_write(store: StateStore, unique: str) -> None:
+    partition = Partition(unique, 0)
+    assert [(await store.claim(partition, f"w{number}")).unwritten for number in range(3)] == [0, 1, 2]
+    claim = await store.claim(partition, "writes")
+    answer = await store.flush(claim, batch=f"{claim.token}/1", expected_offset=0, fields={"offset": b"7"})
+    assert answer is FlushAnswer.APPLIED
+    assert [(await store.claim(partition, f"w{number}")).unwritten for number in range(2)] == [0, 1]
+
+
 async def test_a_fenced_caller_resets_nothing(store: StateStore, unique: str) -> None:
     partition = Partition(unique, 0)
     await written(store, partition)

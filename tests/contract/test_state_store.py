@@ -248,3 +248,17 @@ async def play(store: StateStore, partition: Partition, steps: list[tuple[str, s
             seen.append(answer)
     seen.append(await stored(store, partition, "offset", "batch", "cell"))
     return seen
+
+
+async def test_many_fields_of_many_partitions_come_in_their_order(store: StateStore, unique: str) -> None:
+    """More than are asked for at once: each partition's are of one moment all the same, and nobody's are another's."""
+    partitions = [Partition(unique, number) for number in range(3)]
+    names = [f"f{number}" for number in range(700)]
+    for partition in partitions[1:]:
+        claim = await store.claim(partition, "w1")
+        fields = {name: f"{partition.number}-{name}".encode() for name in names}
+        assert await flush(store, claim, "b1", 0, 8, **fields) is APPLIED
+    rows = await store.read(partitions, names)
+    assert rows[0] == [None] * 700
+    assert rows[1:] == [[f"{one.number}-{name}".encode() for name in names] for one in partitions[1:]]
+    assert await store.read([], names) == []

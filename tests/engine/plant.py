@@ -20,6 +20,7 @@ from monitor.core.partition import Totals
 from monitor.core.plan import plan_for
 from monitor.engine.book import BudgetBook
 from monitor.engine.breaker import NO_LIMIT
+from monitor.engine.caution import NoTrial, Trial
 from monitor.engine.codec import META_FIELD, OFFSET_FIELD, cell_key, decode_cell, decode_meta
 from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
@@ -27,6 +28,7 @@ from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.hearing import Hearing
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Claim, DeadLetter, FlushAnswer, LedgerEntry, Partition, Stamp
+from monitor.engine.replay import Decode
 from monitor.engine.tenure import Tenure
 from tests.engine.logs import START_MS, Log, LogNow, LogSource
 
@@ -104,6 +106,14 @@ class Told(Observer):
         self.damaged: list[Partition] = []
         self.answers: list[FlushAnswer] = []
         self.away = 0
+        self.suspects: list[tuple[Partition, int]] = []
+        self.aside: list[tuple[Partition, int]] = []
+
+    def suspected(self, partition: Partition, deaths: int) -> None:
+        self.suspects.append((partition, deaths))
+
+    def set_aside(self, partition: Partition, offset: int) -> None:
+        self.aside.append((partition, offset))
 
     def state_damaged(self, partition: Partition, why: str) -> None:
         self.damaged.append(partition)
@@ -147,7 +157,12 @@ class Plant:
         return LogSource(self.log, self.log.names)
 
     def feed(
-        self, source: LogSource, name: str = "w1", hear: Callable[[Incident], None] | None = None
+        self,
+        source: LogSource,
+        name: str = "w1",
+        hear: Callable[[Incident], None] | None = None,
+        decode: Decode = decode,
+        trial: Trial = NoTrial(),  # noqa: B008 - it has no state
     ) -> Feed:
         plan = plan_for(self.budgets)
         return Feed(
@@ -162,6 +177,7 @@ class Plant:
             observer=self.told,
             options=FeedOptions(name, flush_interval_ms=0, max_ids=1_000_000, partitions_expected=1),
             hear=hear or (lambda _: None),
+            trial=trial,
         )
 
     def control(self, name: str = "w1", **more: Any) -> Control:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from monitor.core.decision import Decision, Type
+from monitor.engine import control as control_module
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.book import Command
 from monitor.engine.control import Control
@@ -342,3 +346,39 @@ async def test_while_a_store_is_rebuilt_what_happened_between_ticks_waits_for_it
     assert not control.live["v42"].recalled
     assert ids(made) == said
     assert page.at_ms > START_MS
+
+
+async def test_catching_up_asks_for_a_bounded_number_of_cells_and_lets_others_run_after_each_tick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody else has a turn while the names of what is asked for are put together, nor while a tick is judged."""
+    monkeypatch.setattr(control_module, "CELLS_PER_READ", 100)
+    made = await plant(minutes=40)
+    asked: list[int] = []
+    turns: list[int] = []
+    loop_turns = 0
+    control = made.control()
+    read, tick = made.store.read, control._tick
+
+    async def counted(partitions: Sequence[Partition], fields: Sequence[str]) -> list[list[bytes | None]]:
+        asked.append(len(fields))
+        return await read(partitions, fields)
+
+    async def judged(*args: Any) -> None:
+        turns.append(loop_turns)
+        await tick(*args)
+
+    async def neighbour() -> None:
+        nonlocal loop_turns
+        while True:
+            loop_turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(made.store, "read", counted)
+    monkeypatch.setattr(control, "_tick", judged)
+    beside = asyncio.create_task(neighbour())
+    await step(control, 2)
+    beside.cancel()
+    assert len(turns) > 30
+    assert len(set(turns)) == len(turns)
+    assert 10 < max(asked) <= 200  # the cells, with their minutes' manifests and the head

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.core.decision import EVERY_RELEASE, Type
-from monitor.core.sight import BLIND_MS, Cause, Sight
+from monitor.core.sight import BLIND_MS, STUCK_MS, Cause, Sight
 from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
 from monitor.engine.feed import FENCED_WAIT_MS
@@ -17,6 +17,8 @@ from monitor.wire.ledger import LedgerLine, from_ledger, to_ledger
 from tests.engine.logs import TOPIC
 from tests.engine.plant import Plant
 from tests.engine.post import BLIND, RECOVERED, SECOND_MS, Post, Watching, monitors_own, post, watching
+
+HOUR_MS = 3_600_000
 
 
 def without_store(monkeypatch: pytest.MonkeyPatch, made: Plant) -> None:
@@ -128,6 +130,25 @@ async def test_lost_state_is_rebuilding_and_said_where_it_takes_long(seconds: in
     assert one.sees() == (Sight.LIVE, None)
     assert len(monitors_own(one.made)) == told
     assert len(one.made.topics.said) == decided + told
+
+
+async def test_a_log_whose_clock_was_ahead_is_no_live_one_until_its_time_is_reached() -> None:
+    """Its minutes were closed before their time: what comes for them is late, so nothing is judged meanwhile."""
+    (one,) = await watching()
+    one.made.log.now_ms += HOUR_MS
+    await one.seconds(2)
+    assert one.sees() == (Sight.LIVE, None)
+    one.made.log.now_ms -= HOUR_MS
+    await one.seconds(STUCK_MS // SECOND_MS)
+    assert one.sees() == (Sight.LIVE, None)  # one look may err
+    await one.seconds(2)
+    assert one.sees() == (Sight.BLIND, Cause.CLOCK)
+    (blind,) = monitors_own(one.made)
+    assert blind.data["cause"] == "clock"
+    one.made.log.now_ms += HOUR_MS
+    await one.seconds(2)
+    assert one.sees() == (Sight.LIVE, None)
+    assert [said.type for said in monitors_own(one.made)] == [BLIND, RECOVERED]
 
 
 async def test_instances_that_all_would_tell_give_one_event(monkeypatch: pytest.MonkeyPatch) -> None:

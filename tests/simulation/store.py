@@ -96,6 +96,7 @@ class Server:
         now_s = self.now_s()
         holder, until_s = self._leases.get(name, (owner, 0.0))
         if holder != owner and now_s < until_s:
+            self._leases[name] = holder, min(until_s, now_s + ttl_ms / 1000)
             return False
         self._leases[name] = owner, now_s + ttl_ms / 1000
         return True

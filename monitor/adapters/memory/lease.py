@@ -22,6 +22,8 @@ class MemoryLease:
         """Take or renew the lease for `ttl_ms`; False while somebody else holds it."""
         holder, until_ms = self._held.get(name, (owner, 0))
         if holder != owner and self._now_ms() < until_ms:
+            # Nobody renews for longer: a clock that went back keeps no lease of one who is gone.
+            self._held[name] = holder, min(until_ms, self._now_ms() + ttl_ms)
             return False
         self._held[name] = (owner, self._now_ms() + ttl_ms)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from monitor.adapters.flush_limits import BATCH, CONDEMNED, OFFSET, TOKEN, check_drop, check_flush
@@ -14,6 +15,7 @@ class MemoryStateStore:
     def __init__(self) -> None:
         self._hashes: dict[Partition, dict[str, bytes]] = {}
         self._claims = 0
+        self._unwritten: Counter[Partition] = Counter()
 
     async def check(self) -> None:
         """Nothing to refuse: a dictionary evicts nothing."""
@@ -24,7 +26,9 @@ class MemoryStateStore:
         token = f"{self._claims}:{owner}"
         stored = self._hashes.setdefault(partition, {})
         stored[TOKEN] = token.encode()
-        return Claim(partition, token, {name: value for name, value in stored.items() if name != TOKEN})
+        fields = {name: value for name, value in stored.items() if name != TOKEN}
+        self._unwritten[partition] += 1
+        return Claim(partition, token, fields, self._unwritten[partition] - 1)
 
     async def flush(
         self, claim: Claim, *, batch: str, expected_offset: int, fields: Mapping[str, bytes]
@@ -40,6 +44,7 @@ class MemoryStateStore:
             return FlushAnswer.FENCED
         stored.update(fields)
         stored[BATCH] = batch.encode()
+        self._unwritten[claim.partition] = 0
         return FlushAnswer.APPLIED
 
     async def read(self, partitions: Sequence[Partition], fields: Sequence[str]) -> list[list[bytes | None]]:

@@ -84,6 +84,17 @@ async def info_of_all(client: Redis | RedisCluster, section: str) -> list[dict[s
     return [await client.info(section, target_nodes=node) for node in client.get_nodes()]
 
 
+async def policies_of_all(client: Redis | RedisCluster) -> list[str]:
+    """Return what each node that answers does when its memory is full; of one that is away nothing is known."""
+    if isinstance(client, Redis):
+        return [str((await client.info("memory")).get("maxmemory_policy", "unknown"))]
+    await client.initialize()
+    asked = (client.info("memory", target_nodes=node) for node in client.get_nodes())
+    answers_of_all = await asyncio.gather(*asked, return_exceptions=True)
+    found = [one for one in answers_of_all if not isinstance(one, BaseException)]
+    return [str(one.get("maxmemory_policy", "unknown")) for one in found]
+
+
 def shown(url: str) -> str:
     """Return the address without user and password, for messages."""
     parts = urlsplit(url)

@@ -61,6 +61,24 @@ class TelemetryObserver(Observer):
             "state damaged: rebuilding", topic=partition.topic, partition=partition.number, why=why
         )
 
+    def suspected(self, partition: Partition, deaths: int) -> None:
+        """So many owners of a partition came to no write: perhaps a record of it kills whoever decodes it."""
+        self._log.warning(
+            "claimed again and again, and never written: its records are tried by a process of their own first",
+            topic=partition.topic,
+            partition=partition.number,
+            claims=deaths,
+        )
+
+    def set_aside(self, partition: Partition, offset: int) -> None:
+        """A record kills its decoder: it becomes a dead letter that nobody decodes."""
+        self._log.error(
+            "set aside: this record kills its decoder; please report it, with the record",
+            topic=partition.topic,
+            partition=partition.number,
+            offset=offset,
+        )
+
     def folded(self, partition: Partition, records: int) -> None:
         """Records were folded."""
         self._metrics.observe("batch_events", records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from urllib.parse import urlsplit
@@ -26,6 +26,13 @@ PARTITION = Partition("t", 0)
 def patient(url: str) -> RedisStateStore:
     """Return a store that a machine which stops the server for seconds does not take for an outage."""
     return RedisStateStore(url, socket_timeout_s=20, deadline_s=60)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when it does; a look takes a moment, and its moment is not ours to choose."""
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - told by a log line alone
+            await asyncio.sleep(0.01)
 
 
 class SwallowingProxy:
@@ -118,6 +125,47 @@ async def test_a_server_that_evicts_is_refused_with_the_remedy(own_valkey: Embed
     with pytest.raises(StoreUnusable, match="CONFIG SET maxmemory-policy noeviction") as refused:
         await store.check()
     assert "allkeys-lru" in str(refused.value)
+    await store.close()
+    await client.aclose()
+
+
+async def test_a_server_that_may_evict_by_now_counts_as_away_until_it_may_not(
+    own_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Changed while everything runs: what it has may be gone without an error, so nothing is built on it."""
+    client, store = connect(own_valkey.url), RedisStateStore(own_valkey.url)
+    claim = await store.claim(PARTITION, "w1")
+    await client.config_set("maxmemory-policy", "allkeys-lru")
+    async with store.watched(every_s=0.01):
+        await until(lambda: "not relied on" in caplog.text)
+        for call in (
+            store.claim(PARTITION, "w1"),
+            store.read([PARTITION], ["offset"]),
+            store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1"}),
+        ):
+            with pytest.raises(StoreUnreachable, match="CONFIG SET maxmemory-policy noeviction"):
+                await call
+        caplog.set_level(logging.INFO)
+        await client.config_set("maxmemory-policy", "noeviction")
+        await until(lambda: "noeviction again" in caplog.text)
+        answer = await store.flush(claim, batch="b1", expected_offset=0, fields={"offset": b"1"})
+        assert answer is FlushAnswer.APPLIED
+    await store.close()
+    await client.aclose()
+
+
+async def test_a_look_that_gets_no_answer_ends_neither_the_looking_nor_the_trust(
+    own_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, store = connect(own_valkey.url), RedisStateStore(own_valkey.url)
+    await client.config_set("maxmemory-policy", "allkeys-lru")
+    own_valkey.kill()
+    async with store.watched(every_s=0.01):
+        with pytest.raises(StoreUnreachable):
+            await store.look_at_policy()
+        assert "not relied on" not in caplog.text
+        own_valkey.start()  # without what was set
+        assert await store.read([PARTITION], ["offset"]) == [[None]]
     await store.close()
     await client.aclose()
 
