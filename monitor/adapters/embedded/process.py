@@ -20,8 +20,8 @@ _PID_WAIT_S = 10.0
 _POLL_S = 0.05
 _LOG_READ = 1 << 20
 _STACK_FRAMES = ("at ", "... ", "WARNING: ")
-# Below what Linux (32768 and up), macOS and Windows (49152) give to whoever asks for any port: there a client's or a
-# server's of somebody else would now and then take the port of one that is starting, or is stopped for a while.
+# Below what Linux (32768 and up), macOS and Windows (49152) give to whoever asks for any port: up there, a client or a
+# server of somebody else may take the port of a server that is just starting, or stopped for a while.
 _PORTS = range(15_000, 32_000)
 _PORT_TRIES = 100
 
