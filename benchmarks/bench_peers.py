@@ -33,17 +33,21 @@ DIMENSIONS = ("tenant", "workflow", "intent", "language")
 Run = Callable[[int], Sample]
 
 
-def product(here: Stage, cohorts: tuple[str, ...], name: str) -> Run:
+def product(here: Stage, cohorts: tuple[str, ...], name: str, ticks: int) -> Run:
     return lambda number: asyncio.run(
-        run_product(here, Job(f"{name}-{number}", TOPIC, EVENTS, [budget(cohorts=cohorts)], {}))
+        run_product(here, Job(f"{name}-{number}", TOPIC, EVENTS, [budget(cohorts=cohorts)], {}, ticks=ticks))
     )
 
 
-def prepared(here: Stage, absent: dict[str, str]) -> dict[str, Run]:
-    """Return how each system is run, the installed ones; the others are noted with their reason."""
+def prepared(here: Stage, absent: dict[str, str], ticks: int) -> dict[str, Run]:
+    """Return how each system is run, the installed ones; the others are noted with their reason.
+
+    Args:
+        ticks: Minutes that the product has to judge.
+    """
     runs: dict[str, Run] = {
-        "product": product(here, DIMENSIONS, "product"),
-        "product-overall": product(here, (), "product-overall"),
+        "product": product(here, DIMENSIONS, "product", ticks),
+        "product-overall": product(here, (), "product-overall", ticks),
     }
     for system in SYSTEMS:
         if ONLY and system.slug not in ONLY:
@@ -96,9 +100,10 @@ def main() -> int:
     tame_library_logs()
     absent: dict[str, str] = {}
     with stage() as here:
-        runs = prepared(here, absent)
+        traffic, end_ms = Traffic(EVENTS), int(time.time() * 1000)
+        runs = prepared(here, absent, traffic.closed_minutes(end_ms))
         print(f"{EVENTS:,} events into one topic of 4 partitions", flush=True)
-        size = asyncio.run(fill(here.kafka.bootstrap, TOPIC, Traffic(EVENTS), int(time.time() * 1000)))
+        size = asyncio.run(fill(here.kafka.bootstrap, TOPIC, traffic, end_ms))
 
         def keep(samples: dict[str, list[Sample]]) -> None:
             if not ONLY:

@@ -48,6 +48,9 @@ WARM_UP = 20
 AIM_P99_MS = 50.0
 PARTITIONS = 4
 WAIT_S = 60.0
+ARMING_S = 600.0
+TRIALS_S = 240.0  # beside one load; what is not tried by then is left out, and the report says so
+SAY_EVERY_S = 5.0
 PAUSE_S = 0.02  # between trials: they must not queue behind each other
 BASELINE = "model-v41"
 BUDGET = """\
@@ -79,6 +82,11 @@ class Trial:
     recorded: float
     published: float
     consumed: float
+
+
+def say(what: str) -> None:
+    """Tell whoever waits how far it is."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 class Watcher:
@@ -151,9 +159,13 @@ async def clean_baseline(producer: AIOKafkaProducer) -> None:
 
 async def armed(watcher: Watcher, worker: Worker, releases: Sequence[str]) -> None:
     """Wait until every release is armed and the minutes of the baseline are judged."""
-    async with asyncio.timeout(300):
-        while not watcher.armed.issuperset(releases):
+    wanted, due_s = set(releases), 0.0
+    async with asyncio.timeout(ARMING_S):
+        while not watcher.armed.issuperset(wanted):
             worker.check()
+            if time.monotonic() >= due_s:
+                say(f"{len(watcher.armed & wanted):,} of {len(wanted):,} releases are armed")
+                due_s = time.monotonic() + SAY_EVERY_S
             await asyncio.sleep(0.2)
     await asyncio.sleep(3)  # the ticks that follow the first reading
 
@@ -171,12 +183,20 @@ async def trial(
 
 async def tried(producer: AIOKafkaProducer, watcher: Watcher, releases: Sequence[str]) -> Sequence[Trial]:
     """Let incidents happen one after the other; return the ways of all but the first few."""
-    begun = {}
+    begun: dict[str, tuple[float, float]] = {}
+    began_s = said_s = time.monotonic()
     for number, release in enumerate(releases):
+        now_s = time.monotonic()
+        if now_s - said_s >= SAY_EVERY_S:
+            said_s = now_s
+            say(f"{number:,} of {len(releases):,} incidents")
+        if now_s - began_s > TRIALS_S and number > WARM_UP:
+            say(f"stopped after {number:,} of {len(releases):,} incidents: {TRIALS_S:g} s are over")
+            break
         begun[release] = await trial(producer, watcher, release, number)
         await asyncio.sleep(PAUSE_S)
     await asyncio.sleep(1)  # the last records of the ledger
-    return [way_of(watcher, release, *begun[release]) for release in releases[WARM_UP:]]
+    return [way_of(watcher, release, *begun[release]) for release in list(begun)[WARM_UP:]]
 
 
 def way_of(watcher: Watcher, release: str, began_ms: float, logged_ms: float) -> Trial:
@@ -261,12 +281,14 @@ async def measure(bootstrap: str, redis_url: str, folder: Path, servers: Sequenc
     worker.start()
     watcher = Watcher(access)
     try:
-        await worker.wait_until_ready()
         await watcher.start()
-        await armed(watcher, worker, releases)
+        await armed(watcher, worker, releases)  # it is ready when its first step has armed them all
+        await worker.wait_until_ready()
+        say("armed; the most the worker can do is measured" if any(LOADS) else "armed")
         most = await maximum_per_s(bootstrap, redis_url, worker) if any(LOADS) else 0.0
         runs = []
         for ratio, some in zip(LOADS, rounds, strict=True):
+            say(f"{len(some):,} incidents beside {ratio * most:,.0f} events/s")
             async with load(bootstrap, ratio * most) as others:
                 own = [os.getpid(), *tree(worker.pid), *servers, *others]
                 began, busy = time.monotonic(), machine_cpu_s() - cpu_s(own)

@@ -344,7 +344,7 @@ def _build(
 
 def _consumer(settings: Settings, access: KafkaAccess) -> TraceConsumer:
     member = settings.group, settings.worker_id, settings.session_timeout_ms
-    return TraceConsumer(access, settings.traces_topic, *member, fetch_max_wait_ms=5)
+    return TraceConsumer(access, settings.traces_topic, *member)
 
 
 def _feed_options(settings: Settings, partitions: int) -> FeedOptions:

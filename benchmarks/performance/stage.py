@@ -103,6 +103,7 @@ class Job:
         name: Of this run; another one each time.
         topic, events: Where the traces are, and how many.
         workers: How many processes share the partitions.
+        ticks: How many minutes have to be judged too before it is at its end.
         at_end: Called with the stage once all is stored, before anything stops.
     """
 
@@ -113,6 +114,7 @@ class Job:
     settings: Mapping[str, str]
     partitions: int = 4
     workers: int = 1
+    ticks: int = 0
     at_end: Callable[[], None] = lambda: None
 
 
@@ -143,7 +145,10 @@ async def run_product(here: Stage, job: Job) -> Sample:
 
 
 async def _until_stored(here: Stage, workers: Sequence[Worker], job: Job) -> Sample:
-    """Watch the stored offsets, which costs the workers nothing; at the end ask them what became of the events."""
+    """Watch the stored offsets, which costs the workers nothing; at the end ask them what became of the events.
+
+    What is stored has to be judged too: a worker that catches up writes, and so judges, in large steps.
+    """
     meter, deadline = Meter(here.servers), time.monotonic() + MOST_S
     store, done = redis.Redis.from_url(here.valkey.url), 0
     while time.monotonic() < deadline:
@@ -154,7 +159,7 @@ async def _until_stored(here: Stage, workers: Sequence[Worker], job: Job) -> Sam
         # The first write comes after the first batch; with several workers, what one does alone is start-up.
         if not meter.has_begun and done and await _all_at_work(workers):
             meter.begin(pids, done)
-        if done >= job.events:
+        if done >= job.events and await _ticks(workers, job) >= job.ticks:
             sample = meter.end(pids, done)
             await _check(workers, job)
             job.at_end()
@@ -186,12 +191,19 @@ async def _check(workers: Sequence[Worker], job: Job) -> None:
         raise Stuck(f"{job.name}: {job.events} events, and the workers say {dict(found)}")
 
 
-async def _counts(worker: Worker) -> dict[str, int]:
-    """Return what became of the events a worker has stored; nothing while it starts."""
+async def _ticks(workers: Sequence[Worker], job: Job) -> int:
+    """Return how many minutes the workers have judged, of all releases; nothing is asked where none have to be."""
+    if not job.ticks:
+        return 0
+    return sum([(await _counts(worker, "ticks")).get("decided", 0) for worker in workers])
+
+
+async def _counts(worker: Worker, what: str = "events") -> dict[str, int]:
+    """Return what became of the events a worker has stored (or of ticks); nothing while it starts."""
     async with httpx.AsyncClient(timeout=30) as client:
         try:
             text = (await client.get(f"{worker.url}/metrics")).text
         except httpx.TransportError:
             return {}
-    found = re.findall(r'^rollback_budget_events_total\{.*result="(\w+)".*\} (\S+)$', text, re.MULTILINE)
-    return {result: int(float(count)) for result, count in found}
+    pattern = rf'^rollback_budget_{what}_total\{{.*result="(\w+)".*\}} (\S+)$'
+    return {result: int(float(count)) for result, count in re.findall(pattern, text, re.MULTILINE)}

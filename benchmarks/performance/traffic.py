@@ -18,6 +18,7 @@ from monitor.adapters.kafka.client import stop_client
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topic_admin import ensure_topics
 from monitor.adapters.kafka.topics import product_topics
+from monitor.core.window import BUCKET_MS, LATENESS_MS
 
 LANGUAGES = ("en",) * 10 + ("de", "fr", "es", "it", "pt", "ja", "zh", "ko", "nl")
 DISORDER_MS = 2_000  # how far an event may be behind the one before it
@@ -43,6 +44,12 @@ class Traffic:
     span_min: int = 10
     compression: str | None = None
     lead: str = "e"
+
+    def closed_minutes(self, end_ms: int) -> int:
+        """Return how many of its minutes are over for good once all of it is read."""
+        return (end_ms - DISORDER_MS - LATENESS_MS) // BUCKET_MS - (
+            end_ms - self.span_min * 60_000
+        ) // BUCKET_MS
 
     def lines(self, end_ms: int) -> Iterator[bytes]:
         """Yield every event; the same for the same description and the same end."""

@@ -186,9 +186,8 @@ class Aggregate:
         self.timeouts += other.timeouts
         self.incidents += other.incidents
         self.first_at_ms = min(self.first_at_ms, other.first_at_ms)
-        for index in range(_LABEL_COUNT):
-            self.known[index] += other.known[index]
-            self.hits[index] += other.hits[index]
+        self.known = list(map(add, self.known, other.known))
+        self.hits = list(map(add, self.hits, other.hits))
         for name, (hits, known) in other.outcomes.items():
             counts = self.outcomes.setdefault(name, [0, 0])
             counts[0] += hits

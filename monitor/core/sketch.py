@@ -82,9 +82,13 @@ class Sketch:
 
     def merge(self, other: Sketch) -> None:
         """Add all that `other` holds."""
-        bins = self.bins
-        for index, count in other.bins.items():
-            bins[index] = bins.get(index, 0) + count
+        bins, others = self.bins, other.bins
+        if bins:
+            known = bins.get
+            for index, count in others.items():
+                bins[index] = known(index, 0) + count
+        else:
+            self._bins = dict(others)
         self._total += other.total
 
     @property

@@ -35,6 +35,9 @@ from monitor.engine.stay import in_turns
 
 SLICE_RECORDS = 1_000  # folded before the event loop gets a turn: a few milliseconds
 MAX_RECORDS = 4_000  # taken from the client at once
+BEHIND_RECORDS = 5 * MAX_RECORDS  # unread by so many, a worker catches up
+# Times as long between two writes then: what is written soon changes again, and nobody waits for it.
+BEHIND_FLUSHES = 5
 FENCED_WAIT_MS = 3_000  # before a fenced partition is claimed again, if the group still says it is ours
 
 
@@ -149,9 +152,14 @@ class Feed:
         self._is_astray = bool(self._pending)
         if not self._is_astray:
             await self._note_ends()
-        if self._clock.now_ms() - self._flushed_ms >= self._options.flush_interval_ms:
+        if self._clock.now_ms() - self._flushed_ms >= self._flush_due_ms:
             await self.flush_all()
         return taken
+
+    @property
+    def _flush_due_ms(self) -> int:
+        """How long after the last write the next one is due; one that is full is never waited for."""
+        return self._options.flush_interval_ms * (BEHIND_FLUSHES if self.unread > BEHIND_RECORDS else 1)
 
     async def _next_records(self) -> Mapping[Partition, Sequence[SourceRecord]]:
         try:

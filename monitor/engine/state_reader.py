@@ -136,4 +136,8 @@ def _merging(
         if key.minute >= kept_from:  # what is before it is being deleted
             check_presence(name, packed, manifests[key.minute])
         if packed is not None:
-            cells.setdefault(key, Aggregate()).merge(decode_cell(unseal(name, packed)))
+            cell, known = decode_cell(unseal(name, packed)), cells.get(key)
+            if known is None:
+                cells[key] = cell
+            else:
+                known.merge(cell)

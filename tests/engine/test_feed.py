@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from monitor.engine.codec import META_FIELD, OFFSET_FIELD
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
-from monitor.engine.feed import FENCED_WAIT_MS
+from monitor.engine.feed import BEHIND_FLUSHES, BEHIND_RECORDS, FENCED_WAIT_MS
 from monitor.engine.ports import FlushAnswer, Partition
 from tests.engine.logs import START_MS, TOPIC
 from tests.engine.plant import Plant, budget
@@ -45,6 +46,26 @@ async def test_what_is_read_is_stored_with_its_offset() -> None:
     made = plant()
     await made.settled(made.feed(made.source()))
     await exact(made, 40)
+
+
+async def test_a_worker_that_catches_up_writes_more_rarely_until_it_is_there() -> None:
+    """What it writes meanwhile changes again at once, and no minute is waited for that is long over."""
+    made = plant()
+    feed = made.feed(made.source())
+    feed._options = replace(feed._options, flush_interval_ms=1_000)
+    await feed.step()
+    for unread, passed_ms, written in (
+        (BEHIND_RECORDS + 1, 1_000, 0),
+        (BEHIND_RECORDS + 1, 1_000 * (BEHIND_FLUSHES - 1), 2),  # the rest of its longer wait: both partitions
+        (BEHIND_RECORDS + 1, 1_000, 2),
+        (0, 0, 4),  # there: it writes as ever
+    ):
+        write(made, f"at{made.clock.ms}", 10)
+        feed.unread = unread
+        made.clock.ms += passed_ms
+        await feed.step()
+        assert len(made.told.answers) == written
+    await exact(made, 80)
 
 
 async def test_a_fenced_instance_drops_the_partition_and_comes_back_only_after_a_while() -> None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain
+from operator import length_hint
 from typing import Any, Final
 
 import aiokafka
@@ -26,24 +28,37 @@ KNOWN_VERSIONS: Final = ("0.14.",)
 
 
 class BareRecords(PartitionRecords):  # type: ignore[misc]  # the library has no types
-    """What one fetch brought of a partition; gives records as they were parsed."""
+    """What one fetch brought of a partition; gives records as they were parsed, a batch of the log at a time."""
 
-    next_fetch_offset: int
+    _batch: list[Any]
+    _left: Iterator[Any]
+    _start: int
 
     @classmethod
     def of(cls, records: PartitionRecords) -> BareRecords:
         """Return the same, which nobody has read from yet."""
         bare = cls.__new__(cls)
+        start = records.__dict__.pop("next_fetch_offset")
         bare.__dict__.update(records.__dict__)
-        bare._records_iterator = bare._unpack_records()
+        bare._batch, bare._left, bare._start = [], iter(()), start
+        bare._records_iterator = chain.from_iterable(bare._batches())
         return bare
+
+    @property
+    def next_fetch_offset(self) -> int:
+        """The offset behind the record that was given last.
+
+        Told by what is left of its batch: noting it at every record would take as long as giving the record.
+        """
+        given = len(self._batch) - length_hint(self._left)
+        return int(self._batch[given - 1].offset) + 1 if given else self._start
 
     def __iter__(self) -> Iterator[Any]:
         iterator: Iterator[Any] = self._records_iterator
         return iterator
 
-    def _unpack_records(self) -> Iterator[Any]:
-        """Yield the records; as the library's own, but for what it wraps them in."""
+    def _batches(self) -> Iterator[Iterator[Any]]:
+        """Yield the records of each batch; as the library's own, but for what it wraps them in."""
         records = self._records
         while records.has_next():
             batch = records.next_batch()
@@ -54,13 +69,13 @@ class BareRecords(PartitionRecords):  # type: ignore[misc]  # the library has no
             else:
                 is_skipped = False
             if not is_skipped:
-                for record in batch:
-                    offset = record.offset
-                    # A compressed batch may begin before what was asked for.
-                    if offset >= self.next_fetch_offset:
-                        self.next_fetch_offset = offset + 1
-                        yield record
-            self.next_fetch_offset = batch.next_offset
+                found = list(batch)
+                # A compressed batch may begin before what was asked for.
+                if found and found[0].offset < self._start:
+                    found = [record for record in found if record.offset >= self._start]
+                self._batch, self._left = found, iter(found)
+                yield self._left
+            self._batch, self._left, self._start = [], iter(()), batch.next_offset
 
     def _is_aborted(self, batch: Any) -> bool:
         """Take note of what a batch says about transactions; tell whether it is of one that was given up."""

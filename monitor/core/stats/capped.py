@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,7 @@ _HALF_BIN: Final = (RATIO - 1) / (RATIO + 1)  # how far a value may lie from its
 _COLUMNS: Final = 9
 _ABOVE: Final = 4  # of them, what counts the values above the cap
 _REMEMBERED: Final = 64  # windows of one tick: both measures ask for the same ones, those of the grid first
+_WEIGHTS_KEPT: Final = 256  # 20 KB each
 _NO_MOMENTS: Final = Moments(0.0, 0.0, 0.0, 0.0)
 
 
@@ -152,17 +154,26 @@ class CappedHistory:
         and cube as it is.
         """
         bins = self._sketches.bins()
-        value = RATIO ** bins.astype(np.float64) * (0.5 + 0.5 / RATIO)
         baseline = self._sketches.window(0, self.minutes)[1]
         finished = baseline - baseline[-1]
         column = quantile_column(finished, _CAP_QUANTILE) if finished[0] else len(bins)
         cap_bin = self._sketches.bin_at(column)
         self._cap = upper_edge(cap_bin) if finished[0] else None
-        capped = np.minimum(value, upper_edge(cap_bin))
-        is_above = bins > cap_bin
-        below, above = np.where(is_above, 0.0, value), np.where(is_above, value, 0.0)
-        capped_powers = [np.ones_like(capped), capped, capped**2, capped**3]
-        return np.stack([*capped_powers, is_above, below, above, value**2, value**3], axis=1)
+        return _weights_of(int(bins[0]) if len(bins) else 0, len(bins), cap_bin)
+
+
+@lru_cache(maxsize=_WEIGHTS_KEPT)
+def _weights_of(first: int, count: int, cap_bin: int) -> NDArray[np.float64]:
+    """Return the weights of so many bins under a cap; cohorts share them, since few are different."""
+    bins = np.arange(first, first + count, dtype=np.int64)
+    value = RATIO ** bins.astype(np.float64) * (0.5 + 0.5 / RATIO)
+    capped = np.minimum(value, upper_edge(cap_bin))
+    is_above = bins > cap_bin
+    below, above = np.where(is_above, 0.0, value), np.where(is_above, value, 0.0)
+    capped_powers = [np.ones_like(capped), capped, capped**2, capped**3]
+    weights = np.stack([*capped_powers, is_above, below, above, value**2, value**3], axis=1)
+    weights.setflags(write=False)
+    return weights
 
 
 def _finished(sketch: Sketch) -> dict[int, int]:
@@ -173,7 +184,7 @@ def _finished(sketch: Sketch) -> dict[int, int]:
 
 
 def _capped_moments(sums: NDArray[np.float64], total: float) -> Moments:
-    n, first, second, third, _, below, above, _, _ = (float(value) for value in sums)
+    n, first, second, third, _, below, above, _, _ = sums.tolist()
     if n <= 0:
         return _NO_MOMENTS
     variance, skew = _spread(n, first, second, third)
@@ -184,7 +195,7 @@ def _capped_moments(sums: NDArray[np.float64], total: float) -> Moments:
 
 
 def _plain_moments(sums: NDArray[np.float64], total: float) -> Moments:
-    n, _, _, _, _, below, above, second, third = (float(value) for value in sums)
+    n, _, _, _, _, below, above, second, third = sums.tolist()
     if n <= 0:
         return _NO_MOMENTS
     variance, skew = _spread(n, below + above, second, third)

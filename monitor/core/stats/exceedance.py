@@ -145,21 +145,23 @@ class ExceedanceHistory:
 
     def _cover(self, *minutes: Bins) -> None:
         """Grow the columns until every finished bin of these minutes lies between two of them."""
-        finished = [index for minute in minutes for index in minute if index <= LAST_BIN]
+        finished = _span(minutes)
         columns = self._counts.shape[2]
         if not columns:
             if any(minutes):
-                self._lowest = max(-1, min(finished, default=0) - _MARGIN_BINS)
-                high = min(LAST_BIN, max(finished, default=0) + _MARGIN_BINS)
+                first, last = finished or (0, 0)
+                self._lowest = max(-1, first - _MARGIN_BINS)
+                high = min(LAST_BIN, last + _MARGIN_BINS)
                 self._resize(high - self._lowest + 1)
             return
-        if not finished:
+        if finished is None:
             return
+        first, last = finished
         low, high = self._lowest, self._lowest + columns - 1
-        if min(finished) <= low:
-            low = max(-1, min(finished) - _MARGIN_BINS)
-        if max(finished) > high:
-            high = min(LAST_BIN, max(finished) + _MARGIN_BINS)
+        if first <= low:
+            low = max(-1, first - _MARGIN_BINS)
+        if last > high:
+            high = min(LAST_BIN, last + _MARGIN_BINS)
         left, right = self._lowest - low, high - (self._lowest + columns - 1)
         if left or right:
             self._pad(left, right)
@@ -173,11 +175,10 @@ class ExceedanceHistory:
 
     def _pad(self, left: int, right: int) -> None:
         """Add columns: below the first edge everything is above it; beyond the last only the unfinished are."""
-        wider = ((0, 0), (0, 0), (left, right))
-        self._counts = np.pad(self._counts, wider, mode="edge")
-        self._minutes = np.pad(self._minutes, wider, mode="edge")
+        self._counts = _wider(self._counts, left, right)
+        self._minutes = _wider(self._minutes, left, right)
         if self._fine is not None:
-            self._fine = np.pad(self._fine, wider, mode="edge")
+            self._fine = _wider(self._fine, left, right)
 
     def _make_room(self) -> None:
         """Have a free row: drop minutes that nobody may ask for any more, else double the rows."""
@@ -198,9 +199,32 @@ class ExceedanceHistory:
             self._fine = _longer(self._fine, rows)
 
     def _count(self, row: NDArray[np.int64], minute: Bins) -> None:
-        last = len(row) - 1
-        for index, count in minute.items():
-            row[last if index > LAST_BIN else index - self._lowest - 1] += count
+        if minute:
+            columns = np.fromiter(minute, np.int64, len(minute)) - (self._lowest + 1)
+            # The unfinished lie in the last column, which no finished one reaches.
+            row[np.minimum(columns, len(row) - 1)] = np.fromiter(minute.values(), np.int64, len(minute))
+
+
+def _span(minutes: Sequence[Bins]) -> tuple[int, int] | None:
+    """Return the lowest and the highest finished bin; None without any."""
+    low, high = UNFINISHED_BIN, -1
+    for minute in minutes:
+        if minute:
+            low = min(low, *minute)
+            newest = max(minute)
+            if newest > LAST_BIN:
+                newest = max((index for index in minute if index <= LAST_BIN), default=-1)
+            high = max(high, newest)
+    return None if high < 0 else (low, high)
+
+
+def _wider(plane: NDArray[Any], left: int, right: int) -> NDArray[Any]:
+    rows, arms, columns = plane.shape
+    grown = np.empty((rows, arms, left + columns + right), plane.dtype)
+    grown[:, :, left : left + columns] = plane
+    grown[:, :, :left] = plane[:, :, :1]
+    grown[:, :, left + columns :] = plane[:, :, -1:]
+    return grown
 
 
 def _longer(plane: NDArray[Any], rows: int) -> NDArray[Any]:
