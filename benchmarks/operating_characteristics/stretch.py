@@ -11,6 +11,7 @@
 - `closer`: evidence of a quantile whose binomial tails are nearly exact, in place of one count of correction.
 - `limit`: evidence of 12.6 nats suffices instead of x*: what the looks cost. Its error rate is ten times as high.
 - `undated`: the check that the harm lasted is left out: what certainty about Y costs.
+- `oracle`: no rule at all: when 12.6 nats are reached by one who knows the baseline, the harm's start and its size.
 
 Everything else, the duration and the recovery among it, stays the engine's own.
 """
@@ -44,13 +45,15 @@ from benchmarks.operating_characteristics.stories import (
     RateStory,
     Spell,
     Traffic,
+    bin_chances,
     steady,
 )
-from benchmarks.operating_characteristics.tally import Tally, quantile
+from benchmarks.operating_characteristics.tally import NEVER, Tally, quantile
 from monitor.core import sustained
 from monitor.core.indicator import IndicatorKind
 from monitor.core.stats import evidence as formulas
 from monitor.core.stats.evidence import Exceedances, evidence_for
+from monitor.core.stats.limit import limit_of
 from monitor.core.stats.planning import UNKNOWN_START_NATS
 from monitor.core.stats.rule import Rule
 from monitor.core.stats.thresholds import ALPHA_ROLLBACK, MAX_WINDOW_MIN, OVERALL_SHARE, GridWindow
@@ -58,9 +61,9 @@ from monitor.core.stats.thresholds import ALPHA_ROLLBACK, MAX_WINDOW_MIN, OVERAL
 _SIZES: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # times X that is bet on
 _ALPHA: Final = ALPHA_ROLLBACK * OVERALL_SHARE / OBJECTIVES
 _NEEDED: Final = log(DAY_MIN / _ALPHA)  # nats of the detector
-_VARIANTS: Final = ("engine", "grid", "detector", "lenient", "closer", "limit", "undated")
+_VARIANTS: Final = ("engine", "grid", "detector", "lenient", "closer", "limit", "undated", "oracle")
 _RATES_ONLY: Final = ("detector",)
-_QUANTILES_ONLY: Final = ("closer",)
+_QUANTILES_ONLY: Final = ("closer", "oracle")
 
 _CELLS: Final = (
     "detection/success/10s-5/2x", "detection/success/10s-20/1.25x", "detection/success/100s-1/1.5x",
@@ -122,6 +125,20 @@ def _rule(variant: str, guarded: Guarded) -> Rule:
     windows = tuple(GridWindow(one, max(1, one // 24)) for one in lengths if one <= MAX_WINDOW_MIN)
     looks = sum(WINDOW_MIN / window.step_min for window in windows)
     return replace(rule, windows=windows, x_star=evidence_for(_ALPHA / looks))
+
+
+def _oracle(cell: Cell, drawn: LatencyReleases) -> Counter[int]:
+    """Return the ticks, Y minutes after the onset or later, at which the true shares' likelihood ratio suffices."""
+    limit, hold = limit_of(cell.guarded.objective), cell.guarded.objective.hold_min
+    assert limit.quantile is not None
+    tail, healthy = 1.0 - limit.quantile, bin_chances(1.0)[1]
+    first = int(np.searchsorted(healthy.cumsum(), limit.quantile)) + limit.bins_beyond(limit.kappa) + 1
+    share = float(bin_chances(1.0 + cell.guarded.limit * cell.times)[1][first:].sum())
+    n, k = (drawn.candidate[:, ONSET_MIN:, start:].sum(axis=2) for start in (0, first))
+    nats = (k * log(share / tail) + (n - k) * log((1.0 - share) / (1.0 - tail))).cumsum(axis=1)
+    suffices = nats[:, hold - 1 :] >= UNKNOWN_START_NATS
+    ticks = np.where(suffices.any(axis=1), ONSET_MIN + hold + suffices.argmax(axis=1), NEVER)
+    return Counter(ticks.tolist())
 
 
 def tail_nats(hits: Floats, n: Floats | float, share: float) -> Floats:
@@ -233,7 +250,12 @@ def _tally(variant: str, cell: Cell | RateStory, seed: int, releases: int) -> Ta
     for number, start in enumerate(range(0, releases, chunk)):
         size = min(chunk, releases - start)
         drawn = story.draw(np.random.default_rng([seed, number]), size)
-        found.add(Tally(size, {"guard": fired(variant, guarded, drawn)}))
+        if variant == "oracle":
+            assert isinstance(cell, Cell)
+            assert isinstance(drawn, LatencyReleases)
+            found.add(Tally(size, {"guard": _oracle(cell, drawn)}))
+        else:
+            found.add(Tally(size, {"guard": fired(variant, guarded, drawn)}))
     return found
 
 

@@ -19,7 +19,8 @@ Arm: TypeAlias = Callable[[int, float], NDArray[np.float64]]
 def _binomial(n: int, share: float) -> NDArray[np.float64]:
     """Chances of 0 to n hits."""
     ratios = np.log((n - np.arange(n)) / np.arange(1, n + 1) * share / (1.0 - share))
-    return np.exp(n * np.log1p(-share) + np.concatenate([[0.0], np.cumsum(ratios)]))
+    chances: NDArray[np.float64] = np.exp(n * np.log1p(-share) + np.concatenate([[0.0], np.cumsum(ratios)]))
+    return chances
 
 
 def _plain(n: int, share: float) -> NDArray[np.float64]:
