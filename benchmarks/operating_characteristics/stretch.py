@@ -8,6 +8,10 @@
   minutes before it show it, to the nearest rates of the null), restarted at every minute (Shin, Ramdas, Rinaldo
   2023). Under the null it exceeds T / alpha in T minutes with at most alpha.
 - `lenient`: what is left without the worst stretch need show 1.92 + ln instead of 1.92 + 2 ln nats; for uneven harm.
+- `closer`: evidence of a quantile whose binomial tails are nearly exact, in place of one count of correction.
+- `limit`: evidence of 12.6 nats suffices instead of x*: what the looks cost. Its error rate is ten times as high.
+- `undated`: the check that the harm lasted is left out: what certainty about Y costs.
+- `oracle`: no rule at all: when 12.6 nats are reached by one who knows the baseline, the harm's start and its size.
 
 Everything else, the duration and the recovery among it, stays the engine's own.
 """
@@ -25,6 +29,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.operating_characteristics import screen
 from benchmarks.operating_characteristics.bar import limit_min
 from benchmarks.operating_characteristics.cells import CELLS, Cell
 from benchmarks.operating_characteristics.incidents import IncidentStory
@@ -40,19 +45,25 @@ from benchmarks.operating_characteristics.stories import (
     RateStory,
     Spell,
     Traffic,
+    bin_chances,
     steady,
 )
-from benchmarks.operating_characteristics.tally import Tally, quantile
+from benchmarks.operating_characteristics.tally import NEVER, Tally, quantile
 from monitor.core import sustained
 from monitor.core.indicator import IndicatorKind
-from monitor.core.stats.evidence import evidence_for
+from monitor.core.stats import evidence as formulas
+from monitor.core.stats.evidence import Exceedances, evidence_for
+from monitor.core.stats.limit import limit_of
+from monitor.core.stats.planning import UNKNOWN_START_NATS
 from monitor.core.stats.rule import Rule
 from monitor.core.stats.thresholds import ALPHA_ROLLBACK, MAX_WINDOW_MIN, OVERALL_SHARE, GridWindow
 
 _SIZES: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # times X that is bet on
 _ALPHA: Final = ALPHA_ROLLBACK * OVERALL_SHARE / OBJECTIVES
 _NEEDED: Final = log(DAY_MIN / _ALPHA)  # nats of the detector
-_VARIANTS: Final = ("engine", "grid", "detector", "lenient")
+_VARIANTS: Final = ("engine", "grid", "detector", "lenient", "closer", "limit", "undated", "oracle")
+_RATES_ONLY: Final = ("detector",)
+_QUANTILES_ONLY: Final = ("closer", "oracle")
 
 _CELLS: Final = (
     "detection/success/10s-5/2x", "detection/success/10s-20/1.25x", "detection/success/100s-1/1.5x",
@@ -80,6 +91,15 @@ _UNEVEN: Final = {
 def fired(variant: str, guarded: Guarded, releases: RateReleases | LatencyReleases) -> Counter[int]:
     """Return at which ticks the engine fires with one part replaced."""
     rule = _rule(variant, guarded)
+    if variant == "closer":
+        with (
+            patch.object(formulas, "_quantile_terms", _least),
+            patch.object(screen, "_quantile_terms", _sums),
+        ):
+            return fired("engine", guarded, releases)
+    if variant == "undated":
+        with patch.object(sustained._Tick, "_lasted", lambda *_: (None, True)):
+            return fired("engine", guarded, releases)
     found: Counter[int] = Counter()
     shown = None if variant == "detector" else evidence(guarded, rule, releases)
     for index in range(len(releases.s_c if isinstance(releases, RateReleases) else releases.candidate)):
@@ -97,12 +117,65 @@ def fired(variant: str, guarded: Guarded, releases: RateReleases | LatencyReleas
 
 def _rule(variant: str, guarded: Guarded) -> Rule:
     rule = guarded.rule()
+    if variant == "limit":
+        return replace(rule, x_star=UNKNOWN_START_NATS)
     if variant != "grid":
         return rule
     lengths = [round(rule.hold_min * 2 ** (j / 4)) for j in range(40)]
     windows = tuple(GridWindow(one, max(1, one // 24)) for one in lengths if one <= MAX_WINDOW_MIN)
     looks = sum(WINDOW_MIN / window.step_min for window in windows)
     return replace(rule, windows=windows, x_star=evidence_for(_ALPHA / looks))
+
+
+def _oracle(cell: Cell, drawn: LatencyReleases) -> Counter[int]:
+    """Return the ticks, Y minutes after the onset or later, at which the true shares' likelihood ratio suffices."""
+    limit, hold = limit_of(cell.guarded.objective), cell.guarded.objective.hold_min
+    assert limit.quantile is not None
+    tail, healthy = 1.0 - limit.quantile, bin_chances(1.0)[1]
+    first = int(np.searchsorted(healthy.cumsum(), limit.quantile)) + limit.bins_beyond(limit.kappa) + 1
+    share = float(bin_chances(1.0 + cell.guarded.limit * cell.times)[1][first:].sum())
+    n, k = (drawn.candidate[:, ONSET_MIN:, start:].sum(axis=2) for start in (0, first))
+    nats = (k * log(share / tail) + (n - k) * log((1.0 - share) / (1.0 - tail))).cumsum(axis=1)
+    suffices = nats[:, hold - 1 :] >= UNKNOWN_START_NATS
+    ticks = np.where(suffices.any(axis=1), ONSET_MIN + hold + suffices.argmax(axis=1), NEVER)
+    return Counter(ticks.tolist())
+
+
+def tail_nats(hits: Floats, n: Floats | float, share: float) -> Floats:
+    """Return the nats of so many hits or more among n requests, where up to `share` of them are expected to be.
+
+    Never less than Zubkov and Serov's bound, which takes one hit off. From it on: the tail is at most its first term
+    times a geometric series (Feller 1968), the term at most Stirling's, a normal tail at least Birnbaum's (1942).
+    """
+    less = np.maximum(hits - 1.0, share * n)
+    found = _divergence(less, n, share)
+    some = (hits - 1.0 > share * n) & (hits <= n - 1.0)
+    k = np.where(some, hits, 0.5 * n * (1.0 + share))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = (k + 1.0) * (1.0 - share) / (k + 1.0 - (n + 1.0) * share)
+        nats = _divergence(k, n, share) + 0.5 * np.log(k * (n - k) / n) - np.log(ratio)
+        nats -= np.arcsinh(np.sqrt(0.5 * np.maximum(nats, 0.0)))
+    return np.where(some, np.fmax(found, nats), found)
+
+
+def _divergence(hits: Floats, n: Floats | float, share: float) -> Floats:
+    """The divergence of so many hits from `share` of n requests, in nats: n kl(hits / n, share)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = hits * np.log(hits / (share * n)) + (n - hits) * np.log(
+            (n - hits) / ((1.0 - share) * n)
+        )
+    return found
+
+
+def _least(above_c: Exceedances, n_c: float, above_b: Exceedances, n_b: float, tail: float) -> float:
+    """`evidence._quantile_terms` with nearly exact tails."""
+    return float((tail_nats(above_c, n_c, tail) + tail_nats(n_b - above_b, n_b, 1.0 - tail)).min())
+
+
+def _sums(sums: screen.Sums, tail: float) -> Floats:
+    """`screen._quantile_terms` with nearly exact tails."""
+    above_c, n_c, above_b, n_b = sums
+    return np.nan_to_num(tail_nats(above_c, n_c, tail) + tail_nats(n_b - above_b, n_b, 1.0 - tail))
 
 
 @contextmanager
@@ -177,18 +250,24 @@ def _tally(variant: str, cell: Cell | RateStory, seed: int, releases: int) -> Ta
     for number, start in enumerate(range(0, releases, chunk)):
         size = min(chunk, releases - start)
         drawn = story.draw(np.random.default_rng([seed, number]), size)
-        found.add(Tally(size, {"guard": fired(variant, guarded, drawn)}))
+        if variant == "oracle":
+            assert isinstance(cell, Cell)
+            assert isinstance(drawn, LatencyReleases)
+            found.add(Tally(size, {"guard": _oracle(cell, drawn)}))
+        else:
+            found.add(Tally(size, {"guard": fired(variant, guarded, drawn)}))
     return found
 
 
 def _shown(cell: Cell | None, tally: Tally) -> str:
     onset = ONSET_MIN if cell is None else cell.onset
+    hold = (SUCCESS if cell is None else cell.guarded).objective.hold_min
     if cell is not None and (not cell.name.startswith("detection") or onset is None):
-        end = onset + cell.guarded.objective.hold_min if cell.name.startswith("early") and onset else None
+        end = onset + hold if cell.name.startswith("early") and onset else None
         return f"{100 * tally.share(end=end):.3g} %"
     assert onset is not None
     delays = tally.delays(onset)
-    early = tally.share(end=onset + 20)
+    early = tally.share(end=onset + hold)
     return f"{quantile(delays, 0.5):.0f} ({quantile(delays, 0.9):.0f})" + (
         f" [{100 * early:.2g} %]" if early else ""
     )
@@ -212,7 +291,7 @@ def main() -> None:
         is_rate = cell is None or cell.guarded.objective.indicator.kind is IndicatorKind.RATE
         found = [
             _shown(cell, _tally(one, cell or _UNEVEN[name], seed, asked.releases))
-            if is_rate or one != "detector"
+            if one not in (_QUANTILES_ONLY if is_rate else _RATES_ONLY)
             else "none yet"
             for one in variants
         ]

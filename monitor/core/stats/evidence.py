@@ -48,7 +48,8 @@ def p_value(x: float) -> float:
     """Return the error rate that evidence of `x` nats stands for: Q(sqrt(2x)), at most 1/2.
 
     Source: Zubkov and Serov 2013 per arm. As a two-arm bound it is a numerical result (enumerated designs
-    stay at or below 0.885 of it); the proven one adds exp(-x)/4.
+    stay at or below 0.885 of it); the proven one adds exp(-x)/4. A quantile at a gap of both distributions passes
+    it: up to 1.9 times in enumerated designs, where the baseline has far more requests.
     """
     return 0.5 * erfc(sqrt(x)) if x > 0.0 else 0.5
 

@@ -199,6 +199,7 @@ class ExceedanceHistory:
             self._fine = _longer(self._fine, rows)
 
     def _count(self, row: NDArray[np.int64], minute: Bins) -> None:
+        """Put a minute's requests between their edges: many bins at once, each in a column of its own."""
         if minute:
             columns = np.fromiter(minute, np.int64, len(minute)) - (self._lowest + 1)
             # The unfinished lie in the last column, which no finished one reaches.
