@@ -36,8 +36,8 @@ from monitor.engine.stay import in_turns
 SLICE_RECORDS = 1_000  # folded before the event loop gets a turn: a few milliseconds
 MAX_RECORDS = 4_000  # taken from the client at once
 BEHIND_RECORDS = 5 * MAX_RECORDS  # unread by so many, a worker catches up
-# Times as long between two writes then: what is written soon changes again, and nobody waits for it.
-BEHIND_FLUSHES = 5
+BEHIND_FLUSHES = 5  # times as long between two writes then: what is written would change again at once
+BEHIND_MOST_MS = 5_000  # but no longer: who has written nothing for 20 s is taken for stuck
 FENCED_WAIT_MS = 3_000  # before a fenced partition is claimed again, if the group still says it is ours
 
 
@@ -159,7 +159,9 @@ class Feed:
     @property
     def _flush_due_ms(self) -> int:
         """How long after the last write the next one is due; one that is full is never waited for."""
-        return self._options.flush_interval_ms * (BEHIND_FLUSHES if self.unread > BEHIND_RECORDS else 1)
+        usual_ms = self._options.flush_interval_ms
+        is_behind = self.unread > BEHIND_RECORDS
+        return max(usual_ms, min(usual_ms * BEHIND_FLUSHES, BEHIND_MOST_MS)) if is_behind else usual_ms
 
     async def _next_records(self) -> Mapping[Partition, Sequence[SourceRecord]]:
         try:

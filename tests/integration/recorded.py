@@ -28,7 +28,8 @@ COMPARED = (
 )
 """What a replay and a live run both decide; deliveries and deadlines depend on when people were told."""
 
-NAMES = ("slow", "failing", "unsafe", "masked", "sound")
+UNSAFE = "unsafe"  # the one release with an incident
+NAMES = ("slow", "failing", UNSAFE, "masked", "sound")
 _BUDGET = """\
 release: {prefix}-{name}
 baseline: {prefix}-{name}-base
@@ -175,7 +176,7 @@ async def check_decisions(heard: Heard, recorded: Recorded) -> None:
     assert (made_up, missed) == ([], []), f"made up: {made_up}; missed: {missed}"
     for decision_id, one in decided.items():
         # An incident is judged when it is heard, or with its minute: the id is the same, the numbers need not be.
-        if not one.release.endswith("unsafe"):
+        if not one.release.endswith(UNSAFE):
             assert dict(one.data) == dict(expected[decision_id].data), one.type
 
 
@@ -184,7 +185,8 @@ def _paged_unseen(one: Said) -> bool:
 
     A machine that takes so long to read a recording judges it by what it knows: people hear of it first.
     """
-    return one.type == Type.PAGE_OPENED.value and one.field("reason") == Reason.IMMEDIATE.value
+    is_page = one.type == Type.PAGE_OPENED.value and one.field("reason") == Reason.IMMEDIATE.value
+    return is_page and one.release.endswith(UNSAFE)
 
 
 def _told(one: Said | Decision, recorded: Recorded) -> tuple[str, str, float]:
