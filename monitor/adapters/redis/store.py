@@ -98,16 +98,17 @@ class RedisStateStore:
         While it may, it counts as away: what it has may be gone without an error, and whoever is told so waits, is
         blind after a while, and goes on when the policy is the right one again.
         """
-        looking = asyncio.create_task(self._looking(every_s))
+        over = asyncio.Event()
+        looking = asyncio.create_task(self._looking(every_s, over))
         try:
             yield
         finally:
+            over.set()  # a look is short, and one that is cancelled may not hear of it (`wait_for` before Python 3.12)
+            await asyncio.wait([looking], timeout=self._deadline_s + 1)
             looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
 
-    async def _looking(self, every_s: float) -> None:
-        while True:
+    async def _looking(self, every_s: float, over: asyncio.Event) -> None:
+        while not over.is_set():
             try:
                 await self.look_at_policy()
             except (StoreUnreachable, StoreUnusable):
@@ -115,7 +116,9 @@ class RedisStateStore:
             # A defect here must not end the looking: the next look is another try.
             except Exception:  # noqa: BLE001
                 _log.exception("state store %s: its maxmemory-policy could not be looked at", self._address)
-            await asyncio.sleep(every_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await over.wait()
 
     async def look_at_policy(self) -> None:
         """Look once.

@@ -133,7 +133,7 @@ async def test_a_server_that_may_evict_by_now_counts_as_away_until_it_may_not(
     own_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Changed while everything runs: what it has may be gone without an error, so nothing is built on it."""
-    client, store = connect(own_valkey.url), RedisStateStore(own_valkey.url)
+    client, store = connect(own_valkey.url), RedisStateStore(own_valkey.url, deadline_s=20)
     claim = await store.claim(PARTITION, "w1")
     await client.config_set("maxmemory-policy", "allkeys-lru")
     async with store.watched(every_s=0.01):
@@ -157,7 +157,7 @@ async def test_a_server_that_may_evict_by_now_counts_as_away_until_it_may_not(
 async def test_a_look_that_gets_no_answer_ends_neither_the_looking_nor_the_trust(
     own_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client, store = connect(own_valkey.url), RedisStateStore(own_valkey.url)
+    client, store = connect(own_valkey.url), RedisStateStore(own_valkey.url, deadline_s=20)
     await client.config_set("maxmemory-policy", "allkeys-lru")
     own_valkey.kill()
     async with store.watched(every_s=0.01):
