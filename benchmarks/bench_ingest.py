@@ -30,8 +30,8 @@ from monitor.adapters.kafka.drain import BareRecords
 from monitor.config.budget_file import load_budget
 from monitor.core.plan import Plan, plan_for
 from monitor.core.seen import SeenIds
-from monitor.engine.feed import SLICE_RECORDS
 from monitor.engine.ingest import PartitionIngest
+from monitor.engine.pace import SLICE_RECORDS
 from monitor.engine.ports import Claim, Partition
 
 EVENTS = int(os.environ.get("EVENTS", "40000"))

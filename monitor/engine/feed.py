@@ -18,6 +18,7 @@ from monitor.engine.caution import Caution, NoTrial, Trial
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost, StoreUnreachable
 from monitor.engine.ingest import Flush, PartitionIngest
 from monitor.engine.observer import Observer
+from monitor.engine.pace import MAX_RECORDS, SLICE_RECORDS, flush_after_ms
 from monitor.engine.ports import (
     BrokerClock,
     Claim,
@@ -33,11 +34,6 @@ from monitor.engine.replay import Decode
 from monitor.engine.seal import StateDamaged
 from monitor.engine.stay import in_turns
 
-SLICE_RECORDS = 1_000  # folded before the event loop gets a turn: a few milliseconds
-MAX_RECORDS = 4_000  # taken from the client at once
-BEHIND_RECORDS = 5 * MAX_RECORDS  # unread by so many, a worker catches up
-BEHIND_FLUSHES = 5  # times as long between two writes then: what is written would change again at once
-BEHIND_MOST_MS = 5_000  # but no longer: who has written nothing for 20 s is taken for stuck
 FENCED_WAIT_MS = 3_000  # before a fenced partition is claimed again, if the group still says it is ours
 
 
@@ -152,16 +148,10 @@ class Feed:
         self._is_astray = bool(self._pending)
         if not self._is_astray:
             await self._note_ends()
-        if self._clock.now_ms() - self._flushed_ms >= self._flush_due_ms:
+        due_ms = flush_after_ms(self._options.flush_interval_ms, self.unread)
+        if self._clock.now_ms() - self._flushed_ms >= due_ms:
             await self.flush_all()
         return taken
-
-    @property
-    def _flush_due_ms(self) -> int:
-        """How long after the last write the next one is due; one that is full is never waited for."""
-        usual_ms = self._options.flush_interval_ms
-        is_behind = self.unread > BEHIND_RECORDS
-        return max(usual_ms, min(usual_ms * BEHIND_FLUSHES, BEHIND_MOST_MS)) if is_behind else usual_ms
 
     async def _next_records(self) -> Mapping[Partition, Sequence[SourceRecord]]:
         try:

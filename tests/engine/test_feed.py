@@ -9,7 +9,8 @@ import pytest
 
 from monitor.engine.codec import META_FIELD, OFFSET_FIELD
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
-from monitor.engine.feed import BEHIND_FLUSHES, BEHIND_RECORDS, FENCED_WAIT_MS
+from monitor.engine.feed import FENCED_WAIT_MS
+from monitor.engine.pace import BEHIND_FLUSHES, BEHIND_RECORDS
 from monitor.engine.ports import FlushAnswer, Partition
 from tests.engine.logs import START_MS, TOPIC
 from tests.engine.plant import Plant, budget
