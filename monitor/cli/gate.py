@@ -87,22 +87,13 @@ def gate(
 
 def _known(settings: Settings, release: str, answer: Answer | None, wait_s: float) -> Known:
     """Read what the ledger and the stored state say of the release now, its assessment among it."""
-    import asyncio
-
-    from monitor.adapters.timebase import WallClock
-    from monitor.app import timebase_of
-    from monitor.cli import orders, sight
-    from monitor.cli.orders import kafka_said_plainly
-    from monitor.cli.status import override_words, read_ledger, rehearsed_line
+    from monitor.cli.status import look, override_words, rehearsed_line
     from monitor.core.budget import Mode
     from monitor.core.gate import Known
     from monitor.core.sight import Sight
     from monitor.engine.standing import standings
 
-    with kafka_said_plainly(settings):
-        entries = asyncio.run(read_ledger(orders.kafka_log(settings)))
-        now_ms = WallClock(timebase_of(settings)).now_ms()
-        seen = asyncio.run(sight.glance(settings, entries, now_ms))
+    entries, now_ms, seen = look(settings)
     (one,) = (found for found in standings(entries, now_ms) if found.release == release)
     assessment, unanswered = _assessment(answer, one.assessment, wait_s)
     rollback = one.rollback

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from monitor.cli.orders import ClosingLog
     from monitor.cli.sight import Glance
+    from monitor.config.settings import Settings
     from monitor.core.storm import BreakerStanding
     from monitor.engine.ports import LedgerEntry
     from monitor.engine.standing import Standing
@@ -38,22 +39,14 @@ def status(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show how releases stand: open breaches and pages with what to type, overrides, the last decisions."""
-    import asyncio
     from dataclasses import asdict
 
-    from monitor.adapters.timebase import WallClock
-    from monitor.app import timebase_of
-    from monitor.cli import sight
-    from monitor.cli.orders import kafka_log, kafka_said_plainly
     from monitor.config.settings_source import load_settings
     from monitor.core.storm import standing_of
     from monitor.engine.standing import record_of, standings
 
     settings = load_settings()
-    with kafka_said_plainly(settings):
-        entries = asyncio.run(read_ledger(kafka_log(settings)))
-        now_ms = WallClock(timebase_of(settings)).now_ms()
-        seen = asyncio.run(sight.glance(settings, entries, now_ms))
+    entries, now_ms, seen = look(settings)
     breaker = standing_of(settings.storm, record_of(entries), now_ms)
     found = standings(entries, now_ms)
     if release is not None:
@@ -67,6 +60,21 @@ def status(
         print_json({"now": _moment(now_ms), **parts})
     else:
         _print(console(), found, now_ms, seen, breaker)
+
+
+def look(settings: Settings) -> tuple[list[LedgerEntry], int, Glance]:
+    """Return all that the ledger holds, now (event time, epoch milliseconds), and how well the traffic is seen."""
+    import asyncio
+
+    from monitor.adapters.timebase import WallClock
+    from monitor.app import timebase_of
+    from monitor.cli import sight
+    from monitor.cli.orders import kafka_log, kafka_said_plainly
+
+    with kafka_said_plainly(settings):
+        entries = asyncio.run(read_ledger(kafka_log(settings)))
+        now_ms = WallClock(timebase_of(settings)).now_ms()
+        return entries, now_ms, asyncio.run(sight.glance(settings, entries, now_ms))
 
 
 async def read_ledger(log: ClosingLog) -> list[LedgerEntry]:

@@ -100,10 +100,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The answer, and every ground of it, the weightiest first."""
+    """Every ground of the answer, the weightiest first."""
 
-    answer: Answer
     points: tuple[Point, ...]
+
+    @property
+    def answer(self) -> Answer:
+        """What the weightiest ground asks for; without any, to go on."""
+        return self.points[0].asks_for if self.points else Answer.PROMOTE
 
 
 _WEIGHT: Final = {answer: weight for weight, answer in enumerate(Answer)}
@@ -116,9 +120,7 @@ def gate(known: Known, asked: Asked) -> Gate:
     Promoted is what is seen, watched and healthy in every objective, with nothing open about it.
     """
     points = [*_standing(known), *_verdicts(known, asked), *_readiness(known, asked)]
-    points.sort(key=lambda one: -_WEIGHT[one.asks_for])
-    answer = points[0].asks_for if points else Answer.PROMOTE
-    return Gate(answer, tuple(points))
+    return Gate(tuple(sorted(points, key=lambda one: -_WEIGHT[one.asks_for])))
 
 
 def _standing(known: Known) -> Iterator[Point]:

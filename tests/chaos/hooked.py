@@ -71,7 +71,7 @@ def main() -> int:
     if sys.argv[1:] == [TRIAL]:
         return trial.main(crashing)
     setattr(decode, "decode", crashing)  # noqa: B010 - before anything takes it over by name
-    trial.COMMAND = (sys.executable, "-m", __spec__.name, str(path), TRIAL)  # type: ignore[misc]
+    trial.COMMAND = (sys.executable, "-m", __spec__.name, str(path), TRIAL)  # type: ignore[misc]  # final for the product
     from monitor.cli import main as product
 
     return product()

@@ -44,7 +44,7 @@ class Stays:
                 self._keep(handle, took_s)
 
         gc.callbacks.append(self._on_collection)
-        asyncio.Handle._run = measured  # type: ignore[method-assign, assignment]
+        asyncio.Handle._run = measured  # type: ignore[method-assign, assignment]  # to be in every call
         threading.Thread(target=self._write, daemon=True).start()
         threading.Thread(target=self._peek, args=[threading.get_ident()], daemon=True).start()
 
@@ -52,7 +52,7 @@ class Stays:
         return time.process_time() > BEGINNING_S
 
     def _keep(self, handle: asyncio.Handle, took_s: float) -> None:
-        owner = getattr(handle._callback, "__self__", handle)  # type: ignore[attr-defined]
+        owner = getattr(handle._callback, "__self__", handle)  # type: ignore[attr-defined]  # the standard library's own
         coro: Any = owner.get_coro() if isinstance(owner, asyncio.Task) else None
         stay = {
             "ms": took_s * 1000,

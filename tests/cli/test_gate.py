@@ -20,24 +20,16 @@ from tests.golden.traffic import START_MS
 BY_NAME = {case.name: case for case in CASES}
 
 
-@pytest.fixture
-def patch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The traffic is seen up to a moment ago."""
+def world_of(monkeypatch: pytest.MonkeyPatch, name: str, minute: int) -> LedgerWorld:
+    """Return a monitor that has watched a case up to a minute, and sees its traffic up to a moment ago."""
+    now_ms = START_MS + minute * MINUTE_MS
 
     async def stored(_settings: Settings) -> sight.Horizons:
-        return {Partition("llm.traces.v1", number): now_ms[0] - 1_000 for number in range(2)}
+        return {Partition("llm.traces.v1", number): now_ms - 1_000 for number in range(2)}
 
-    now_ms = [0]
     monkeypatch.setattr(sight, "stored_horizons", stored)
-    monkeypatch.setattr(LedgerWorld, "seen_at", now_ms, raising=False)
-    return monkeypatch
-
-
-def world_of(patch: pytest.MonkeyPatch, name: str, minute: int) -> LedgerWorld:
-    now_ms = START_MS + minute * MINUTE_MS
-    LedgerWorld.seen_at[0] = now_ms  # type: ignore[attr-defined] # set by the fixture
-    now_is(patch, now_ms)
-    return at_ledger(patch, LedgerWorld(BY_NAME[name], until_min=minute))
+    now_is(monkeypatch, now_ms)
+    return at_ledger(monkeypatch, LedgerWorld(BY_NAME[name], until_min=minute))
 
 
 def asked(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any]]:
@@ -51,9 +43,9 @@ def grounds(said: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def test_a_healthy_release_goes_on_and_the_stage_is_on_record(
-    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = world_of(patch, "healthy", 110)
+    world = world_of(monkeypatch, "healthy", 110)
     code, said = asked(capsys, "--stage", "share-10")
     assert (code, said["answer"], said["stage"]) == (0, "promote", "share-10"), said["grounds"]
     assert grounds(said) == {("not_rehearsed", "promote")}
@@ -66,26 +58,26 @@ def test_a_healthy_release_goes_on_and_the_stage_is_on_record(
 
 
 def test_an_early_release_is_held_and_told_what_it_lacks(
-    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world_of(patch, "inconclusive", 30)
+    world_of(monkeypatch, "inconclusive", 30)
     code, said = asked(capsys)
     assert (code, said["answer"]) == (3, "hold")
     assert ("inconclusive", "hold") in grounds(said)
     assert give(capsys, "gate", "assistant-8", "--fail-on", "roll-back")[0] == 0
 
 
-def test_an_open_page_holds(patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    world_of(patch, "latency_hold", 45)
+def test_an_open_page_holds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    world_of(monkeypatch, "latency_hold", 45)
     code, said = asked(capsys)
     assert (code, said["answer"]) == (3, "hold")
     assert {("page_open", "hold"), ("breach", "hold"), ("suspect", "hold")} <= grounds(said)
 
 
 def test_what_was_rolled_back_is_rolled_back(
-    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world_of(patch, "latency_hold", 45)
+    world_of(monkeypatch, "latency_hold", 45)
     assert give(capsys, "decide", "assistant-8", "rollback", "--reason", "users complain")[0] == 0
     code, said = asked(capsys, "--fail-on", "roll-back")
     assert (code, said["answer"]) == (3, "roll_back")
@@ -94,16 +86,18 @@ def test_what_was_rolled_back_is_rolled_back(
 
 
 def test_a_case_that_is_owed_from_before_holds_unless_it_is_allowed(
-    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = world_of(patch, "latency_hold", 45)
+    world = world_of(monkeypatch, "latency_hold", 45)
     asyncio.run(world.record([arming_of(world.budget, 2, START_MS + 45 * MINUTE_MS)]))
     assert ("eval_debt", "hold") in grounds(asked(capsys)[1])
     assert ("eval_debt", "promote") in grounds(asked(capsys, "--allow-debt")[1])
 
 
-def test_nobody_who_answers_holds(patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    world_of(patch, "healthy", 110).is_down = True
+def test_nobody_who_answers_holds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world_of(monkeypatch, "healthy", 110).is_down = True
     code, said = asked(capsys, "--wait", "0.2")
     assert (code, said["answer"], said["assessment"]) == (3, "hold", None)
     assert ("not_assessed", "hold") in grounds(said)
@@ -111,9 +105,9 @@ def test_nobody_who_answers_holds(patch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def test_a_watch_that_was_ended_by_hand_holds(
-    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world_of(patch, "healthy", 110)
+    world_of(monkeypatch, "healthy", 110)
     give(capsys, "disarm", "assistant-8", "--reason", "enough")
     code, said = asked(capsys)
     assert code == 3
@@ -122,9 +116,9 @@ def test_a_watch_that_was_ended_by_hand_holds(
 
 
 def test_a_window_that_was_watched_to_its_end_speaks_for_itself(
-    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = world_of(patch, "healthy", 110)
+    world = world_of(monkeypatch, "healthy", 110)
     tick = world.evaluator.progress.tick
     assert tick is not None
     asyncio.run(world.record(world.evaluator.finish(tick, 0, complete=True)))
@@ -133,24 +127,26 @@ def test_a_window_that_was_watched_to_its_end_speaks_for_itself(
 
 
 def test_a_release_that_nobody_armed_is_an_error(
-    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world_of(patch, "healthy", 110)
+    world_of(monkeypatch, "healthy", 110)
     code, out, err = give(capsys, "gate", "assistant-9")
     assert (code, out) == (1, "")
     assert "assistant-9 was never armed: did you mean assistant-8?" in err
 
 
 @pytest.mark.parametrize("stage", ["", "a b", "x" * 65])
-def test_a_stage_is_a_name(stage: str, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    world = world_of(patch, "healthy", 110)
+def test_a_stage_is_a_name(
+    stage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = world_of(monkeypatch, "healthy", 110)
     code, _, err = give(capsys, "gate", "assistant-8", "--stage", stage)
     assert (code, world.commands) == (2, [])
     assert "stage" in err
 
 
-def test_the_moment_is_said(patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    world = world_of(patch, "healthy", 110)
+def test_the_moment_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    world = world_of(monkeypatch, "healthy", 110)
     _, said = asked(capsys)
     tick = world.evaluator.progress.tick
     assert tick is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, Final
@@ -87,12 +87,17 @@ async def info_of_all(client: Redis | RedisCluster, section: str) -> list[dict[s
 async def policies_of_all(client: Redis | RedisCluster) -> list[str]:
     """Return what each node that answers does when its memory is full; of one that is away nothing is known."""
     if isinstance(client, Redis):
-        return [str((await client.info("memory")).get("maxmemory_policy", "unknown"))]
+        return [policy_of(await client.info("memory"))]
     await client.initialize()
     asked = (client.info("memory", target_nodes=node) for node in client.get_nodes())
     answers_of_all = await asyncio.gather(*asked, return_exceptions=True)
     found = [one for one in answers_of_all if not isinstance(one, BaseException)]
-    return [str(one.get("maxmemory_policy", "unknown")) for one in found]
+    return [policy_of(one) for one in found]
+
+
+def policy_of(info: Mapping[str, Any]) -> str:
+    """Return what a node does when its memory is full, as its INFO says."""
+    return str(info.get("maxmemory_policy", "unknown"))
 
 
 def shown(url: str) -> str:

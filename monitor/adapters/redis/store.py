@@ -20,6 +20,7 @@ from monitor.adapters.redis.connection import (
     connect,
     info_of_all,
     policies_of_all,
+    policy_of,
     script_text,
     shown,
 )
@@ -128,9 +129,9 @@ class RedisStateStore:
         """
         async with answers(self._address, self._deadline_s):
             policies = await policies_of_all(self._redis)
-        found = next((one for one in policies if one != _NO_EVICTION), None)
         if not policies:
             return
+        found = _evicting(policies)
         before, self._distrusted = self._distrusted, None if found is None else self._evicts(found)
         if self._distrusted is not None and before is None:
             _log.error("state store not relied on: %s", self._distrusted)
@@ -160,8 +161,7 @@ class RedisStateStore:
             if "valkey_version" in info
             else f"redis {info['redis_version']}"
         )
-        policies = [str(node.get("maxmemory_policy", "unknown")) for node in nodes]
-        eviction = next((policy for policy in policies if policy != _NO_EVICTION), _NO_EVICTION)
+        eviction = _evicting(map(policy_of, nodes)) or _NO_EVICTION
         return StoreFacts(version, eviction, _warnings(nodes, truncated_load))
 
     async def claim(self, partition: Partition, owner: str) -> Claim:
@@ -257,6 +257,11 @@ class RedisStateStore:
 
 def _bytes(value: bytes | str | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""
+
+
+def _evicting(policies: Iterable[str]) -> str | None:
+    """Return the first policy that deletes state; None where none does."""
+    return next((one for one in policies if one != _NO_EVICTION), None)
 
 
 def _next_token(seen: bytes, owner: str) -> str:
