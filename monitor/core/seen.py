@@ -70,7 +70,7 @@ class SeenIds:
             self._forget(int(clocks[0]) - DUPLICATE_MS)
             self._sweep_at = min(self._max, 2 * (len(known) + len(hashes)) + _SLACK)
         many = len(known) + len(hashes)
-        is_new = many <= self._max and known.isdisjoint(hashes)
+        is_new = known.isdisjoint(hashes)
         if is_new:
             known.update(hashes)
             if len(known) < many:  # an id is twice among these
@@ -82,7 +82,19 @@ class SeenIds:
             return None if len(found) == len(hashes) else found
         self._hashes.fromlist(hashes)
         self._clocks.frombytes(clocks.tobytes())
+        if many > self._max:
+            self._bound_by(clocks)
         return None
+
+    def _bound_by(self, clocks: NDArray[np.int64]) -> None:
+        """Make the room that each of the newest ids would have found, as if they had come one after the other."""
+        count = len(clocks)
+        first = max(0, self._max - len(self._known) + count)  # before it, all had room
+        for behind, clock_ms in enumerate(clocks[first:].tolist(), first - count):
+            if self._clocks[self._start] <= clock_ms - DUPLICATE_MS:
+                self._forget(clock_ms - DUPLICATE_MS)
+            if len(self._known) + behind >= self._max:
+                self._evict()
 
     def _is_recent(self, hashed: int, clock_ms: int) -> bool:
         """Note another sighting of a known id, unless its last one turns out to be too old."""
@@ -112,9 +124,8 @@ class SeenIds:
                 end -= at + 1 - self._start  # dropping may have moved everything to the front
             return
         self._known.difference_update(self._hashes[self._start : end])
-        del self._hashes[:end]
-        del self._clocks[:end]
-        self._start = 0
+        self._start = end
+        self._compact()
 
     def _evict(self) -> None:
         before = len(self._known)
@@ -131,6 +142,10 @@ class SeenIds:
         else:
             self._repeats[hashed] = later - 1
         self._start += 1
+        self._compact()
+
+    def _compact(self) -> None:
+        """Give back what lies before the start, but seldom: a full memory moves on by one id at a time."""
         if self._start >= _SLACK and self._start * 2 > len(self._hashes):
             del self._hashes[: self._start]
             del self._clocks[: self._start]

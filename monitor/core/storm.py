@@ -7,6 +7,7 @@ counts alike, also after a restart.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,7 +52,7 @@ def crowd(rollbacks_ms: Iterable[int], at_ms: int, within_ms: int) -> int:
     """
     near = sorted(one for one in rollbacks_ms if abs(one - at_ms) < within_ms)
     starts = [*(one for one in near if one <= at_ms), at_ms]
-    return max(sum(start <= one < start + within_ms for one in near) for start in starts)
+    return max(bisect_left(near, start + within_ms) - bisect_left(near, start) for start in starts)
 
 
 class StormRecord:

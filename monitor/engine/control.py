@@ -103,7 +103,7 @@ class Control:
         releases = self._releases(budgets)
         for release in releases:
             if await self._tenure.holds(release):
-                self._drop_outlived(release)
+                await self._drop_outlived(release)
                 ticks += await self._guarded(release, budgets.get(release), view)
             else:
                 self.live.pop(release, None)
@@ -117,11 +117,13 @@ class Control:
         self._observer.breaker(self.breaker.standing(view.open_from))
         return ticks
 
-    def _drop_outlived(self, release: str) -> None:
+    async def _drop_outlived(self, release: str) -> None:
         """Forget an evaluation that a lapse of the lease outlived: orders may have been answered elsewhere since."""
         live = self.live.get(release)
         if live is not None and live.term != self._tenure.term(release):
-            del self.live[release]
+            async with live.lock:  # what it is judging goes on record first
+                if self.live.get(release) is live:
+                    del self.live[release]
 
     async def _hear_orders(self, open_from: int | None) -> None:
         """Before new ticks, read the commands to their end: what was ordered before a tick holds at it.

@@ -53,11 +53,15 @@ class Hearing:
     def due(self, release: str, next_tick: int | None) -> Iterator[Incident]:
         """Yield the incidents to be judged now, in the order they came; the others go on waiting.
 
+        Each is taken when it is asked for: two evaluations of a release, one of them given up, share what is there.
+
         Args:
             next_tick: The next minute to be evaluated; None before the first.
         """
         waiting = self._waiting.get(release, deque())
         for _ in range(len(waiting)):
+            if not waiting:
+                return
             heard_s, incident = waiting.popleft()
             in_sight = incident.minute <= (next_tick or 0) + SIGHT_MIN
             if in_sight or self._steady() - heard_s >= SIGHT_WAIT_S:

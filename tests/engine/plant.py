@@ -108,6 +108,10 @@ class Told(Observer):
         self.away = 0
         self.suspects: list[tuple[Partition, int]] = []
         self.aside: list[tuple[Partition, int]] = []
+        self.defects: list[tuple[str, str]] = []
+
+    def halted(self, release: str, defect: Exception) -> None:
+        self.defects.append((release, str(defect)))
 
     def suspected(self, partition: Partition, deaths: int) -> None:
         self.suspects.append((partition, deaths))

@@ -16,7 +16,7 @@ from monitor.engine.observer import Sighting
 from monitor.engine.tenure import Tenure
 from monitor.wire.cloudevent import of_decision
 from monitor.wire.messages import check
-from tests.engine.plant import Plant, Told, budget
+from tests.engine.plant import Plant, budget
 
 BLIND, RECOVERED = Type.MONITOR_BLIND, Type.MONITOR_RECOVERED
 SECOND_MS = 1_000
@@ -79,24 +79,13 @@ def post(made: Plant, name: str = "w1") -> Post:
 
 async def watching(*names: str) -> Sequence[Post]:
     """Return instances whose release is armed and has traffic, all of it read and judged."""
-    made = Plant(budgets=(budget(),), told=Watching())
+    made = Plant(budgets=(budget(),))
     posts = [post(made, name) for name in names or ("w1",)]
     await posts[0].seconds(2)
     made.traffic(0, 4)
     for one in posts:
         await one.seconds(3, reads=one is posts[0])
     return posts
-
-
-class Watching(Told):
-    """Remembers defects as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.defects: list[tuple[str, str]] = []
-
-    def halted(self, release: str, defect: Exception) -> None:
-        self.defects.append((release, str(defect)))
 
 
 def monitors_own(made: Plant) -> list[Decision]:

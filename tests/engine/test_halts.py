@@ -12,13 +12,13 @@ from monitor.engine.book import Command
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.seal import StateDamaged
 from tests.engine.plant import Plant, budget
-from tests.engine.post import BLIND, RECOVERED, Post, Watching, monitors_own, post, watching
+from tests.engine.post import BLIND, RECOVERED, Post, monitors_own, post, watching
 
 
 async def halted() -> Post:
     """Return an instance with two releases, of which one breaks its evaluator."""
     other = budget(("release: v42", "release: v43"))
-    made = Plant(budgets=(budget(), other), told=Watching())
+    made = Plant(budgets=(budget(), other))
     one = post(made)
     await one.seconds(2)
     made.traffic(0, 4)
@@ -41,7 +41,6 @@ async def test_a_defect_halts_its_release_and_no_other() -> None:
     (blind,) = monitors_own(one.made)
     assert (blind.release, blind.data["release"], blind.data["cause"]) == ("v42", "v42", "defect")
     assert "ZeroDivisionError: a defect" in str(blind.data["summary"])
-    assert isinstance(one.made.told, Watching)
     assert one.made.told.defects == [("v42", "a defect")]
     ticks = {name: live.evaluator.progress.tick for name, live in one.control.live.items()}
     assert ticks["v43"]
@@ -70,7 +69,6 @@ async def test_a_defect_in_judging_an_incident_halts_its_release_too(monkeypatch
     feed = one.made.feed(one.made.source(), "w1", one.control.hear)
     await one.made.settled(feed)
     await one.control.decide_now()
-    assert isinstance(one.made.told, Watching)
     assert one.made.told.defects == [("v42", "'a defect'")]
     await one.control.decide_now()
     assert len(one.made.told.defects) == 1

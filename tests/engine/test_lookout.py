@@ -16,7 +16,7 @@ from monitor.engine.ports import Partition
 from monitor.wire.ledger import LedgerLine, from_ledger, to_ledger
 from tests.engine.logs import TOPIC
 from tests.engine.plant import Plant
-from tests.engine.post import BLIND, RECOVERED, SECOND_MS, Post, Watching, monitors_own, post, watching
+from tests.engine.post import BLIND, RECOVERED, SECOND_MS, Post, monitors_own, post, watching
 
 HOUR_MS = 3_600_000
 
@@ -212,7 +212,7 @@ async def test_a_second_blindness_of_a_minute_is_another_event() -> None:
 
 
 async def test_where_nothing_is_armed_nobody_is_woken() -> None:
-    made = Plant(told=Watching())
+    made = Plant()
     one = post(made)
     await one.seconds(3)
     await one.seconds(40, reads=False)

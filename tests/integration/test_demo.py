@@ -83,6 +83,7 @@ async def read(bootstrap: str) -> tuple[Sighting, ...]:
         await follower.start()
         found += await follower.read_to_end()
         await follower.stop()
+    await log.close()
     said = (sighting(one.topic, (one.key or "").encode(), one.headers, one.value) for one in found)
     return tuple(entry for entry in said if entry is not None)
 

@@ -27,12 +27,14 @@ async def test_the_end_is_reached_where_it_is_no_record(access: KafkaAccess, mak
         async with producer.transaction():
             await producer.send_and_wait(topic, str(number).encode())
     await producer.stop()
-    follower = KafkaLog(access).follow(topic)
+    log = KafkaLog(access)
+    follower = log.follow(topic)
     await follower.start()
     records = await asyncio.wait_for(follower.read_to_end(), WAIT_S)
     assert [(record.offset, record.value) for record in records] == [(0, b"0"), (2, b"1"), (4, b"2")]
     assert await asyncio.wait_for(follower.read_to_end(), WAIT_S) == []
     await follower.stop()
+    await log.close()
 
 
 async def test_a_missing_topic_is_an_error_with_a_remedy(access: KafkaAccess, unique: str) -> None:

@@ -47,6 +47,8 @@ class KafkaLog:
         self._access = access
         self._deadline_s = send_deadline_s
         self._producer = LazyClient(self._made)
+        # It never fetches: on a reader's own connection a question waits behind the fetch that the broker holds back.
+        self._ends = LazyClient(lambda: AIOKafkaConsumer(**access.client_options(), enable_auto_commit=False))
 
     async def append(
         self,
@@ -81,11 +83,11 @@ class KafkaLog:
 
     def follow(self, topic: str) -> KafkaFollower:
         """Read a whole topic from its first record and go on following it."""
-        return KafkaFollower(self._access, topic)
+        return KafkaFollower(self._access, topic, self._ends)
 
     async def close(self) -> None:
         """Stop, within bounds; what was not acknowledged was never promised."""
-        await self._producer.close()
+        await asyncio.gather(self._producer.close(), self._ends.close())
 
     def _made(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
@@ -102,11 +104,15 @@ class KafkaFollower:
 
     What was read is measured by positions and never by counting: compaction and transactions leave gaps. Where
     retention overtook a follower, or the topic was made anew, it goes on at the first record there is.
+
+    Args:
+        ends: Asks for the end of the topic; whoever made it closes it.
     """
 
-    def __init__(self, access: KafkaAccess, topic: str) -> None:
+    def __init__(self, access: KafkaAccess, topic: str, ends: LazyClient) -> None:
         self._access = access
         self._topic = topic
+        self._ends = ends
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._held: list[Record] = []  # read, but not returned: an end was not reached in time
@@ -142,7 +148,9 @@ class KafkaFollower:
         if self._consumer is None:
             raise LogUnreachable(f"{self._topic} on {self._access.bootstrap}: not connected")
         raws = list(self._positions)
-        end = await bounded(self._consumer.end_offsets(raws), _READ_S, f"the end of {self._topic}")
+        end: Mapping[TopicPartition, int] = await self._ends.ask(
+            lambda asker: asker.end_offsets(raws), f"the end of {self._topic}", _READ_S
+        )
         deadline = asyncio.get_running_loop().time() + _READ_S
         while any(self._positions[partition] < offset for partition, offset in end.items()):
             if asyncio.get_running_loop().time() > deadline:

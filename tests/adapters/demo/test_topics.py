@@ -29,10 +29,12 @@ async def heard(reader: OutputsReader, count: int) -> list[Record]:
 
 async def newest_ms(access: KafkaAccess, topic: str) -> int:
     """Return the broker's time of the newest record: its clock alone counts, and may step back."""
-    follower = KafkaLog(access).follow(topic)
+    log = KafkaLog(access)
+    follower = log.follow(topic)
     await follower.start()
     records = await follower.read_to_end()
     await follower.stop()
+    await log.close()
     return max(record.at_ms for record in records)
 
 
