@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from monitor.core.budget import Budget, Scope
@@ -196,28 +196,40 @@ def arming_number(entry: LedgerEntry) -> int:
 
 
 class BudgetBook:
-    """The budgets in force: of one release at most one, the topic's before a file's."""
+    """The budgets in force: of one release at most one, the topic's before a file's.
+
+    Attributes:
+        in_force: By release, sorted; another object after each change.
+    """
 
     def __init__(self, files: Iterable[Budget] = ()) -> None:
         self._files = {budget.release: budget for budget in files}
         self._topic: dict[str, Budget] = {}
         self._removed: set[str] = set()
+        self.in_force: Mapping[str, Budget] = {}
+        self._settle()
 
     def put(self, budget: Budget) -> bool:
         """Take a budget from the topic; True where it displaces a file's."""
         self._topic[budget.release] = budget
         self._removed.discard(budget.release)
+        self._settle()
         return budget.release in self._files
 
     def remove(self, release: str) -> None:
         """Take a tombstone from the topic: the release is disarmed, a file's budget included."""
         self._topic.pop(release, None)
         self._removed.add(release)
+        self._settle()
 
-    def active(self) -> list[Budget]:
-        """Return the budgets in force, by release."""
+    def digest(self, release: str) -> str | None:
+        """Return the digest of the release's budget in force; None where there is none."""
+        budget = self.in_force.get(release)
+        return None if budget is None else budget.digest
+
+    def _settle(self) -> None:
         both = {**self._files, **self._topic}
-        return [both[release] for release in sorted(both) if release not in self._removed]
+        self.in_force = {release: both[release] for release in sorted(both) if release not in self._removed}
 
     def removed(self) -> frozenset[str]:
         """Return the releases that a tombstone disarmed."""

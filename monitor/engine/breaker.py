@@ -22,7 +22,7 @@ from monitor.core.rehearsal import is_rehearsal
 from monitor.core.storm import Asked, BreakerStanding, StormLimit, StormRecord, is_automatic, standing_of
 from monitor.core.window import tick_ms
 from monitor.engine.book import Command, CommandBook, LedgerBook
-from monitor.engine.errors import StoreUnreachable
+from monitor.engine.errors import LogUnreachable, StoreUnreachable
 from monitor.engine.ports import Ledger, LedgerEntry
 from monitor.engine.tenure import Tenure
 
@@ -110,6 +110,10 @@ class Admission:
     def __init__(self, breaker: Breaker, book: LedgerBook, tenure: Tenure) -> None:
         self._breaker, self._book, self._tenure = breaker, book, tenure
         self._own_turn = asyncio.Lock()
+        self._unsure: frozenset[str] = (
+            frozenset()
+        )  # rollbacks that were sent to the ledger and not acknowledged
+        self._unsure_until_s = 0.0
         self.read_ledger: Callable[[], Awaitable[None]] = nothing
 
     @asynccontextmanager
@@ -124,16 +128,30 @@ class Admission:
             yield
             return
         async with self._own_turn:
+            self._wait_for_unsure(entries)
             await self._take_turn()
             await self.read_ledger()
-            for one in self._asked(entries):
+            asked = self._asked(entries)
+            for one in asked:
                 if self._breaker.is_open(one.at_ms):
                     await self._tenure.end_turn(TURN)
                     raise RollbackRefused(f"rollback of {one.release}: the breaker is open")
+            self._unsure = frozenset(one.decision_id for one in asked)
+            self._unsure_until_s = self._tenure.steady() + TURN_MS / 1_000
             # Not in a `finally`: what was not acknowledged may be there all the same. Until the turn runs out nobody
             # else counts, and whoever tries again here has the turn still.
             yield
+            self._unsure = frozenset()
             await self._tenure.end_turn(TURN)
+
+    def _wait_for_unsure(self, entries: Sequence[LedgerEntry]) -> None:
+        """Let only the record that may be there or not be tried again, as long as the turn lasts."""
+        left = {one for one in self._unsure if self._book.get(one) is None}
+        tried_again = left <= {one.decision.decision_id for one in entries}
+        if left and not tried_again and self._tenure.steady() < self._unsure_until_s:
+            raise LogUnreachable(
+                "a rollback was sent to the ledger and not acknowledged; the next waits for it"
+            )
 
     async def keep_up(self) -> None:
         """Read the ledger now, so that little is left to read when a rollback waits for it."""

@@ -35,6 +35,7 @@ from monitor.engine.outbox import Outbox
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs, Partition, StateStore
 from monitor.engine.recall import recall
 from monitor.engine.state_reader import StateReader
+from monitor.engine.stay import in_lanes
 from monitor.engine.tenure import Tenure
 from monitor.engine.view import View
 
@@ -98,17 +99,9 @@ class Control:
         view = await self.state.look()
         self.watermark = view.open_from
         await self._hear_orders(view.open_from)
-        budgets = {budget.release: budget for budget in self.budgets.active()}
-        ticks = 0
+        budgets = self.budgets.in_force
         releases = self._releases(budgets)
-        for release in releases:
-            if await self._tenure.holds(release):
-                await self._drop_outlived(release)
-                ticks += await self._guarded(release, budgets.get(release), view)
-            else:
-                self.live.pop(release, None)
-                self.halts.forget(release)
-            await asyncio.sleep(0)  # many releases take their time; an incident of one must not wait for all
+        ticks = await in_lanes(releases, lambda one: self._step_held(one, budgets.get(one), view))
         self.halts.keep(releases)
         args = (self.commands, self.book, self._ledger, self._tenure)
         await obey_breaker(self.breaker, *args)
@@ -116,6 +109,14 @@ class Control:
         await self.history.flush()
         self._observer.breaker(self.breaker.standing(view.open_from))
         return ticks
+
+    async def _step_held(self, release: str, budget: Budget | None, view: View) -> int:
+        if await self._tenure.holds(release):
+            await self._drop_outlived(release)
+            return await self._guarded(release, budget, view)
+        self.live.pop(release, None)
+        self.halts.forget(release)
+        return 0
 
     async def _drop_outlived(self, release: str) -> None:
         """Forget an evaluation that a lapse of the lease outlived: orders may have been answered elsewhere since."""
@@ -161,23 +162,22 @@ class Control:
         return self._clock.now_ms() if live is None or live.next_tick is None else tick_ms(live.next_tick)
 
     async def _step_release(self, release: str, budget: Budget | None, view: View) -> int:
-        live = self.live.get(release)
-        if live is None:
-            live = await self._take_over(release, budget, view)
+        for _ in range(
+            2
+        ):  # where the breaker refuses a rollback, the evaluation is run again and sees it open
+            live = self.live.get(release) or await self._take_over(release, budget, view)
             if live is None:
                 return 0
-        ticks = 0
-        with suppress(
-            RollbackRefused
-        ):  # evaluated again from the next step on: then the breaker is seen to be open
-            async with live.lock:
-                await self._outbox.send(live)
-                ticks = await self._catch_up(live, view)
-                if self._is_caught_up(live, view):
-                    await self._apply_budget(live, budget)
-                    await self._apply_commands(live)
-                await self._apply_incidents(live)
-        return ticks
+            with suppress(RollbackRefused):
+                async with live.lock:
+                    await self._outbox.send(live)
+                    ticks = await self._catch_up(live, view)
+                    if self._is_caught_up(live, view):
+                        await self._apply_budget(live, budget)
+                        await self._apply_commands(live)
+                    await self._apply_incidents(live)
+                return ticks
+        return 0
 
     async def _take_over(self, release: str, budget: Budget | None, view: View) -> Live | None:
         """Recover the release's evaluator from the ledger, or arm its budget for the first time."""
@@ -304,7 +304,7 @@ class Control:
     async def _rearm(self, live: Live, command: Command) -> None:
         """Arm the release again at a person's word; the next step takes it over as new."""
         release = command.release
-        budget = next((one for one in self.budgets.active() if one.release == release), None)
+        budget = self.budgets.in_force.get(release)
         if budget is not None:
             settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
             await self._outbox.emit(live, settled)
@@ -331,13 +331,12 @@ class Control:
 
     async def decide_now(self) -> None:
         """Judge the incidents heard so far, without waiting for a tick."""
-        digests = {budget.release: budget.digest for budget in self.budgets.active()}
         for release in self._hearing.releases():
             live = self.live.get(release)
             if live is not None and self.halts.get(release) is None:
                 judge = partial(self._judge_incidents, live)
-                at_ms = self._stands_at_ms(live)
-                await self.halts.guarded(release, digests.get(release), at_ms, judge, nothing)
+                digest, at_ms = self.budgets.digest(release), self._stands_at_ms(live)
+                await self.halts.guarded(release, digest, at_ms, judge, nothing)
 
     async def _judge_incidents(self, live: Live) -> int:
         async with live.lock:

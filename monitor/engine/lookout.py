@@ -189,7 +189,7 @@ class Lookout:
 
     def _concerned(self) -> list[str]:
         """Return the releases that a budget in force watches and that are armed."""
-        active = {budget.release for budget in self._control.budgets.active()}
+        active = self._control.budgets.in_force
         return [release for release in self._control.book.armed() if release in active]
 
 

@@ -81,16 +81,18 @@ class Planner:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._digests: tuple[str, ...] | None = None
+        self._seen: Mapping[str, Budget] = {}
+        self._digests: tuple[str, ...] = ()
         self._plan = plan_for(())
 
     def __call__(self) -> Plan:
         """Return the plan; the same object while no budget changed."""
-        budgets = self._control.budgets.active()
-        digests = tuple(budget.digest for budget in budgets)
-        if digests != self._digests:
-            self._digests = digests
-            self._plan = plan_for(budgets)
+        budgets = self._control.budgets.in_force
+        if budgets is not self._seen:
+            digests = tuple(budget.digest for budget in budgets.values())
+            if digests != self._digests:
+                self._plan = plan_for(tuple(budgets.values()))
+            self._seen, self._digests = budgets, digests
         return self._plan
 
 
@@ -141,7 +143,7 @@ class Instance:
 
     def _say_what_is_forgotten(self) -> None:
         """Name the releases that the ledger has as armed and no budget watches: a file that is gone disarms nothing."""
-        watched = {budget.release for budget in self._control.budgets.active()}
+        watched = self._control.budgets.in_force
         for release in self._control.book.armed():
             if release not in watched and release not in self._control.budgets.removed():
                 self._observer.forgotten(release)
@@ -278,7 +280,7 @@ class Instance:
         )
         if watermark is None:
             return
-        windows = (budget.window_min + SPARE_MIN for budget in self._control.budgets.active())
+        windows = (budget.window_min + SPARE_MIN for budget in self._control.budgets.in_force.values())
         oldest = watermark - max(KEPT_MIN, *windows, 0)
         if oldest > self._dropped_before:
             self._dropped_before = oldest

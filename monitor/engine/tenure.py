@@ -25,7 +25,7 @@ class Tenure:
         self._lease = lease
         self._owner = owner
         self._ttl_ms = ttl_ms
-        self._steady = steady
+        self.steady = steady
         self._renewed_s: dict[str, float] = {}
         self._terms: dict[str, int] = {}
 
@@ -35,7 +35,7 @@ class Tenure:
 
     async def holds(self, release: str) -> bool:
         """Tell whether the release is ours to evaluate now; raises `StoreUnreachable` where that is not known."""
-        now_s = self._steady()
+        now_s = self.steady()
         renewed_s = self._renewed_s.get(release)
         if renewed_s is not None and (now_s - renewed_s) * 3_000 < self._ttl_ms:
             return True

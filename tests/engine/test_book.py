@@ -106,7 +106,7 @@ def test_an_entry_without_a_number_belongs_to_no_arming(number: Any, read: int) 
 
 
 def _names(budgets: BudgetBook) -> list[str]:
-    return [f"{one.release}/{one.title}" for one in budgets.active()]
+    return [f"{one.release}/{one.title}" for one in budgets.in_force.values()]
 
 
 def test_the_topic_wins_over_a_file_and_says_so() -> None:

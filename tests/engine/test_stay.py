@@ -28,7 +28,7 @@ from monitor.engine.inventory import Inventory
 from monitor.engine.ports import Claim, FlushAnswer, Partition
 from monitor.engine.seal import unseal
 from monitor.engine.state_reader import StateReader
-from monitor.engine.stay import CELL_US, CHECK_US, NAME_US, STAY_US
+from monitor.engine.stay import CELL_US, CHECK_US, LANES, NAME_US, STAY_US, in_lanes
 from tests.engine.logs import START_MIN, START_MS, TOPIC, Log
 from tests.engine.plant import Plant, Store, budget
 
@@ -137,3 +137,36 @@ async def test_the_names_of_a_large_state_are_read_in_turns() -> None:
     found = await turns.beside(_fields([*flat, b"token", b"1:w:0"]))
     assert len(found) == len(flat) // 2
     assert turns.number >= len(found) * NAME_US // STAY_US
+
+
+async def test_one_that_waits_holds_up_no_other_and_all_are_done_though_one_fails() -> None:
+    done, gate = list[int](), asyncio.Event()
+
+    async def work(item: int) -> int:
+        if item == 0:
+            await gate.wait()
+        if item == 1:
+            raise ZeroDivisionError
+        done.append(item)
+        if len(done) == 98:
+            gate.set()
+        return item
+
+    with pytest.raises(ZeroDivisionError):
+        await in_lanes(range(100), work)
+    assert done == [*range(2, 100), 0]
+
+
+async def test_only_a_few_are_under_way_at_once() -> None:
+    under_way, most = 0, 0
+
+    async def work(item: int) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return 1
+
+    assert await in_lanes(range(50), work) == 50
+    assert most == LANES
