@@ -320,7 +320,7 @@ def _build(
         broker_clock=LogTime(BrokerClock(log)),
         observer=observer,
         options=_feed_options(settings, len(prepared.partitions)),
-        hear=control.hear,
+        hearing=control.hearing,
         trial=ChildTrial(),
     )
     instance = Instance(

@@ -7,7 +7,6 @@ release over is running its evaluator again over the stored minutes, with the le
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from functools import partial
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
-from monitor.core.cell import CellKey, Incident
+from monitor.core.cell import CellKey
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.storm import StormLimit
 from monitor.core.window import minute_of, tick_ms
@@ -89,7 +88,7 @@ class Control:
         self._outbox = Outbox(
             ledger, outputs, self.book, self.admission, observer, lambda release: self.live.pop(release, None)
         )
-        self._hearing = hearing or Hearing()
+        self.hearing = hearing or Hearing()
         self.history = history or History()
         self.halts = Halts(lambda: time.monotonic_ns() // 1_000_000, observer.halted)
         self.read_commands: Callable[[], Awaitable[None]] = nothing
@@ -248,7 +247,7 @@ class Control:
                 await self._tick(live, cells, view)
                 ticks += 1
                 # A tick is a millisecond and more of work: others get their turn after each.
-                await asyncio.sleep(0)
+                await self.hearing.give_way(budget.release)
         self._recall(live, live.next_tick - 1)  # the entries of later ticks wait: a rebuild comes to them
         return ticks
 
@@ -321,22 +320,15 @@ class Control:
             self.halts.forget(release)
             await self._tenure.give_back(release)
 
-    def hear(self, incident: Incident) -> None:
-        """Take an incident from the internal topic; `decide_now` judges it."""
-        self._hearing.note(incident)
-
-    async def incidents(self, timeout_s: float) -> None:
-        """Return when an incident was heard, or after a while."""
-        await self._hearing.news(timeout_s)
-
     async def decide_now(self) -> None:
         """Judge the incidents heard so far, without waiting for a tick."""
-        for release in self._hearing.releases():
-            live = self.live.get(release)
-            if live is not None and self.halts.get(release) is None:
-                judge = partial(self._judge_incidents, live)
-                digest, at_ms = self.budgets.digest(release), self._stands_at_ms(live)
-                await self.halts.guarded(release, digest, at_ms, judge, nothing)
+        with self.hearing.judging() as releases:
+            for release in releases:
+                live = self.live.get(release)
+                if live is not None and self.halts.get(release) is None:
+                    judge = partial(self._judge_incidents, live)
+                    digest, at_ms = self.budgets.digest(release), self._stands_at_ms(live)
+                    await self.halts.guarded(release, digest, at_ms, judge, nothing)
 
     async def _judge_incidents(self, live: Live) -> int:
         async with live.lock:
@@ -372,11 +364,11 @@ class Control:
 
     async def _apply_incidents(self, live: Live) -> None:
         if not live.recalled:
-            for incident in self._hearing.due(live.evaluator.budget.release, live.next_tick):
+            for incident in self.hearing.due(live.evaluator.budget.release, live.next_tick):
                 try:
                     await self._outbox.emit(live, live.evaluator.incident(incident))
                 except RollbackRefused:
-                    self._hearing.note(incident)  # the evaluation that comes next hears it too
+                    self.hearing.note(incident)  # the evaluation that comes next hears it too
                     raise
 
     def note(self, entry: LedgerEntry) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from monitor.core.cell import Incident
 from monitor.core.plan import Plan
 from monitor.engine.caution import Caution, NoTrial, Trial
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost, StoreUnreachable
+from monitor.engine.hearing import Hearing
 from monitor.engine.ingest import Flush, PartitionIngest
 from monitor.engine.observer import Observer
 from monitor.engine.pace import MAX_RECORDS, SLICE_RECORDS, flush_after_ms
@@ -62,7 +62,7 @@ class Feed:
     """Reads the owned partitions and keeps their state up to date.
 
     Args:
-        hear: Told of every incident at once, in case its release is evaluated here; whoever else evaluates it hears
+        hearing: Takes every incident at once, in case its release is evaluated here; whoever else evaluates it hears
             of it by the internal topic, and hearing twice changes nothing.
         trial: Where the records of a partition are decoded first that has killed its owners.
 
@@ -84,7 +84,7 @@ class Feed:
         broker_clock: BrokerClock,
         observer: Observer,
         options: FeedOptions,
-        hear: Callable[[Incident], None] = lambda _: None,
+        hearing: Hearing,
         trial: Trial = NoTrial(),  # noqa: B008 - it has no state
     ) -> None:
         self._caution = Caution(trial, observer)
@@ -99,7 +99,7 @@ class Feed:
         self._ends: tuple[int, Mapping[Partition, int]] = 0, {}
         self._observer = observer
         self._options = options
-        self._hear = hear
+        self._hearing = hearing
         self._ingests: dict[Partition, PartitionIngest] = {}
         self._pending: dict[Partition, Flush] = {}
         self._planned: Plan | None = None
@@ -267,7 +267,7 @@ class Feed:
                 await self._flush(ingest)
                 if ingest.partition not in self._ingests or ingest.partition in self._pending:
                     break  # what is left is read again from `position` once the store is back
-            await asyncio.sleep(0)
+            await self._hearing.give_way()
         self._observer.folded(ingest.partition, done)
         return done
 
@@ -275,7 +275,7 @@ class Feed:
         """Give incidents and dead letters on before the state that counts them is stored: twice rather than never."""
         incidents, letters = ingest.incidents, ingest.letters
         for incident in incidents:
-            self._hear(incident)
+            self._hearing.note(incident)
         if incidents:
             await asyncio.gather(*(self._outputs.publish_incident(one) for one in incidents))
         if letters:

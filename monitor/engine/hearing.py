@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from monitor.core.cell import Incident
@@ -19,6 +19,7 @@ from monitor.core.cell import Incident
 HEARD_MAX: Final = 1_000  # per release; one that is forgotten here is judged when its minute closes
 SIGHT_MIN: Final = 3  # so far ahead of the next tick is in sight: the lateness, and a minute to get there
 SIGHT_WAIT_S: Final = 30.0  # for the ticks to come near; then it is judged by what is known
+WAY_S: Final = 1.0  # for so long at most, other work stands back while incidents are judged
 
 
 class Hearing:
@@ -32,6 +33,8 @@ class Hearing:
         self._steady = steady
         self._waiting: dict[str, deque[tuple[float, Incident]]] = {}
         self._news = asyncio.Event()
+        self._first: set[str] = set()
+        self._calm = asyncio.Event()
 
     def note(self, incident: Incident) -> None:
         """Take an incident in."""
@@ -49,6 +52,33 @@ class Hearing:
     def releases(self) -> list[str]:
         """Return the releases for which incidents wait."""
         return [release for release, waiting in self._waiting.items() if waiting]
+
+    @contextmanager
+    def judging(self) -> Iterator[list[str]]:
+        """Give the releases for which incidents wait; whoever asks for the way stands back meanwhile."""
+        releases = self.releases()
+        self._first.update(releases)
+        self._calm.clear()
+        try:
+            yield releases
+        finally:
+            self._first.clear()
+            self._calm.set()
+
+    async def give_way(self, release: str | None = None) -> None:
+        """Let others have their turn, and incidents that are being judged all of theirs.
+
+        Between an incident and its rollback lie a dozen answers of the log and the store; each would wait for a turn of
+        everybody else. It lasts a second at most: no number of incidents stops the reading or the ticks.
+
+        Args:
+            release: Whose evaluation is held meanwhile: who judges its incidents waits for that.
+        """
+        await asyncio.sleep(0)
+        if self._first and release not in self._first:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WAY_S):
+                    await self._calm.wait()
 
     def due(self, release: str, next_tick: int | None) -> Iterator[Incident]:
         """Yield the incidents to be judged now, in the order they came; the others go on waiting.

@@ -224,7 +224,7 @@ class Instance:
     async def _safety_loop(self) -> None:
         """Judge incidents as they are heard, in between the steps of the control plane."""
         while not self._stopping.is_set():
-            await self._control.incidents(timeout_s=SAFETY_PAUSE_S)
+            await self._control.hearing.news(SAFETY_PAUSE_S)
             await self._round("safety", self._control.decide_now)
 
     async def _summons_loop(self) -> None:
@@ -347,4 +347,4 @@ class Instance:
         for record in records:
             incident = self._readers.incident(record)
             if incident is not None:
-                self._control.hear(incident)
+                self._control.hearing.note(incident)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,7 +164,7 @@ class Plant:
         self,
         source: LogSource,
         name: str = "w1",
-        hear: Callable[[Incident], None] | None = None,
+        hearing: Hearing | None = None,
         decode: Decode = decode,
         trial: Trial = NoTrial(),  # noqa: B008 - it has no state
     ) -> Feed:
@@ -180,7 +180,7 @@ class Plant:
             broker_clock=LogNow(self.log),
             observer=self.told,
             options=FeedOptions(name, flush_interval_ms=0, max_ids=1_000_000, partitions_expected=1),
-            hear=hear or (lambda _: None),
+            hearing=hearing or Hearing(),
             trial=trial,
         )
 

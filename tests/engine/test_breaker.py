@@ -211,14 +211,14 @@ async def test_an_incident_that_is_one_too_many_pages_at_once_and_for_good(storm
     before = len(storm.paged())
     at_ms = tick_ms(worker.live[held].next_tick or 0) + 1
     severe = Incident(held, "i1", at_ms, minute_of(at_ms), "high", "trace-1", "leak", ())
-    worker.hear(severe)
+    worker.hearing.note(severe)
     await worker.decide_now()
     assert len(storm.paged()) == before + 1
     assert storm.paged()[-1].data["metric"] == "high_severity_incidents"
     storm.plant.clock.ms += 60_000
     storm.limit = StormLimit(0, 60)
     following = storm.worker("next")
-    following.hear(severe)  # who starts reads the incidents' topic from its beginning
+    following.hearing.note(severe)  # who starts reads the incidents' topic from its beginning
     for _ in range(2):
         await following.step()
         await following.decide_now()

@@ -180,14 +180,14 @@ async def test_an_incident_in_sight_is_decided_at_once() -> None:
     control = made.control()
     await step(control, 2)
     at_ms = made.log.now_ms
-    feed = made.feed(made.source(), hear=control.hear)
+    feed = made.feed(made.source(), hearing=control.hearing)
     made.log.event(0, "i1", at_ms, "v42", incident_severity="high", trace_id="t1")
     await made.settled(feed)
     await control.decide_now()
     (request,) = made.topics.of(Type.ROLLBACK_REQUESTED)
     assert (request.data["reason"], request.at_ms) == ("immediate", at_ms)
     for incident in made.topics.incidents:
-        control.hear(incident)
+        control.hearing.note(incident)
     await control.decide_now()
     assert max(ids(made).values()) == 1
 
@@ -198,7 +198,7 @@ async def test_an_incident_ahead_of_its_reference_waits_for_the_minutes_before_i
     control = made.control()
     await step(control, 2)
     made.traffic(3, 20)
-    feed = made.feed(made.source(), hear=control.hear)
+    feed = made.feed(made.source(), hearing=control.hearing)
     made.log.event(0, "i1", made.log.now_ms, "v42", incident_severity="high")
     await feed.step()
     await control.decide_now()
@@ -218,7 +218,7 @@ async def test_an_incident_does_not_wait_for_ever_for_minutes_that_cannot_be_rea
     made.traffic(5, 20)
     source = made.source()
     source.rebalance([Partition(TOPIC, 0)])
-    feed = made.feed(source, hear=control.hear)
+    feed = made.feed(source, hearing=control.hearing)
     made.log.event(0, "i1", made.log.now_ms, "v42", incident_severity="high")
     await made.settled(feed)
     await step(control)

@@ -66,7 +66,7 @@ async def test_a_defect_in_judging_an_incident_halts_its_release_too(monkeypatch
     monkeypatch.setattr(Evaluator, "incident", broken)
     at_ms = one.made.log.now_ms
     one.made.log.event(0, "incident", at_ms, "v42", incident_severity="high")
-    feed = one.made.feed(one.made.source(), "w1", one.control.hear)
+    feed = one.made.feed(one.made.source(), "w1", one.control.hearing)
     await one.made.settled(feed)
     await one.control.decide_now()
     assert one.made.told.defects == [("v42", "'a defect'")]

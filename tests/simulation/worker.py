@@ -137,7 +137,7 @@ class Worker:
                 max_ids=1_000_000,
                 partitions_expected=len(world.group.partitions),
             ),
-            hear=self.control.hear,
+            hearing=self.control.hearing,
         )
         self.instance = self._instance(
             log, lookout_over(self.control, self.feed, ledger, outputs, tenure, observer)
