@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, BinaryIO
 
+from monitor.adapters.collector import looking_seldom
 from monitor.adapters.kafka.decode import decode
 from monitor.cli.replay_report import Outcome
 from monitor.core.budget import Budget
@@ -90,7 +91,7 @@ def play_files(
     """
     replay = Replay(budgets, decode, history=history, storm=storm)
     show = stage.show
-    with meter("bytes") as tell:
+    with meter("bytes") as tell, looking_seldom():
         for batch in recording.batches():
             due = replay.feed_many(batch)
             if due:
@@ -122,7 +123,7 @@ async def play_topic(
         lanes = max(1, await reader.start())
         replay = Replay(budgets, decode, partitions=lanes, history=history, storm=storm)
         feed, show, records = replay.feed, stage.show, 0
-        with meter("records") as tell:
+        with meter("records") as tell, looking_seldom():
             async for batch in reader.batches():
                 for lane in batch.ended:
                     show(replay.end(lane))

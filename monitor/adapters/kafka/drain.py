@@ -42,6 +42,7 @@ class BareRecords(PartitionRecords):  # type: ignore[misc]  # the library has no
         bare.__dict__.update(records.__dict__)
         bare._batch, bare._left, bare._start = [], iter(()), start
         bare._records_iterator = chain.from_iterable(bare._batches())
+        records._records_iterator = None  # it holds `records`: a cycle with a fetch's bytes in it
         return bare
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -162,6 +164,30 @@ def consumer(fetched: object) -> Any:
     return SimpleNamespace(
         _fetcher=SimpleNamespace(_records=fetched, _key_deserializer=None, _value_deserializer=None)
     )
+
+
+def test_a_fetch_that_was_read_is_freed_without_the_cyclic_collector() -> None:
+    batch = {
+        "gap": 0,
+        "codec": 0,
+        "producer": -1,
+        "is_transactional": False,
+        "marker": None,
+        "is_broken": False,
+    }
+    data = packed([{**batch, "values": [b"1", b"2"]}, {**batch, "values": [b"3"]}])
+    gc.disable()
+    try:
+        fetched = PartitionRecords(PLACE, MemoryRecords(data), [], 0, None, None, True, READ_COMMITTED)
+        bare, theirs = BareRecords.of(fetched), weakref.ref(fetched)
+        del fetched
+        assert theirs() is None
+        assert len(list(bare)) == 3
+        ours = weakref.ref(bare)
+        del bare
+        assert ours() is None
+    finally:
+        gc.enable()
 
 
 def test_what_is_fetched_from_then_on_is_bare() -> None:
