@@ -132,7 +132,7 @@ class LedgerWorld(MemoryLog):
 
 @lru_cache(maxsize=16)
 def _watched(case: Case, until_min: int) -> tuple[Evaluator, list[Decision]]:
-    """The evaluator of a case as it stands at a minute, and what it has decided; copied for each world, never changed."""
+    """The evaluator of a case as it stands at a minute, and what it has decided; each world gets a copy."""
     budget = load_budget(case.budget.read_text(), "budget.yaml")
     replay = Replay([budget], decode)
     (evaluator,) = replay.evaluators
