@@ -7,10 +7,11 @@ Under pytest-xdist the first worker that needs a server starts it, all share it,
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -30,6 +31,17 @@ settings.load_profile("same")
 # How long the worker that started a server stays for the others' sake: the tests of real workers may need an hour for
 # themselves on a slow machine, and would lose their broker with it.
 _OTHERS_WAIT_S = 7_200
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector: what is made here stays, and need never be looked at again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

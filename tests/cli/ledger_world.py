@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from copy import deepcopy
+from functools import lru_cache
 
 from monitor.adapters.kafka.decode import decode
 from monitor.adapters.kafka.ledger import KafkaLedger, ledger_entry
@@ -25,6 +27,7 @@ from monitor.engine.answer import answer
 from monitor.engine.book import CLOSE_DEBT, Command, CommandBook, LedgerBook
 from monitor.engine.breaker import CLOSE, Breaker, closed
 from monitor.engine.debts import answer_beside_ticks
+from monitor.engine.evaluate import Evaluator
 from monitor.engine.ports import LedgerEntry, Record, Stamp
 from monitor.engine.replay import Replay
 from monitor.engine.tenure import Tenure
@@ -46,19 +49,13 @@ class LedgerWorld(MemoryLog):
 
     def __init__(self, case: Case, until_min: int) -> None:
         super().__init__(partitions=3, now_ms=lambda: START_MS + until_min * MINUTE_MS)
-        self.budget = load_budget(case.budget.read_text(), "budget.yaml")
         self.is_down = False
         self.commands: list[Command] = []
         self.storm = StormRecord()
         self._ledger = KafkaLedger(self)
-        replay = Replay([self.budget], decode)
-        (self.evaluator,) = replay.evaluators
-        watched = [arming_of(self.budget)]
-        for line in lines_of(STORIES[case.traffic]):
-            if (self.evaluator.progress.tick or 0) * MINUTE_MS >= START_MS + until_min * MINUTE_MS:
-                break
-            watched += replay.feed(line)
-        asyncio.run(self.record(watched))
+        self.evaluator, watched = deepcopy(_watched(case, until_min))
+        self.budget = self.evaluator.budget
+        asyncio.run(self.record([arming_of(self.budget), *watched]))
 
     async def record(self, decisions: Sequence[Decision], command_id: str | None = None) -> None:
         """Put decisions on record as a worker does: once before and once after they are published."""
@@ -131,6 +128,20 @@ class LedgerWorld(MemoryLog):
     def ledger_records(self) -> list[Record]:
         """The ledger as it is."""
         return [record for records in self.records(LEDGER) for record in records]
+
+
+@lru_cache(maxsize=16)
+def _watched(case: Case, until_min: int) -> tuple[Evaluator, list[Decision]]:
+    """The evaluator of a case as it stands at a minute, and what it has decided; each world gets a copy."""
+    budget = load_budget(case.budget.read_text(), "budget.yaml")
+    replay = Replay([budget], decode)
+    (evaluator,) = replay.evaluators
+    decisions: list[Decision] = []
+    for line in lines_of(STORIES[case.traffic]):
+        if (evaluator.progress.tick or 0) * MINUTE_MS >= START_MS + until_min * MINUTE_MS:
+            break
+        decisions += replay.feed(line)
+    return evaluator, decisions
 
 
 def arming_of(budget: Budget, number: int = 1, at_ms: int = START_MS) -> Decision:

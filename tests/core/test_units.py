@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -95,8 +96,14 @@ def watched(
     return found
 
 
+@cache
+def place_of(unit: int) -> float:
+    """Where a unit stands between 0 and 1."""
+    return int.from_bytes(unit_hash(f"salt-{unit}"), "big") / 2**64
+
+
 def hashed(unit: int, share: float) -> bool:
-    return unit_hash(f"salt-{unit}") < int(share * 2**64).to_bytes(8, "big")
+    return place_of(unit) < share
 
 
 def ramp(minute: int) -> float:

@@ -68,8 +68,8 @@ class Worker:
         self._runs += 1
         self._pid_file.unlink(missing_ok=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith((_PREFIX, "PYTHON"))}
-        # Compiled once per test run, wherever the sources are: a start takes a second then, not five.
-        kept["PYTHONPYCACHEPREFIX"] = str(self._folder.parent / "pycache")
+        if self._checkout is not None:  # compiled once per test run: a start takes a second then, not five
+            kept["PYTHONPYCACHEPREFIX"] = str(self._folder.parent / "pycache")
         own = {"WORKER_ID": self.name, "HTTP_PORT": str(self.port), **self._settings}
         guard = [sys.executable, "-I", "-S", str(_GUARD), str(self._pid_file), str(GRACE_S)]
         with self._log_path.open("wb") as log:
