@@ -123,10 +123,11 @@ def _play(played: Backtest, events: Sequence[str]) -> None:
 
 
 def _play_files(played: Backtest, recording: FileRecordings) -> None:
+    from monitor.adapters.collector import looking_seldom
     from monitor.cli.replay_run import meter
 
     feed = played.feed
-    with meter("bytes") as tell:
+    with meter("bytes") as tell, looking_seldom():
         for batch in recording.batches():
             for line in batch:
                 feed(line)
