@@ -39,7 +39,7 @@ exit 1
 endef
 export FIND_PYTHON
 
-.PHONY: help setup demo test laws check format chaos chaos-short soak simulate integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
+.PHONY: help setup demo test laws check format chaos chaos-short soak simulate mutation integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -99,6 +99,9 @@ soak: $(STAMP) ## a day of steady traffic with a fault every few minutes; HOURS=
 
 simulate: $(STAMP) ## the engine in simulated worlds, faults from a seed; STEPS=10000000 SEED=1, ARGS=--trace for one world
 	$(BIN)/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutation: $(STAMP) ## small changes of outbox and script that the tests must notice; ARGS="--part core --only storm.py"
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 bench: $(STAMP) ## the benchmarks; ARGS="NAME…" for some of them
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -47,6 +47,45 @@ def test_a_script_never_computes(name: str) -> None:
     assert not ARITHMETIC.search(code(name))
 
 
+# Each script's steps on one key: what it is given, and its exact answer, which callers may come to rely on.
+ANSWERS: dict[str, tuple[tuple[str, list[str], object], ...]] = {
+    "the hash": (
+        ("claim", ["", "1:a"], [1, [b"token", b"1:a"]]),
+        ("claim", ["", "1:a"], [1, [b"token", b"1:a"]]),  # the reply was lost, and it is asked again
+        ("claim", ["", "1:b"], [0, b"1:a"]),
+        ("claim", ["1:a", "2:b"], [1, [b"token", b"2:b"]]),
+        ("flush", ["1:a", "b1", "0", "x", "1"], b"fenced"),
+        ("flush", ["2:b", "b1", "0", "batch", "b1", "offset", "5"], b"applied"),
+        ("flush", ["2:b", "b1", "0", "batch", "b1", "offset", "5"], b"already_mine"),
+        ("flush", ["2:b", "b2", "0", "batch", "b2", "offset", "6"], b"fenced"),
+        ("drop", ["1:a", "offset"], b"fenced"),
+        ("drop", ["2:b", "offset"], b"applied"),
+        ("condemn", ["1:a", "x"], b"fenced"),
+        ("condemn", ["2:b", "x"], b"applied"),
+        ("claim", ["2:b", "2:b"], [1, [b"token", b"2:b", b"batch", b"b1", b"offset", b"x"]]),
+    ),
+    "the lease": (
+        ("lease_acquire", ["a", "600000"], 1),
+        ("lease_acquire", ["b", "600000"], 0),
+        ("lease_acquire", ["a", "600000"], 1),
+        ("lease_release", ["b"], 0),
+        ("lease_release", ["a"], 1),
+        ("lease_release", ["a"], 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("steps", ANSWERS.values(), ids=ANSWERS)
+async def test_a_script_answers_as_it_says(
+    steps: tuple[tuple[str, list[str], object], ...], valkey: str, unique: str
+) -> None:
+    client = connect(valkey, socket_timeout_s=20)
+    for number, (name, arguments, answer) in enumerate(steps):
+        found = await client.register_script(script_text(name))(keys=[unique], args=arguments)
+        assert (number, found) == (number, answer)
+    await client.aclose()
+
+
 async def test_a_flush_is_one_hset_on_the_server(own_valkey: EmbeddedValkey) -> None:
     client = connect(own_valkey.url, socket_timeout_s=20)
     store = RedisStateStore(own_valkey.url, socket_timeout_s=20, deadline_s=60)
