@@ -100,7 +100,7 @@ soak: $(STAMP) ## a day of steady traffic with a fault every few minutes; HOURS=
 simulate: $(STAMP) ## the engine in simulated worlds, faults from a seed; STEPS=10000000 SEED=1, ARGS=--trace for one world
 	$(BIN)/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-mutation: $(STAMP) ## small changes of outbox and script that the tests must notice; ARGS="--part core --only storm.py"
+mutation: $(STAMP) ## small changes of outbox and script that the tests must notice; ARGS="--only outbox.py"
 	$(BIN)/python -m tests.mutation $(ARGS)
 
 bench: $(STAMP) ## the benchmarks; ARGS="NAME…" for some of them

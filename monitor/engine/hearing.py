@@ -34,6 +34,7 @@ class Hearing:
         self._waiting: dict[str, deque[tuple[float, Incident]]] = {}
         self._news = asyncio.Event()
         self._first: set[str] = set()
+        self._turn = asyncio.Lock()
         self._calm = asyncio.Event()
 
     def note(self, incident: Incident) -> None:
@@ -74,7 +75,11 @@ class Hearing:
         Args:
             release: Whose evaluation is held meanwhile: who judges its incidents waits for that.
         """
-        await asyncio.sleep(0)
+        if release is None:
+            await asyncio.sleep(0)
+        else:
+            async with self._turn:  # of several evaluations under way one goes on in each round of the loop
+                await asyncio.sleep(0)
         if self._first and release not in self._first:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAY_S):

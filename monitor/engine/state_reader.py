@@ -7,6 +7,7 @@ is fenced by that, finds no offset at its next claim, and builds the partition a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -59,6 +60,9 @@ class StateReader:
         self._store = store
         self.partitions = partitions
         self._observer = observer
+        self._turn = (
+            asyncio.Lock()
+        )  # several may read at once; in each round of the loop one adds up what it read
 
     async def look(self) -> View:
         """Return how far every partition is.
@@ -100,7 +104,8 @@ class StateReader:
             if meta is None or meta.horizon_ms is None or closed_before(meta.horizon_ms) < until:
                 raise StateBehind(f"{partition}: its state does not reach minute {until} any more")
             try:
-                await in_turns(_merging(cells, wanted, row[3:], meta.kept_from))
+                async with self._turn:
+                    await in_turns(_merging(cells, wanted, row[3:], meta.kept_from))
             except StateDamaged as damage:
                 await self._condemn(partition, row[2], damage)
                 raise

@@ -98,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     names = [part.name for part in PARTS]
     parser.add_argument(
-        "--part", nargs="+", choices=names, default=["outbox", "script"], help="core takes hours"
+        "--part",
+        nargs="+",
+        choices=names,
+        default=["outbox", "script"],
+        help="of the core, draw a --sample",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
     parser.add_argument("--sample", type=int, default=300, help="mutants of the core; 0: all (default: 300)")
