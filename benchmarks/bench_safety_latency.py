@@ -48,6 +48,7 @@ WARM_UP = 20
 AIM_P99_MS = 50.0
 PARTITIONS = 4
 WAIT_S = 60.0
+REST_CORES = 0.6  # a worker that uses less has no minutes left to catch up on
 ARMING_S = 600.0
 TRIALS_S = 240.0  # beside one load; what is not tried by then is left out, and the report says so
 SAY_EVERY_S = 5.0
@@ -158,7 +159,10 @@ async def clean_baseline(producer: AIOKafkaProducer) -> None:
 
 
 async def armed(watcher: Watcher, worker: Worker, releases: Sequence[str]) -> None:
-    """Wait until every release is armed and the minutes of the baseline are judged."""
+    """Wait until every release is armed and the minutes of the baseline are judged.
+
+    An incident of a release whose ticks are minutes behind waits for them, up to 30 s: that is measured elsewhere.
+    """
     wanted, due_s = set(releases), 0.0
     async with asyncio.timeout(ARMING_S):
         while not watcher.armed.issuperset(wanted):
@@ -167,7 +171,12 @@ async def armed(watcher: Watcher, worker: Worker, releases: Sequence[str]) -> No
                 say(f"{len(watcher.armed & wanted):,} of {len(wanted):,} releases are armed")
                 due_s = time.monotonic() + SAY_EVERY_S
             await asyncio.sleep(0.2)
-    await asyncio.sleep(3)  # the ticks that follow the first reading
+        say("armed; the minutes before are judged")
+        spent, before = float("inf"), cpu_s(tree(worker.pid))
+        while spent > REST_CORES * SAY_EVERY_S:
+            await asyncio.sleep(SAY_EVERY_S)
+            now = cpu_s(tree(worker.pid))
+            spent, before = now - before, now
 
 
 async def trial(
