@@ -161,7 +161,7 @@ async def clean_baseline(producer: AIOKafkaProducer) -> None:
 async def armed(watcher: Watcher, worker: Worker, releases: Sequence[str]) -> None:
     """Wait until every release is armed and the minutes of the baseline are judged.
 
-    An incident of a release whose ticks are minutes behind waits for them, up to 30 s: that is measured elsewhere.
+    An incident of a release whose ticks are minutes behind waits for them, up to 30 s: that is not what is measured.
     """
     wanted, due_s = set(releases), 0.0
     async with asyncio.timeout(ARMING_S):

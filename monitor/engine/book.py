@@ -196,40 +196,41 @@ def arming_number(entry: LedgerEntry) -> int:
 
 
 class BudgetBook:
-    """The budgets in force: of one release at most one, the topic's before a file's.
-
-    Attributes:
-        in_force: By release, sorted; another object after each change.
-    """
+    """The budgets in force: of one release at most one, the topic's before a file's."""
 
     def __init__(self, files: Iterable[Budget] = ()) -> None:
         self._files = {budget.release: budget for budget in files}
         self._topic: dict[str, Budget] = {}
         self._removed: set[str] = set()
-        self.in_force: Mapping[str, Budget] = {}
-        self._settle()
+        self._in_force: Mapping[str, Budget] | None = (
+            None  # put together when it is asked for: many come at a start
+        )
 
     def put(self, budget: Budget) -> bool:
         """Take a budget from the topic; True where it displaces a file's."""
         self._topic[budget.release] = budget
         self._removed.discard(budget.release)
-        self._settle()
+        self._in_force = None
         return budget.release in self._files
 
     def remove(self, release: str) -> None:
         """Take a tombstone from the topic: the release is disarmed, a file's budget included."""
         self._topic.pop(release, None)
         self._removed.add(release)
-        self._settle()
+        self._in_force = None
+
+    @property
+    def in_force(self) -> Mapping[str, Budget]:
+        """The budgets in force, by release, sorted; the same object until one changes."""
+        if self._in_force is None:
+            both = {**self._files, **self._topic}
+            self._in_force = {one: both[one] for one in sorted(both) if one not in self._removed}
+        return self._in_force
 
     def digest(self, release: str) -> str | None:
         """Return the digest of the release's budget in force; None where there is none."""
         budget = self.in_force.get(release)
         return None if budget is None else budget.digest
-
-    def _settle(self) -> None:
-        both = {**self._files, **self._topic}
-        self.in_force = {release: both[release] for release in sorted(both) if release not in self._removed}
 
     def removed(self) -> frozenset[str]:
         """Return the releases that a tombstone disarmed."""

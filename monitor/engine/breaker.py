@@ -110,9 +110,8 @@ class Admission:
     def __init__(self, breaker: Breaker, book: LedgerBook, tenure: Tenure) -> None:
         self._breaker, self._book, self._tenure = breaker, book, tenure
         self._own_turn = asyncio.Lock()
-        self._unsure: frozenset[str] = (
-            frozenset()
-        )  # rollbacks that were sent to the ledger and not acknowledged
+        # Rollbacks that were sent to the ledger and not acknowledged.
+        self._unsure: frozenset[str] = frozenset()
         self._unsure_until_s = 0.0
         self.read_ledger: Callable[[], Awaitable[None]] = nothing
 

@@ -161,9 +161,8 @@ class Control:
         return self._clock.now_ms() if live is None or live.next_tick is None else tick_ms(live.next_tick)
 
     async def _step_release(self, release: str, budget: Budget | None, view: View) -> int:
-        for _ in range(
-            2
-        ):  # where the breaker refuses a rollback, the evaluation is run again and sees it open
+        # Where the breaker refuses a rollback, the evaluation is run again and sees it open.
+        for _ in range(2):
             live = self.live.get(release) or await self._take_over(release, budget, view)
             if live is None:
                 return 0

@@ -60,9 +60,8 @@ class StateReader:
         self._store = store
         self.partitions = partitions
         self._observer = observer
-        self._turn = (
-            asyncio.Lock()
-        )  # several may read at once; in each round of the loop one adds up what it read
+        # Several may read at once; in each round of the loop one adds up what it read.
+        self._turn = asyncio.Lock()
 
     async def look(self) -> View:
         """Return how far every partition is.

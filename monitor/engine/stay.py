@@ -56,26 +56,26 @@ async def in_turns(work: Iterator[None]) -> None:
 async def in_lanes(items: Iterable[_T], work: Callable[[_T], Awaitable[int]]) -> int:
     """Do a piece of work for each item, a few at once: one that waits for the store or the log holds up no other.
 
-    Each is done to its end, also where another fails: a send that is cut short may have been done or not.
+    What has begun is done to its end, also where another fails: a send that is cut short may have been done or not.
 
     Returns:
         The sum of what the pieces of work returned.
 
     Raises:
-        Exception: The first failure; what its lane had still to do is done by the others.
+        Exception: The first failure. It ends its lane; the others go on with what is left.
     """
-    waiting = iter(items)
+    waiting, done = iter(items), 0
 
-    async def lane() -> int:
-        done, stay = 0, Stay()
+    async def lane() -> None:
+        nonlocal done
+        stay = Stay()
         for item in waiting:
-            done += await work(item)
+            result = await work(item)
+            done += result  # in one with the line above it would be read before the wait
             if stay.is_over_after(STEP_US):
                 await asyncio.sleep(0)
-        return done
 
-    sums = await asyncio.gather(*(lane() for _ in range(LANES)), return_exceptions=True)
-    for one in sums:
-        if isinstance(one, BaseException):
-            raise one
-    return sum(one for one in sums if isinstance(one, int))
+    for failure in await asyncio.gather(*(lane() for _ in range(LANES)), return_exceptions=True):
+        if failure is not None:
+            raise failure
+    return done

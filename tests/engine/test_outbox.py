@@ -23,19 +23,27 @@ PAGE = Decision(Type.PAGE_OPENED, "page", "v42", 1, {})
 ROLLBACK = Decision(Type.ROLLBACK_REQUESTED, "rollback", "v42", 1, {})
 
 
+class Decided(Observer):
+    """Remembers what was decided."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def decided(self, decision: Decision) -> None:
+        self.ids.append(decision.decision_id)
+
+
 class Box:
     """An outbox over lists, and a release that waits in it."""
 
     def __init__(self) -> None:
         self.topics, self.book, self.given_up = Topics(), LedgerBook(), list[str]()
-        self.decided: list[str] = []
+        self.observer = Decided()
         self.refuses = False
         budget, progress = SimpleNamespace(release="v42"), SimpleNamespace(tick=7)
         self.live = Live(cast("Any", SimpleNamespace(budget=budget, progress=progress)), cast("Any", None))
-        observer = Observer()
-        observer.decided = lambda decision: self.decided.append(decision.decision_id)  # type: ignore[method-assign]
         self.outbox = Outbox(
-            self.topics, self.topics, self.book, cast("Any", self), observer, self.given_up.append
+            self.topics, self.topics, self.book, cast("Any", self), self.observer, self.given_up.append
         )
 
     @asynccontextmanager
@@ -57,7 +65,7 @@ async def test_all_is_on_record_before_any_is_out_and_rollbacks_go_out_first() -
         "record page.opened",
     ]
     assert not box.live.unsent
-    assert box.decided == ["rollback", "page"]
+    assert box.observer.ids == ["rollback", "page"]
     assert [(one.after_tick, one.is_published) for one in box.topics.entries] == [(7, False)] * 2 + [
         (7, True)
     ] * 2

@@ -118,7 +118,7 @@ def _hunt(part: Part, asked: argparse.Namespace, explained: dict[str, str]) -> i
     chosen = [one for one in every if asked.only in one.name]
     if part.sampled and asked.sample and not asked.only:
         chosen = random.Random(asked.seed).sample(chosen, min(asked.sample, len(chosen)))
-    sys.stderr.write(f"{part.name}: {len(chosen)} of {len(every)} mutants, seed {asked.seed}" + "\n")
+    sys.stderr.write(f"{part.name}: {len(chosen)} of {len(every)} mutants, seed {asked.seed}\n")
     living = chosen
     with _servers(part):
         for number, tests in enumerate(part.tests):
@@ -127,11 +127,11 @@ def _hunt(part: Part, asked: argparse.Namespace, explained: dict[str, str]) -> i
             )
     equivalent = [one for one in chosen if one.name in explained]
     for one in living:
-        sys.stdout.write(f"SURVIVES  {one.path}:{one.lines[0]}  {one.name}" + "\n")
+        sys.stdout.write(f"SURVIVES  {one.path}:{one.lines[0]}  {one.name}\n")
     gone = set(explained) - {one.name for one in every}
     stale = sorted(name for name in gone if name.startswith(tuple(paths))) if not asked.only else []
     for name in stale:
-        sys.stdout.write(f"EXPLAINED, BUT NOT THERE  {name}" + "\n")
+        sys.stdout.write(f"EXPLAINED, BUT NOT THERE  {name}\n")
     tried = len(chosen) - len(equivalent)
     low, high = wilson(tried - len(living), tried)
     sys.stdout.write(
@@ -148,7 +148,7 @@ def _survivors(name: str, mutants: Sequence[Mutant], tests: Sequence[str]) -> li
     def found(mutant: Mutant, killer: str) -> None:
         nonlocal done
         done += 1
-        sys.stderr.write(f"{done}/{len(mutants)} {mutant.name[:110]!r}: {killer or 'LIVES'}" + "\n")
+        sys.stderr.write(f"{done}/{len(mutants)} {mutant.name[:110]!r}: {killer or 'LIVES'}\n")
         if not killer:
             living.append(mutant)
 

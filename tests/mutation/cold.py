@@ -58,7 +58,7 @@ def main() -> int:
         tree = mutated(Path(path).read_text(encoding="utf-8"), asked["index"])
         return compile(tree, path, "exec", dont_inherit=True)
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]  # every import goes through it
     files = list(dict.fromkeys(name.split("::")[0] for name in asked["tests"]))
     return int(pytest.main([*arguments(), *files], plugins=[_Only(asked["tests"])]))
 

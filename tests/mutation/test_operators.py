@@ -28,7 +28,7 @@ def changed(source: str) -> list[str]:
         ("a[min]", ["a[max]"]),
         ("a = 'text'", []),
         ("a.b = c", ["pass"]),
-        ("a += b", ["pass", "a += b"][:1]),
+        ("a += b", ["pass"]),
         ("f(a)", ["pass"]),
         ("assert a < b", []),
         ("raise E(1)", ["pass"]),
