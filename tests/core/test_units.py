@@ -175,6 +175,7 @@ def test_events_without_units_show_nothing() -> None:
         (Share(20, 100), True),
         (Share(50, 99), False),
         (Share(700, 10_000), True),
+        (Share(1, 10_000), False),  # evidently fewer
     ],
 )
 def test_a_share_must_be_beyond_chance(share: Share, is_evident: bool) -> None:
