@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from monitor.core.budget import Mode, OnSilence
 from monitor.core.decision import Action, Decision, Type
 from monitor.core.ladder import as_if, as_observed
+from tests.engine.worlds import budget
 
 
 @pytest.mark.parametrize(
@@ -22,3 +26,11 @@ def test_an_observed_decision_says_what_it_would_be(kind: Type, action: Action) 
     assert (back.type, back.decision_id, back.release, back.at_ms) == (kind, "d-1", "model-v42", 60_000)
     assert back.data["action"] == action.value
     assert as_if(decided) is decided
+
+
+@pytest.mark.parametrize(
+    ("mode", "silence"),
+    [(Mode.PAGE, OnSilence.HOLD), (Mode.AUTO, OnSilence.ROLLBACK)],
+)
+def test_where_people_are_only_asked_silence_is_no_order(mode: Mode, silence: OnSilence) -> None:
+    assert replace(budget(), mode=mode, on_silence=OnSilence.ROLLBACK).silence is silence

@@ -60,7 +60,6 @@ PARTS: Final = (
         (
             ("tests/core",),
             ("tests/config", "tests/wire", "tests/docs", *_IN_FILES),
-            ("tests/engine", "tests/golden"),
         ),
         sampled=True,
     ),

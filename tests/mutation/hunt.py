@@ -97,6 +97,7 @@ class Hunt:
         self._failed = False
         self._functions: dict[str, list[FunctionType]] = {}
         self._caches: list[Any] = []
+        self._texts: dict[str, str] = {}
         self._alone: dict[str, bool] = {}
         self._killers: dict[tuple[str, str], set[str]] = {}
 
@@ -127,7 +128,8 @@ class Hunt:
     def _those_to_ask(self, mutant: Mutant, seen: Mapping[str, Seen]) -> list[str]:
         """Return the tests that run a mutant's statement: killers of its neighbours, its module's own, the quick.
 
-        All of them about a script: no mark can be put into it. About a cold one, some of each file before more of any.
+        All of them about a script: no mark can be put into it. About a cold one also those whose file names its module,
+        and some of each file before more of any.
         """
         mark, is_script = mark_of(mutant), mutant.path.endswith(".lua")
         killers = self._killers.get((mutant.path, mutant.scope), set())
@@ -135,8 +137,9 @@ class Hunt:
         so_far: Counter[str] = Counter()
         fits = []
         for name, one in sorted(seen.items(), key=lambda pair: pair[1].cpu_s):
-            if one.passed and (is_script or mark in one.reached):
-                file = name.split("::")[0]
+            file = name.split("::")[0]
+            is_named = not mutant.inside and self._names(file, mutant.path)
+            if one.passed and (is_script or is_named or mark in one.reached):
                 so_far[file] += 0 if mutant.inside else 1
                 is_own = Path(file).stem.startswith(own)
                 fits.append((name not in killers, not is_own, so_far[file], one.cpu_s, name))
@@ -147,6 +150,11 @@ class Hunt:
             if left >= 0:
                 names.append(name)
         return names
+
+    def _names(self, file: str, path: str) -> bool:
+        if file not in self._texts:
+            self._texts[file] = Path(file).read_text(encoding="utf-8")
+        return path.removesuffix(".py").replace("/", ".") in self._texts[file]
 
     def _look(self, items: Sequence[pytest.Item]) -> dict[str, Seen]:
         """Return what each test runs; those of a file that is as it was are not run again."""
