@@ -34,6 +34,7 @@ from tests.mutation.reach import living, mark_of, put, put_marks
 _MEMORY: Final = 4 << 30
 _BROKEN: Final = "BROKEN "
 _COLD: Final = "COLD"
+_ENDED: Final = "ended by "
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +219,16 @@ class Hunt:
         return ""
 
     def _ask(self, mutant: Mutant, items: Sequence[pytest.Item], seen: Mapping[str, Seen]) -> str:
-        """Return the first test that fails with a mutant and, alone, not without it."""
+        """Return the first test that fails with a mutant and, alone, not without it.
+
+        How the tests were ended where they were, and without it are not.
+        """
         killer = _forked(functools.partial(self._judge, mutant, items, seen)) if items else ""
         for place, item in enumerate(items):
             if item.nodeid == killer and not self._holds(item, seen):
                 return self._ask(mutant, [*items[:place], *items[place + 1 :]], seen)
+        if killer.startswith(_ENDED) and _forked(functools.partial(self._judge, None, items, seen)):
+            return ""
         return killer
 
     def _holds(self, item: pytest.Item, seen: Mapping[str, Seen]) -> bool:
@@ -301,7 +307,7 @@ def _forked(job: Callable[[], str]) -> str:
     _, status = os.waitpid(child, 0)
     if answer.startswith(_BROKEN):  # of ours, not of a test: never to be taken for a kill
         raise RuntimeError(answer)
-    return f"ended by {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else answer
+    return f"{_ENDED}{signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else answer
 
 
 def _ask_cold(mutant: Mutant, tests: Sequence[str], seen: Mapping[str, Seen], limits: Limits) -> str:
@@ -318,7 +324,7 @@ def _ask_cold(mutant: Mutant, tests: Sequence[str], seen: Mapping[str, Seen], li
     except subprocess.TimeoutExpired:
         return "ended for waiting"
     if done.returncode < 0:
-        return f"ended by {signal.Signals(-done.returncode).name}"
+        return f"{_ENDED}{signal.Signals(-done.returncode).name}"
     if done.returncode not in (0, 1, 2):
         raise RuntimeError(f"{mutant.name}: pytest ended with {done.returncode}: {done.stdout[-2000:]}")
     return "" if done.returncode == 0 else str(json.loads(done.stdout.splitlines()[-1])["failed"])
