@@ -149,6 +149,7 @@ def test_a_few_enormous_requests_are_never_called_healthy() -> None:
     assert watch.verdict(release.now) == "inconclusive"
     said = verdict_words(watch, release.now)
     assert said.startswith("cost per request: inconclusive, because only up to the baseline's p99")
+    assert said.endswith(" %)")  # and by how much it is above all the same
 
 
 def test_an_equal_release_is_shown_healthy() -> None:

@@ -23,7 +23,8 @@ from monitor.core.series import (
     series_for,
 )
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
-from monitor.core.stats.evidence import points_above, rate_above, rate_below
+from monitor.core.sketch_series import mean_is_beyond
+from monitor.core.stats.evidence import Moments, points_above, rate_above, rate_below
 from monitor.core.stats.limit import Limit
 
 _UP, _DOWN = Direction.HIGHER_IS_WORSE, Direction.LOWER_IS_WORSE
@@ -114,6 +115,7 @@ def test_the_order_of_minutes_changes_no_answer(
         (_HANDOFF, (54, 1000), (500, 10_000)),
         (Limit(_UP, Unit.PERCENT, 0.1), (1001, 10_000), (1000, 10_000)),
         (_POINTS, (13, 100), (50, 1000)),
+        (_HANDOFF, (0, 100), (0, 100)),
         (Limit(_DOWN, Unit.POINTS, -0.7), (893, 1000), (900, 1000)),
     ],
 )
@@ -298,6 +300,14 @@ def test_a_mean_of_exactly_the_limit_is_not_beyond_it() -> None:
     series.append(0, candidate, baseline)
     assert series.observed(0, 1).delta == pytest.approx(10.0)
     assert series.beyond(0, 1, 1.0) is False
+
+
+def test_what_a_product_is_off_by_is_not_beyond_a_mean_s_limit() -> None:
+    """1.15 times 100,000 is a little less than 115,000 in doubles."""
+    limit, baseline = Limit(_UP, Unit.PERCENT, 15.0), Moments(10, 100_000.0, 1.0, 0.0)
+    assert limit.ratio(1.0) * baseline.mean < 115_000
+    assert mean_is_beyond(limit, 1.0, baseline._replace(mean=115_000.0), baseline) is False
+    assert mean_is_beyond(limit, 1.0, baseline._replace(mean=115_001.0), baseline) is True
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN
 from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column
+from monitor.core.stats.strata import Level
 
 _minute = st.dictionaries(
     st.one_of(st.integers(0, 40), st.integers(300, 330), st.just(LAST_BIN), st.just(UNFINISHED_BIN)),
@@ -79,3 +81,13 @@ def test_the_quantile_is_the_bin_at_its_rank() -> None:
     assert quantile_column(above, 0.95) == 3
     assert quantile_column(above, 0.99) == 5  # past the last edge: unfinished
     assert quantile_column(np.array([140, 7, 0]), 0.95) == 1  # 0.95 * 140 is 133 exactly
+
+
+def test_precision_that_is_given_up_is_given_up_for_what_is_held_too() -> None:
+    """Weighted sums of minutes before and after tell one share."""
+    history = ExceedanceHistory(1440)
+    for place in range(8):
+        at = 5 if place < 6 else 60
+        history.append({at: 2**28}, {at: 2**28})
+    for arm in history.window(0, 8, level=Level.MINUTES):
+        assert arm[30 - history.lowest] / arm[0] == pytest.approx(1 / 4)
