@@ -103,10 +103,11 @@ def test_an_arm_without_data_is_found_before_anything_is_added_up(
     if kind is RateSeries:
         series = _rates(_SUCCESS, minutes)
     else:
-        series = kind(_P95 if kind is QuantileSeries else _COST)
+        sketched = QuantileSeries(_P95) if kind is QuantileSeries else MeanSeries(_COST)
         for minute, arms in enumerate(minutes):
             candidate, baseline = (Sketch({10 + minute: n} if n else {}, 100 * n) for _, n in arms)
-            series.append(minute, candidate, baseline)
+            sketched.append(minute, candidate, baseline)
+        series = sketched
     start, a, b, end = data.draw(st.lists(st.integers(0, len(minutes)), min_size=4, max_size=4).map(sorted))
     for cut in (None, (a, b)):
         has_both = series.has_both(start, end, cut)

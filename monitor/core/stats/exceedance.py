@@ -164,7 +164,7 @@ class ExceedanceHistory:
     def _above(self, candidate: Bins, baseline: Bins) -> NDArray[np.int64]:
         added = np.zeros(self._counts.shape[1:], dtype=np.int64)
         if candidate or baseline:  # all bins at once, each in a place of its own
-            edges, many = added.shape[1], len(candidate) + len(baseline)
+            edges, many = len(added[0]), len(candidate) + len(baseline)
             places = np.fromiter(chain(candidate, baseline), np.int64, many)
             places -= self._lowest + 1
             # The unfinished lie in the last column, which no finished one reaches.
