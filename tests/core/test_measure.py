@@ -181,7 +181,7 @@ def test_an_episode_is_over_when_both_measures_are_back() -> None:
     ],
 )
 def test_the_loudest_answer_is_the_objectives(answers: tuple[Answer, ...], led: int) -> None:
-    assert loudest([Judgement(answer, None, 0.0, 15.0, 1.0) for answer in answers]) == led
+    assert loudest([Judgement(answer, None, 0.0, 15.0) for answer in answers]) == led
 
 
 def test_the_error_rate_is_split_between_the_measures() -> None:

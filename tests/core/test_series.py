@@ -92,6 +92,30 @@ def test_a_window_of_rates_is_what_its_minutes_compare_to(
             assert beyond is (far > 0)
 
 
+@given(_minutes, st.sampled_from([RateSeries, QuantileSeries, MeanSeries]), st.data())
+@settings(max_examples=60, deadline=None)
+def test_an_arm_without_data_is_found_before_anything_is_added_up(
+    minutes: list[tuple[tuple[int, int], tuple[int, int]]],
+    kind: type[RateSeries | QuantileSeries | MeanSeries],
+    data: st.DataObject,
+) -> None:
+    """The look that spares the sums says what the sums say: nobody is compared where an arm has nothing."""
+    series: AnySeries
+    if kind is RateSeries:
+        series = _rates(_SUCCESS, minutes)
+    else:
+        sketched = QuantileSeries(_P95) if kind is QuantileSeries else MeanSeries(_COST)
+        for minute, arms in enumerate(minutes):
+            candidate, baseline = (Sketch({10 + minute: n} if n else {}, 100 * n) for _, n in arms)
+            sketched.append(minute, candidate, baseline)
+        series = sketched
+    start, a, b, end = data.draw(st.lists(st.integers(0, len(minutes)), min_size=4, max_size=4).map(sorted))
+    for cut in (None, (a, b)):
+        has_both = series.has_both(start, end, cut)
+        assert has_both is all(series.counts(start, end, cut))
+        assert has_both is (series.beyond(start, end, 1.0, cut) is not None)
+
+
 @given(_minutes, st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_the_order_of_minutes_changes_no_answer(

@@ -41,6 +41,25 @@ def test_a_window_without_a_cut_is_what_its_minutes_add_up_to(
         assert above.shape[1] > 0 or not any(held)
 
 
+@given(st.lists(st.tuples(_minute, _minute), min_size=1, max_size=12), st.lists(st.booleans(), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_minutes_that_add_nothing_change_no_window(
+    minutes: list[tuple[dict[int, int], dict[int, int]]], before: list[bool]
+) -> None:
+    """Empty minutes in between, and how many there were when the columns grew, show nowhere: to the last bit."""
+    dense, sparse, places = ExceedanceHistory(1440), ExceedanceHistory(1440), []
+    for number, pair in enumerate(minutes):
+        dense.append(*pair)
+        if number < len(before) and before[number]:
+            sparse.append({}, {})
+        places.append(sparse.minutes)
+        sparse.append(*pair)
+    for level in (Level.POOLED, Level.MINUTES):
+        for start, first in enumerate(places):
+            found = sparse.window(first, sparse.minutes, None, level)
+            assert np.array_equal(found, dense.window(start, len(minutes), None, level))
+
+
 def test_the_oldest_minutes_go_and_the_rest_is_as_it_was() -> None:
     history, kept = ExceedanceHistory(100), []
     for minute in range(1000):
