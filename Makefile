@@ -39,6 +39,9 @@ exit 1
 endef
 export FIND_PYTHON
 
+# Compiled once and kept, also where the environment says otherwise: a test run starts hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup demo test laws check format chaos chaos-short soak simulate mutation integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make

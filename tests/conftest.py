@@ -12,13 +12,14 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import pytest
 from hypothesis import settings
 
+from monitor.adapters.embedded.errors import EmbeddedUnavailable
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 
@@ -61,6 +62,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bootstrap address of a real Kafka."""
 
     def start(folder: Path) -> tuple[_Server, str]:
+        with suppress(EmbeddedUnavailable):  # some twenty brokers are started, and each can do without
+            EmbeddedKafka(tmp_path_factory.mktemp("archive")).archive()
         server = EmbeddedKafka(folder).start()
         return server, server.bootstrap
 

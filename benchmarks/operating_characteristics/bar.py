@@ -12,6 +12,7 @@ from benchmarks.operating_characteristics.cells import CELLS, Bar, Cell
 from benchmarks.operating_characteristics.objectives import LATENCY_MEDIAN_US, LATENCY_SIGMA, SUCCESS
 from benchmarks.operating_characteristics.stories import DAY_MIN
 from benchmarks.operating_characteristics.tally import Tally, quantile
+from benchmarks.shares import binomial_below, upper_bound
 from monitor.core.indicator import IndicatorKind
 from monitor.core.stats.planning import (
     UNKNOWN_START_NATS,
@@ -65,17 +66,6 @@ def limit_min(name: str) -> float:
     if expected is None:
         return float(objective.hold_min)
     return expected.requests_for(UNKNOWN_START_NATS) / cell.traffic.candidate_per_min
-
-
-def upper_bound(hits: int, releases: int) -> float:
-    """Return the largest share that so many hits leave possible, at 95 % confidence (Clopper and Pearson 1934)."""
-    if hits >= releases:
-        return 1.0
-    low, high = hits / releases, 1.0
-    for _ in range(50):
-        share = 0.5 * (low + high)
-        low, high = (share, high) if _binomial_below(hits, releases, share) > 0.05 else (low, share)
-    return high
 
 
 def verdict(cell: Cell, tally: Tally) -> Verdict:
@@ -146,22 +136,10 @@ def _detected(cell: Cell, tally: Tally) -> Verdict:
 def _surely_below(delays: list[float], share: float) -> float:
     """The largest of the delays that lies below the true quantile with 95 %; 0 where none does."""
     rank = 0
-    while _binomial_below(rank, len(delays), share) <= 0.05:
+    while binomial_below(rank, len(delays), share) <= 0.05:
         rank += 1
     return delays[rank - 1] if rank else 0.0
 
 
 def _minutes(value: float) -> str:
     return "-" if value == inf else f"{value:.0f}"
-
-
-def _binomial_below(hits: int, releases: int, share: float) -> float:
-    """The chance of at most so many hits."""
-    term = (1.0 - share) ** releases
-    if term == 0.0:
-        return 0.0
-    total = term
-    for k in range(hits):
-        term *= (releases - k) / (k + 1) * share / (1.0 - share)
-        total += term
-    return total

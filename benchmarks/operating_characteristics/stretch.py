@@ -185,7 +185,9 @@ def _detecting(sums: Floats, rule: Rule) -> Iterator[None]:
 
     def strongest(tick: sustained._Tick) -> tuple[float, bool]:
         shown, has_data = of_windows(tick)
-        passes = _detected(sums[:, : tick.now + 1], tick.phi_of(None))[-1] >= _NEEDED
+        newest = max(tick.now - max(rule.hold_min, 1), tick.series.first_minute)
+        phi = tick.phi.over(tick.series, newest, tick.now)
+        passes = _detected(sums[:, : tick.now + 1], phi)[-1] >= _NEEDED
         return (max(shown, rule.x_star) if passes else 0.0), has_data
 
     with patch.object(sustained._Tick, "_strongest", strongest):

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from benchmarks.operating_characteristics.bar import Held, limit_min, upper_bound, verdict
+from benchmarks.operating_characteristics.bar import Held, limit_min, verdict
 from benchmarks.operating_characteristics.cells import CELLS, Bar, Cell
 from benchmarks.operating_characteristics.naive import RULES
 from benchmarks.operating_characteristics.results import Results
 from benchmarks.operating_characteristics.tally import Tally, quantile
 from benchmarks.page import table
+from benchmarks.shares import upper_bound
 
 NOT_RUN: Final = "not run"
 _MARKS: Final = {Held.MET: "", Held.MISSED: " **missed**", Held.OPEN: " *open*", Held.NONE: ""}

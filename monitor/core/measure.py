@@ -34,7 +34,7 @@ from typing import Final
 from monitor.core.record import Capped, Observed
 from monitor.core.series import AnySeries, MeanSeries
 from monitor.core.stats.capped import Measure
-from monitor.core.stats.dispersion import Dispersion, DispersionEstimate
+from monitor.core.stats.dispersion import DispersionEstimate, Known
 from monitor.core.stats.rule import Rule
 from monitor.core.sustained import Answer, Judgement, judge
 
@@ -55,7 +55,7 @@ class Gauge:
 
     def judge(self, now: int, rule: Rule) -> Judgement:
         """Return the rule's answer about the minutes before `now`."""
-        return judge(self.series, now, rule, self.dispersion.now)
+        return judge(self.series, now, rule, self.dispersion.known)
 
     def phi(self, start: int, end: int) -> float:
         """Return the over-dispersion of the minutes [start, end)."""
@@ -102,7 +102,7 @@ def judge_all(gauges: Sequence[Gauge], now: int, rule: Rule) -> tuple[int, Judge
         judged.append(gauge.judge(now, rule))
         if judged[-1].answer is Answer.FIRES:
             break  # nothing is louder
-    led = loudest(judged)
+    led = loudest(judged) if len(judged) > 1 else 0
     return led, judged[led]
 
 
@@ -141,6 +141,6 @@ def observe_all(gauges: Sequence[Gauge], start: int, end: int, *, x_star: float,
     )
 
 
-def known_noise(gauges: Sequence[Gauge]) -> tuple[Dispersion, ...]:
+def known_noise(gauges: Sequence[Gauge]) -> tuple[Known, ...]:
     """Return what is known of each gauge's noise now."""
-    return tuple(gauge.dispersion.now for gauge in gauges)
+    return tuple(gauge.dispersion.known for gauge in gauges)

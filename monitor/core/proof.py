@@ -52,7 +52,7 @@ def evidence_of(watch: Watch, shown: Span) -> Data | None:
     """
     if watch.judgement is None or watch.judged is None:
         return None
-    now, noises = watch.judged
+    now, noises = watch.judged[0], [known.dispersion for known in watch.judged[1]]
     if watch.series.kept_minute > max(watch.series.first_minute, now - MAX_WINDOW_MIN):
         return None  # judged so long ago that its minutes are gone
     gauge, dispersion = watch.gauges[watch.led], noises[watch.led]

@@ -93,7 +93,7 @@ class SeenIds:
         for behind, clock_ms in enumerate(clocks[first:].tolist(), first - count):
             if self._clocks[self._start] <= clock_ms - DUPLICATE_MS:
                 self._forget(clock_ms - DUPLICATE_MS)
-            if len(self._known) + behind >= self._max:
+            while len(self._known) + behind >= self._max:  # the oldest sighting may be of an id seen again
                 self._evict()
 
     def _is_recent(self, hashed: int, clock_ms: int) -> bool:

@@ -57,7 +57,7 @@ class RateSeries(Held):
     Judged are Mantel-Haenszel sums over minutes and their strata (`stats.strata`); `counts` are plain.
     """
 
-    __slots__ = ("_harm", "_keep", "_strata", "_within", "limit")
+    __slots__ = ("_harm", "_keep", "_newest", "_strata", "_within", "limit")
 
     def __init__(self, limit: Limit, *, keep_min: int = MAX_WINDOW_MIN) -> None:
         super().__init__()
@@ -66,6 +66,8 @@ class RateSeries(Held):
         self._strata = StrataSums()
         self._harm = rate_beyond(limit, limit.kappa)
         self._within = rate_within(limit, 1.0)
+        # The stretch asked for last: the rule asks whether it is beyond the limit, and then how evidently.
+        self._newest: tuple[tuple[int, int, Cut | None], RateCounts] | None = None
 
     def append(self, minute: int, candidate: Arm, baseline: Arm, strata: Sequence[Pair] = ()) -> None:
         """Add a minute's (hits, requests) of both arms, and those of its strata, which add up to them.
@@ -74,6 +76,7 @@ class RateSeries(Held):
             MinuteOutOfOrder: `minute` does not follow the newest one.
         """
         self._minutes.advance(minute)
+        self._newest = None
         self._strata.append(candidate, baseline, strata)
         surplus = len(self._strata) - self._keep
         if surplus >= _SURPLUS_MIN:
@@ -86,10 +89,10 @@ class RateSeries(Held):
         Raises:
             MinuteNotKept: The stretch reaches outside the minutes held.
         """
-        at = self._minutes.origin(start, end)
-        if cut is not None:
-            cut = (cut[0] - at, cut[1] - at)
-        return self._strata.sums(start - at, end - at, cut)
+        asked = (start, end, cut)
+        if self._newest is None or self._newest[0] != asked:
+            self._newest = asked, self._strata.sums(*self._minutes.rows(start, end, cut))
+        return self._newest[1]
 
     def beyond(self, start: int, end: int, scale: float, cut: Cut | None = None) -> bool | None:
         """Tell whether the rate is beyond `scale` times the limit; None without data in either arm."""
@@ -102,6 +105,10 @@ class RateSeries(Held):
     def evidence_out(self, start: int, end: int) -> float:
         """Return the evidence (nats) of being within the limit."""
         return self._within(*self.sums(start, end))
+
+    def has_both(self, start: int, end: int, cut: Cut | None = None) -> bool:
+        """Tell whether both arms have data."""
+        return self._strata.has_both(*self._minutes.rows(start, end, cut))
 
     def counts(self, start: int, end: int, cut: Cut | None = None) -> Counts:
         """Return the requests with the label, per arm."""

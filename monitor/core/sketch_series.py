@@ -88,10 +88,19 @@ class QuantileSeries(Held):
     def _stretch(self, rows: tuple[int, int, Cut | None], level: Level) -> QuantileStretch:
         above = self._history.window(*rows, level)
         if level is not Level.POOLED and above.size:
-            n = self._strata.sums(*rows, level)
-            sizes = np.array([[n.n_c], [n.n_b]])
-            above = above * (sizes / np.maximum(above[:, :1], 1))
+            of_c, of_b = self._scales(above, rows, level)
+            above = above * np.array(((of_c,), (of_b,)))
         return QuantileStretch(self.limit, above, self._history.lowest)
+
+    def _scales(
+        self, above: Exceedances, rows: tuple[int, int, Cut | None], level: Level
+    ) -> tuple[float, float]:
+        """What makes each arm's exceedances those of as many requests as they know as much as."""
+        if level is Level.POOLED:
+            return 1, 1
+        n = self._strata.sums(*rows, level)
+        above_c, above_b = above[:, 0].tolist()
+        return n.n_c / max(above_c, 1), n.n_b / max(above_b, 1)
 
     def bins(self, start: int, end: int, cut: Cut | None = None) -> tuple[dict[int, float], dict[int, float]]:
         """Return what both arms count as, per sketch bin, candidate first; the unfinished in `UNFINISHED_BIN`."""
@@ -103,7 +112,7 @@ class QuantileSeries(Held):
 
     def beyond(self, start: int, end: int, scale: float, cut: Cut | None = None) -> bool | None:
         """Tell whether the quantile is beyond `scale` times the limit; None without data in either arm."""
-        return self.stretch(start, end, cut).beyond(scale)
+        return self.stretch(start, end, cut).beyond(scale) if self.has_both(start, end, cut) else None
 
     def evidence_in(self, start: int, end: int, cut: Cut | None = None) -> float:
         """Return the evidence (nats) of being beyond kappa times the limit."""
@@ -112,6 +121,10 @@ class QuantileSeries(Held):
     def evidence_out(self, start: int, end: int) -> float:
         """Return the evidence (nats) of being within the limit."""
         return self.stretch(start, end).evidence_out()
+
+    def has_both(self, start: int, end: int, cut: Cut | None = None) -> bool:
+        """Tell whether both arms have data."""
+        return self._strata.has_both(*self._minutes.rows(start, end, cut))
 
     def counts(self, start: int, end: int, cut: Cut | None = None) -> Counts:
         """Return the requests of both arms, the unfinished among them."""
@@ -137,15 +150,17 @@ class QuantileSeries(Held):
         compared as finely as both together can be.
         """
         assert self.limit.quantile is not None
-        level = self.level(before[0], after[1])
-        first, second = self.stretch(*before, level=level).above, self.stretch(*after, level=level).above
+        rows = self._minutes.rows(*before), self._minutes.rows(*after)
+        level = self._strata.level(rows[0][0], rows[1][1])
+        first, second = (self._history.window(*one, level) for one in rows)
         if not first.size:
             return None
-        both = first[1] + second[1]
+        scales = [self._scales(above, one, level) for above, one in zip((first, second), rows, strict=True)]
+        both = first[1] * scales[0][1] + second[1] * scales[1][1]
         column = quantile_column(both, self.limit.quantile) if both[0] else len(both)
         if column == len(both):
             return None  # the quantile lies among the unfinished: no edge to count above
-        return rate_contrast(_above(first, column), _above(second, column))
+        return rate_contrast(_above(first, column, scales[0]), _above(second, column, scales[1]))
 
     def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
         """Return how much independent requests vary here, as shares above the quantile."""
@@ -158,13 +173,15 @@ class MeanSeries(Held):
     Both measures are judged (`core.measure`): the tail cannot hide above the cap.
     """
 
-    __slots__ = ("_harm", "_history", "_within", "limit", "measure")
+    __slots__ = ("_harm", "_history", "_newest", "_within", "limit", "measure")
 
     def __init__(self, limit: Limit, *, keep_min: int = MAX_WINDOW_MIN) -> None:
         super().__init__()
         self.limit = limit
         self.measure = Measure.CAPPED
         self._harm, self._within = mean_beyond(limit, limit.kappa), mean_within(limit, 1.0)
+        # The stretch asked for last, by the minute up to which the cap was learned: see `QuantileSeries`.
+        self._newest: tuple[tuple[int, int, Cut | None, int], tuple[Moments, Moments]] | None = None
         self._history = CappedHistory(keep_min)
 
     def plain(self) -> MeanSeries:
@@ -191,10 +208,16 @@ class MeanSeries(Held):
         Raises:
             MinuteNotKept: The stretch reaches outside the minutes held.
         """
-        return self._history.moments(*self._minutes.rows(start, end, cut), measure=self.measure)
+        asked = (start, end, cut, self._minutes.end)
+        if self._newest is None or self._newest[0] != asked:
+            rows = self._minutes.rows(start, end, cut)
+            self._newest = asked, self._history.moments(*rows, measure=self.measure)
+        return self._newest[1]
 
     def beyond(self, start: int, end: int, scale: float, cut: Cut | None = None) -> bool | None:
         """Tell whether the mean is beyond `scale` times the limit; None without data in either arm."""
+        if not self.has_both(start, end, cut):
+            return None  # most cohorts have many such stretches
         return mean_is_beyond(self.limit, scale, *self.moments(start, end, cut))
 
     def evidence_in(self, start: int, end: int, cut: Cut | None = None) -> float:
@@ -204,6 +227,10 @@ class MeanSeries(Held):
     def evidence_out(self, start: int, end: int) -> float:
         """Return the evidence (nats) of being within the limit; 0 below the floor of `mean_above`."""
         return self._within(*self.moments(start, end))
+
+    def has_both(self, start: int, end: int, cut: Cut | None = None) -> bool:
+        """Tell whether both arms have data."""
+        return self._history.has_both(*self._minutes.rows(start, end, cut))
 
     def counts(self, start: int, end: int, cut: Cut | None = None) -> Counts:
         """Return the finished requests of both arms."""
@@ -263,6 +290,7 @@ def mean_is_beyond(limit: Limit, scale: float, candidate: Moments, baseline: Mom
     return excess > EQUAL * bound
 
 
-def _above(above: Exceedances, column: int) -> RateCounts:
+def _above(above: Exceedances, column: int, scales: tuple[float, float]) -> RateCounts:
     """Requests above an edge, and all of them."""
-    return RateCounts(*(float(arm[at]) for arm in above for at in (column, 0)))
+    (s_c, s_b), (n_c, n_b), (of_c, of_b) = above[:, column].tolist(), above[:, 0].tolist(), scales
+    return RateCounts(float(s_c * of_c), float(n_c * of_c), float(s_b * of_b), float(n_b * of_b))

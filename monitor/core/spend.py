@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monitor.core.series import Series
-from monitor.core.stats.dispersion import INDEPENDENT, Dispersion
+from monitor.core.stats.dispersion import INDEPENDENT, Dispersion, Noisy
 from monitor.core.stats.evidence import evidence_for
 from monitor.core.sums import Sums, sums_of
 from monitor.core.sustained import Rule
@@ -48,8 +48,8 @@ class Spend:
         self,
         series: Series,
         now_minute: int,
-        phi: Dispersion = INDEPENDENT,
-        *others: tuple[Series, Dispersion],
+        phi: Noisy = INDEPENDENT,
+        *others: tuple[Series, Noisy],
     ) -> None:
         """Judge the blocks that are complete at `now_minute` and not judged yet.
 
@@ -63,7 +63,7 @@ class Spend:
             block = (at, at + self._block_min)
             bad = next((one for one in gauges if _is_bad(one[0], *block, one[1])), None)
             if bad is not None:
-                self._spent.append(Spent(block, sums_of(bad[0], *block), bad[1]))
+                self._spent.append(Spent(block, sums_of(bad[0], *block), bad[1].dispersion))
             at += self._block_min
         self._judged_to = at
         while self._spent and self._spent[0].block[0] < now_minute - self._rule.window_min:
@@ -94,9 +94,10 @@ class Spend:
         return self.minutes > self._rule.hold_min
 
 
-def _is_bad(series: Series, start: int, end: int, phi: Dispersion) -> bool:
+def _is_bad(series: Series, start: int, end: int, phi: Noisy) -> bool:
     if not series.beyond(start, end, 1.0):
         return False
     if not series.limit.needs_evidence:
         return True
-    return series.evidence_in(start, end) / phi.over(series, start, end) >= SPEND_NATS
+    nats = series.evidence_in(start, end)  # phi is at least 1: what is too little without it needs none
+    return nats >= SPEND_NATS and nats / phi.over(series, start, end) >= SPEND_NATS

@@ -22,7 +22,7 @@ from math import log
 from typing import Final
 
 from monitor.core.series import Counts, Cut, Observed, Series
-from monitor.core.stats.dispersion import INDEPENDENT, Dispersion
+from monitor.core.stats.dispersion import INDEPENDENT, Noisy
 from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.rule import RECOVERY_P, Rule, Span, make_rule, rule_for
 from monitor.core.stats.thresholds import quarter
@@ -93,7 +93,6 @@ class Judgement:
     Attributes:
         refusal: Why the rule does not fire: of the window that passed most checks. None when it fires.
         strongest: E, the largest evidence (nats, over phi) of any tested window beyond the limit.
-        phi: Over-dispersion of W; where there is no W, of the newest minutes, as many as the hold has.
         whole: W, the window that fires, or the one that passed most checks; None where (1) refuses.
         rest: R, W without the stretch (its cut, J) that carries most of the harm; for a refused W the first
             one that does not show it. None where no such check was reached.
@@ -103,7 +102,6 @@ class Judgement:
     refusal: Refusal | None
     strongest: float
     x_star: float
-    phi: float
     whole: Measured | None = None
     rest: Measured | None = None
 
@@ -113,7 +111,7 @@ class Judgement:
         return None if self.whole is None else (self.whole.start, self.whole.end)
 
 
-def judge(series: Series, now_minute: int, rule: Rule, phi: Dispersion = INDEPENDENT) -> Judgement:
+def judge(series: Series, now_minute: int, rule: Rule, phi: Noisy = INDEPENDENT) -> Judgement:
     """Return the rule's answer about the minutes before `now_minute`.
 
     Args:
@@ -132,7 +130,6 @@ def judge(series: Series, now_minute: int, rule: Rule, phi: Dispersion = INDEPEN
         refusal=found.refusal,
         strongest=found.strongest,
         x_star=rule.x_star,
-        phi=tick.phi_of(found.whole),
         whole=None if found.whole is None else tick.measure(*found.whole),
         rest=None if found.whole is None or found.cut is None else tick.measure(*found.whole, found.cut),
     )
@@ -153,7 +150,7 @@ class _Tick:
 
     __slots__ = ("age", "now", "phi", "rule", "series")
 
-    def __init__(self, series: Series, now_minute: int, rule: Rule, phi: Dispersion) -> None:
+    def __init__(self, series: Series, now_minute: int, rule: Rule, phi: Noisy) -> None:
         self.series, self.now, self.rule, self.phi = series, now_minute, rule, phi
         self.age = now_minute - series.first_minute  # no window reaches before the first live request
 
@@ -163,10 +160,9 @@ class _Tick:
     def over_phi(self, nats: float, start: int, end: int, cut: Cut | None = None) -> float:
         return nats / self.phi.over(self.series, start, end, cut) if nats > 0.0 else 0.0
 
-    def phi_of(self, whole: tuple[int, int] | None) -> float:
-        """What divided the evidence of W, or would that of the newest minutes."""
-        start, end = whole or (max(self.now - max(self.rule.hold_min, 1), self.series.first_minute), self.now)
-        return self.phi.over(self.series, start, end) if start < end else self.phi.phi
+    def shows(self, nats: float, needed: float, start: int, end: int, cut: Cut | None = None) -> bool:
+        """Whether evidence is enough over phi; phi is at least 1, so what is too little without it needs none."""
+        return nats >= needed and self.over_phi(nats, start, end, cut) >= needed
 
     def measure(self, start: int, end: int, cut: Cut | None = None) -> Measured:
         return Measured(
@@ -186,9 +182,10 @@ class _Tick:
             return Answer.UNKNOWN
         if not beyond:
             return Answer.RECOVERED
-        if not self.series.limit.needs_evidence or self.evidence(start, self.now) >= SUSPECT_NATS:
+        if not self.series.limit.needs_evidence:
             return Answer.SUSPECT
-        return Answer.UNKNOWN
+        nats = self.series.evidence_in(start, self.now)
+        return Answer.SUSPECT if self.shows(nats, SUSPECT_NATS, start, self.now) else Answer.UNKNOWN
 
     def sustained(self) -> _Found:
         strongest, has_data = self._strongest()
@@ -301,7 +298,7 @@ class _Tick:
         )
 
     def _is_within(self, start: int, end: int, nats: float) -> bool:
-        return self.over_phi(self.series.evidence_out(start, end), start, end) >= nats
+        return self.shows(self.series.evidence_out(start, end), nats, start, end)
 
     def at_once(self) -> _Found:
         """The rule of a hold of 0: the shortest window that holds the evidence and is still bad."""

@@ -18,7 +18,7 @@ from monitor.core.proof import evidence_of
 from monitor.core.record import Finding, Observed
 from monitor.core.series import AnySeries, RateSeries, series_for
 from monitor.core.spend import Spend
-from monitor.core.stats.dispersion import Dispersion, DispersionEstimate
+from monitor.core.stats.dispersion import DispersionEstimate, Known
 from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.rule import Rule
 from monitor.core.stats.thresholds import MAX_WINDOW_MIN
@@ -75,7 +75,7 @@ class Watch:
         self.spend = Spend(rule)
         self.factor = factor_of(objective)
         self.judgement: Judgement | None = None
-        self.judged: tuple[int, tuple[Dispersion, ...]] | None = None
+        self.judged: tuple[int, tuple[Known, ...]] | None = None
         self.acted = False
         self.fired = False
         self.spent_paged = False
@@ -143,8 +143,8 @@ class Watch:
         self.judgement = judgement
         before = self.trigger
         answer = judgement.answer
-        others = ((gauge.series, gauge.dispersion.now) for gauge in self.gauges[1:])
-        self.spend.advance(self.series, now, self.dispersion.now, *others)
+        others = ((gauge.series, gauge.dispersion.known) for gauge in self.gauges[1:])
+        self.spend.advance(self.series, now, self.dispersion.known, *others)
         if self.is_cumulative:
             answer = self._cumulative(answer)
         self.trigger = step(before, answer, at_ms=tick_ms(now))

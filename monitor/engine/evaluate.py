@@ -201,7 +201,8 @@ class Evaluator:
 
     def is_requested(self, view: CohortKey) -> bool:
         """Tell whether a slice, or one that holds it, was asked to be rolled back."""
-        return any(set(cohort) <= set(view) for cohort in self.progress.requested)
+        requested = self.progress.requested  # asked for every cohort at every tick, and mostly empty
+        return bool(requested) and any(set(cohort) <= set(view) for cohort in requested)
 
     def _announce(self, watch: Watch, change: Change, judged_to: int, at_ms: int) -> list[Decision]:
         if change.started:

@@ -143,3 +143,11 @@ def test_an_aggregate_is_equal_by_content_alone() -> None:
     assert one != Aggregate()
     with pytest.raises(TypeError):
         hash(one)
+
+
+def test_units_are_added_up_too() -> None:
+    one, other = Aggregate(), Aggregate()
+    other.serve("user-1")
+    one.merge(other)
+    assert one.units == other.units is not None
+    assert one.units is not other.units  # what comes to one later is none of the other's

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from monitor.core.budget import Objective
-from monitor.core.degraded import Degraded, find_degraded, is_mostly_shared, is_over, level_phi
+from monitor.core.degraded import (
+    Degraded,
+    find_degraded,
+    is_mostly_shared,
+    is_over,
+    level_evidence,
+    level_phi,
+)
 from monitor.core.series import AnySeries, MeanSeries, RateSeries, series_for
 from monitor.core.sketch import Sketch
 from monitor.core.stats.limit import limit_of
@@ -138,6 +145,7 @@ def test_the_dispersion_of_the_level_is_the_baseline_s_own() -> None:
         (SUCCESS, 0.50, 0.80, 0.9, False),
         (SUCCESS, None, 0.5, 0.9, True),
         (P95, 2100.0, 2000.0, 1000.0, True),
+        (P95, 4000.0, 2000.0, 1000.0, True),  # as much
         (P95, 9000.0, 2000.0, 1000.0, False),
     ],
 )
@@ -169,3 +177,16 @@ def test_the_tail_of_a_heavy_distribution_is_compared_by_rank() -> None:
     world = World(P95, per_min=2400)
     _, found = world.run(200, lambda minute, arm: (exp(0.9) - 1) if minute >= 120 else 0.0)
     assert found[0] <= 120 + HOLD
+
+
+def test_five_changes_of_the_level_are_the_fewest_that_show_its_dispersion() -> None:
+    waves, _ = World(SUCCESS).run(30, lambda minute, _arm: 0.2 * (minute // 5 % 2))
+    assert level_phi(waves, (0, 30)) > 20
+    assert level_phi(waves, (0, 25)) == 1.0
+
+
+def test_evidence_of_the_level_is_what_lies_beyond_the_limit() -> None:
+    """A quantile grown by less than its limit is no outage, however many requests say so."""
+    for worse, is_beyond in ((0.1, False), (0.5, True)):
+        series, _ = World(P95, per_min=9600).run(24, outage(14, 24, worse))
+        assert (level_evidence(series, (14, 24), (0, 12)) > 0.0) is is_beyond

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.core.aggregate import Aggregate
 from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, fair_rank, offer, smallest
 from tests.engine.worlds import LAWS
 
@@ -55,3 +56,12 @@ def test_what_is_shown_names_each_trace_once(groups: list[list[Exemplar]], size:
 def test_the_draw_is_the_same_everywhere() -> None:
     """A hash of Python's own would differ per process, and with it the evidence of two workers."""
     assert (fair_rank("trace-1"), fair_rank("münchen"), fair_rank("")) == (1904792194, 1172628735, 0)
+
+
+def test_only_what_ranks_before_the_last_is_wanted_where_all_are_kept() -> None:
+    cell = Aggregate()
+    for rank in range(2, 2 + EXEMPLARS_PER_CELL):
+        assert cell.wants("errors", 99)  # there is room
+        cell.keep("errors", Exemplar(rank, f"trace-{rank}", ""))
+    assert cell.wants("errors", 1)
+    assert not cell.wants("errors", 99)

@@ -143,3 +143,21 @@ def test_sums_are_exact_beyond_what_a_double_holds() -> None:
     fold.fold_many([seen(f"e-{n}", START_MS, tokens_in=most, tokens_out=n) for n in range(3)])
     (cell,) = (cell for key, cell in fold.cells.items() if key.release == CANDIDATE)
     assert cell.distribution("tokens").total == 3 * most + 3
+
+
+def test_labels_that_may_come_later_may_so_among_many() -> None:
+    """Of each what its own release and kind allow: labels later, requests and labels of nobody's release not."""
+    late = [
+        seen(f"e-{n}", START_MS, kind=kind, release=release, task_success=True)
+        for n, (kind, release) in enumerate(
+            [("outcome", CANDIDATE), ("request", CANDIDATE), ("outcome", "model-v9"), ("outcome", BASELINE)]
+        )
+    ]
+    severe = seen("e-8", START_MS + 6 * MINUTE, incident_severity="high")
+    single, many = (PartitionFold(PLANS["broken down"], SeenIds(99)) for _ in range(2))
+    events = [seen("e-9", START_MS + 6 * MINUTE), severe, *late]
+    for event in events:
+        single.fold(event, None)
+    many.fold_many(events)
+    assert _held(many) == _held(single)
+    assert {key.release for key in many.cells if key.later} == {CANDIDATE, BASELINE}

@@ -184,3 +184,34 @@ def test_incidents_of_the_week_before_are_known_whatever_is_frozen() -> None:
 def test_nothing_known_is_a_reference_of_nothing() -> None:
     found = best([], objective())
     assert (found.days, found.slots, found.incidents, found.requests) == (0, (), 0, 0)
+
+
+def test_a_share_and_its_rest_are_worth_the_same() -> None:
+    """Nine successes of ten say of a past's worth what one of ten says."""
+    hits = [17 - 3 * (at // 24 % 3) for at in range(240)]
+    mirrored = [
+        [cell(20, task_success=count) for count in some] for some in (hits, [20 - one for one in hits])
+    ]
+    worths = [
+        best([hour(NOW - 240 + at, made=made) for at, made in enumerate(cells)], objective()).worth
+        for cells in mirrored
+    ]
+    assert 0.0 < worths[0] < 1.0
+    assert worths[0] == pytest.approx(worths[1], rel=1e-12)
+
+
+def test_a_slot_keeps_the_shares_of_all_that_is_asked_for() -> None:
+    made = cell(1_000)
+    made.errors, made.timeouts = 100, 50
+    made.outcomes["grounded"] = [300, 400]
+    made.sketches["cost"] = Sketch({400: 1_000}, 500_000)
+    hours = [hour(at, made=made) for at in range(NOW - 240, NOW)]
+    asked = (objective("error", 5.0), objective("outcome.grounded", -2.0), objective("cost_per_request", 5.0))
+    for found in best(hours, *asked).slots:
+        assert found.requests > 200
+        assert found.errors / found.requests == pytest.approx(0.1, abs=0.003)
+        assert found.timeouts / found.requests == pytest.approx(0.05, abs=0.003)
+        hits, known = found.rate("outcome.grounded")
+        assert (hits / known, known / found.requests) == pytest.approx((0.75, 0.4), abs=0.01)
+        costs = found.distribution("cost")
+        assert costs.total / costs.count == pytest.approx(500, rel=1e-5)

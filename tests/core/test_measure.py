@@ -149,6 +149,7 @@ def test_a_few_enormous_requests_are_never_called_healthy() -> None:
     assert watch.verdict(release.now) == "inconclusive"
     said = verdict_words(watch, release.now)
     assert said.startswith("cost per request: inconclusive, because only up to the baseline's p99")
+    assert said.endswith(" %)")  # and by how much it is above all the same
 
 
 def test_an_equal_release_is_shown_healthy() -> None:
@@ -180,7 +181,7 @@ def test_an_episode_is_over_when_both_measures_are_back() -> None:
     ],
 )
 def test_the_loudest_answer_is_the_objectives(answers: tuple[Answer, ...], led: int) -> None:
-    assert loudest([Judgement(answer, None, 0.0, 15.0, 1.0) for answer in answers]) == led
+    assert loudest([Judgement(answer, None, 0.0, 15.0) for answer in answers]) == led
 
 
 def test_the_error_rate_is_split_between_the_measures() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.operating_characteristics import naive, render, results, stories
-from benchmarks.operating_characteristics.bar import Held, limit_min, upper_bound, verdict
+from benchmarks.operating_characteristics.bar import Held, limit_min, verdict
 from benchmarks.operating_characteristics.cells import CELLS, Cell
 from benchmarks.operating_characteristics.objectives import HANDOFF, LATENCY, SUCCESS, Guarded
 from benchmarks.operating_characteristics.product import Release, evidence, feed_of
@@ -30,6 +30,7 @@ from benchmarks.operating_characteristics.stories import (
 )
 from benchmarks.operating_characteristics.tally import NEVER, Tally, quantile
 from benchmarks.page import DOCS
+from benchmarks.shares import binomial_below, interval, upper_bound
 from monitor.core.aggregate import Aggregate
 from monitor.core.cohort import OVERALL
 from monitor.core.indicator import LABELS
@@ -229,10 +230,41 @@ def test_the_limit_is_the_information_bound(name: str, minutes: float) -> None:
 
 @pytest.mark.parametrize(
     ("hits", "releases", "share"),
-    [(0, 3000, 0.000998), (0, 200, 0.01487), (1, 200, 0.0235), (5, 100, 0.1023), (7, 7, 1.0)],
+    [
+        (0, 3000, 0.000998),
+        (0, 200, 0.01487),
+        (1, 200, 0.0235),
+        (5, 100, 0.1023),
+        (7, 7, 1.0),
+        (1960, 2000, 0.9849),  # where the chance of no miss is too small for a float
+    ],
 )
 def test_the_upper_bound_is_exact(hits: int, releases: int, share: float) -> None:
     assert upper_bound(hits, releases) == pytest.approx(share, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("hits", "tries", "low", "high"),
+    [
+        (67, 67, 0.9464, 1.0),
+        (0, 67, 0.0, 0.0536),
+        (81, 263, 0.2527, 0.3676),
+        (2_900, 3_000, 0.95954, 0.97282),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_the_interval_of_a_share_is_exact(hits: int, tries: int, low: float, high: float) -> None:
+    """Clopper and Pearson 1934; 81 of 263 as in Newcombe 1998, table I."""
+    assert interval(hits, tries) == pytest.approx((low, high), abs=2e-4)
+
+
+def test_the_chances_of_few_and_of_many_hits_add_up() -> None:
+    """Also where either is too small for a float."""
+    for tries, share in ((10, 0.3), (400, 0.9), (2_000, 0.99), (3_000, 0.004)):
+        for hits in (0, tries // 3, round(tries * share), tries - 1):
+            both = binomial_below(hits, tries, share) + binomial_below(tries - hits - 1, tries, 1.0 - share)
+            assert both == pytest.approx(1.0)
+    assert binomial_below(1, 3, 0.5) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

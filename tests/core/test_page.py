@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from monitor.core.budget import Accounting, Tier
 from monitor.core.cohort import OVERALL
 from monitor.core.decision import Reason
-from monitor.core.page import REOPEN_MS, Page
+from monitor.core.page import REOPEN_MS, Page, clock_of
+from tests.engine.worlds import budget, objective
 
 MIN = 60_000
 OPENED = 1_000 * MIN
@@ -77,3 +81,28 @@ def test_a_reopened_page_keeps_its_id_and_gets_a_new_clock() -> None:
     assert not page.is_due(at_ms + CLOCK)  # its own delivery has to come first
     assert page.delivered(at_ms).is_due(at_ms + CLOCK)
     assert (page.acknowledged_ms, page.expired_ms, page.resolved_ms) == (None, None, None)
+
+
+def test_half_of_the_time_counts_from_the_delivery_and_with_what_was_added() -> None:
+    page = PAGE.delivered(OPENED + MIN).extended_to(5 * MIN)
+    assert page.half_time_ms == OPENED + 11 * MIN
+    assert replace(page, clock_ms=None).half_time_ms is None
+
+
+@pytest.mark.parametrize(
+    ("tier", "accounting", "reason", "minutes"),
+    [
+        (Tier.B, Accounting.SUSTAINED, Reason.BREACH, 15),
+        (Tier.A, Accounting.SUSTAINED, Reason.BREACH, None),
+        (Tier.B, Accounting.SUSTAINED, Reason.NO_DATA, None),
+        (Tier.B, Accounting.CUMULATIVE, Reason.CUMULATIVE, 15),
+        (Tier.B, Accounting.SUSTAINED, Reason.CUMULATIVE, None),
+    ],
+)
+def test_only_the_page_of_a_breach_in_tier_b_runs_out(
+    tier: Tier, accounting: Accounting, reason: Reason, minutes: int | None
+) -> None:
+    asked = objective(tier=tier, accounting=accounting)
+    assert clock_of(replace(budget(asked), decide_within_min=15), asked, reason) == (
+        minutes and minutes * MIN
+    )

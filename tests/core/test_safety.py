@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.budget import Objective
-from monitor.core.safety import SafetyVerdict, SafetyWatch
+from monitor.core.cohort import OVERALL, CohortKey, cohort_key
+from monitor.core.safety import SafetyVerdict, SafetyWatch, alpha_of
+from monitor.core.stats.safety import ALPHA_SAFETY
 from monitor.core.window import tick_ms
 from tests.engine.worlds import ACME, LAWS, MINUTE, START_MS, T0, budget, cell, incident, incidents
 
 QUIET = cell(1_000)
+BETA = cohort_key({"tenant": "beta"})
 
 
 def _watch(
@@ -196,3 +199,13 @@ def test_its_row_of_the_assessment(baseline_incidents: int | None, closed: int, 
     watch.append(T0 + 10, cell(1_000, incidents=closed), cell(0) if baseline_incidents is None else QUIET)
     row = watch.assessed(3)
     assert (row["verdict"], row["late_count"]) == (verdict, 3)
+
+
+@pytest.mark.parametrize(
+    ("slices", "view", "part"),
+    [((), OVERALL, 1.0), ((ACME, BETA), OVERALL, 1 / 2), ((ACME, BETA), ACME, 1 / 4)],
+)
+def test_the_error_rate_is_shared_by_the_whole_view_and_its_slices(
+    slices: tuple[CohortKey, ...], view: CohortKey, part: float
+) -> None:
+    assert alpha_of(incidents(critical_cohorts=slices), view) == pytest.approx(ALPHA_SAFETY * part)

@@ -23,7 +23,8 @@ from monitor.core.series import (
     series_for,
 )
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
-from monitor.core.stats.evidence import points_above, rate_above, rate_below
+from monitor.core.sketch_series import mean_is_beyond
+from monitor.core.stats.evidence import Moments, points_above, rate_above, rate_below
 from monitor.core.stats.limit import Limit
 
 _UP, _DOWN = Direction.HIGHER_IS_WORSE, Direction.LOWER_IS_WORSE
@@ -91,6 +92,30 @@ def test_a_window_of_rates_is_what_its_minutes_compare_to(
             assert beyond is (far > 0)
 
 
+@given(_minutes, st.sampled_from([RateSeries, QuantileSeries, MeanSeries]), st.data())
+@settings(max_examples=60, deadline=None)
+def test_an_arm_without_data_is_found_before_anything_is_added_up(
+    minutes: list[tuple[tuple[int, int], tuple[int, int]]],
+    kind: type[RateSeries | QuantileSeries | MeanSeries],
+    data: st.DataObject,
+) -> None:
+    """The look that spares the sums says what the sums say: nobody is compared where an arm has nothing."""
+    series: AnySeries
+    if kind is RateSeries:
+        series = _rates(_SUCCESS, minutes)
+    else:
+        sketched = QuantileSeries(_P95) if kind is QuantileSeries else MeanSeries(_COST)
+        for minute, arms in enumerate(minutes):
+            candidate, baseline = (Sketch({10 + minute: n} if n else {}, 100 * n) for _, n in arms)
+            sketched.append(minute, candidate, baseline)
+        series = sketched
+    start, a, b, end = data.draw(st.lists(st.integers(0, len(minutes)), min_size=4, max_size=4).map(sorted))
+    for cut in (None, (a, b)):
+        has_both = series.has_both(start, end, cut)
+        assert has_both is all(series.counts(start, end, cut))
+        assert has_both is (series.beyond(start, end, 1.0, cut) is not None)
+
+
 @given(_minutes, st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_the_order_of_minutes_changes_no_answer(
@@ -114,6 +139,7 @@ def test_the_order_of_minutes_changes_no_answer(
         (_HANDOFF, (54, 1000), (500, 10_000)),
         (Limit(_UP, Unit.PERCENT, 0.1), (1001, 10_000), (1000, 10_000)),
         (_POINTS, (13, 100), (50, 1000)),
+        (_HANDOFF, (0, 100), (0, 100)),
         (Limit(_DOWN, Unit.POINTS, -0.7), (893, 1000), (900, 1000)),
     ],
 )
@@ -298,6 +324,14 @@ def test_a_mean_of_exactly_the_limit_is_not_beyond_it() -> None:
     series.append(0, candidate, baseline)
     assert series.observed(0, 1).delta == pytest.approx(10.0)
     assert series.beyond(0, 1, 1.0) is False
+
+
+def test_what_a_product_is_off_by_is_not_beyond_a_mean_s_limit() -> None:
+    """1.15 times 100,000 is a little less than 115,000 in doubles."""
+    limit, baseline = Limit(_UP, Unit.PERCENT, 15.0), Moments(10, 100_000.0, 1.0, 0.0)
+    assert limit.ratio(1.0) * baseline.mean < 115_000
+    assert mean_is_beyond(limit, 1.0, baseline._replace(mean=115_000.0), baseline) is False
+    assert mean_is_beyond(limit, 1.0, baseline._replace(mean=115_001.0), baseline) is True
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,11 @@ def test_a_page_that_came_instead_is_remembered_by_what_was_asked() -> None:
     assert record.was_withheld(Asked("r", 2, "quality.x", OVERALL, 10))
     assert not record.was_withheld(Asked("r", 1, "quality.x", OVERALL, 10))
     assert record.withheld_count == 1
+
+
+def test_what_lies_near_is_less_than_a_stretch_away() -> None:
+    record = StormRecord()
+    for at_ms in (40, 41, 100, 159, 160):
+        record.note(rollback(str(at_ms), at_ms))
+    assert record.near(100, 60) == ["100", "159", "41"]
+    assert StormLimit(1, 60).within_ms == 3_600_000

@@ -145,6 +145,11 @@ def test_the_ends_of_a_sketch_are_kept(candidate: dict[int, int], baseline: dict
     assert sums.observed(limit) == series.observed(0, 1)
 
 
+def test_a_bin_may_be_empty() -> None:
+    arm = {"requests": 2, "bins": [[7, 2], [9, 0]]}
+    assert sums_from("quantile", {"candidate": arm, "baseline": arm}).counts() == (2, 2)
+
+
 @pytest.mark.parametrize(
     "kind, arms",
     [

@@ -265,11 +265,11 @@ def test_a_fired_judgement_shows_the_numbers_behind_it() -> None:
     assert found.whole.counts == (20_000, 20_000)
     assert found.whole.observed.delta == pytest.approx(100 * (8 / 9 - 1))
     assert found.rest.cut is not None
-    assert found.rest.cut[1] - found.rest.cut[0] == 19
+    assert found.rest.cut == (31, 50)  # of many that show as little, the newest
     assert found.rest.counts == (1000, 1000)
     assert 1.92 <= found.rest.evidence < found.whole.evidence
     assert found.strongest >= found.x_star == _RULE.x_star
-    assert found.phi == 1.5
+    assert found.whole.evidence == _series(_steady((30, _GOOD), (20, _BAD))).evidence_in(30, 50) / 1.5
 
 
 def test_a_refused_judgement_shows_the_rest_that_was_healthy() -> None:
@@ -297,7 +297,7 @@ def test_no_window_reaches_before_the_first_live_request() -> None:
 
 def test_no_minute_at_all_is_unknown() -> None:
     found = judge(RateSeries(_SUCCESS), 0, _RULE)
-    assert found == Judgement(Answer.UNKNOWN, Refusal.NO_DATA, 0.0, _RULE.x_star, 1.0)
+    assert found == Judgement(Answer.UNKNOWN, Refusal.NO_DATA, 0.0, _RULE.x_star)
 
 
 # Holds of 0 and the literal rule ---------------------------------------------------------------------------------

@@ -175,7 +175,17 @@ def test_events_without_units_show_nothing() -> None:
         (Share(20, 100), True),
         (Share(50, 99), False),
         (Share(700, 10_000), True),
+        (Share(1, 10_000), False),  # evidently fewer
     ],
 )
 def test_a_share_must_be_beyond_chance(share: Share, is_evident: bool) -> None:
     assert share.is_evident is is_evident
+
+
+def test_who_moved_more_than_an_hour_ago_is_not_counted() -> None:
+    watch, few, many = UnitWatch(), sample([1, 2, 3]), sample([4, 5, 6, 7])
+    found = [watch.append(few, many) for _ in range(60)] + [watch.append(many, few) for _ in range(60)]
+    half, whole = found[89], found[119]
+    assert half is not None
+    assert half.left.moved == 3
+    assert whole == Moves(Share(0, 3), Share(0, 3))

@@ -139,3 +139,8 @@ def test_the_share_before_and_who_is_served_most() -> None:
 def test_a_budget_that_says_nothing_asks_for_a_thousandth_within_five_minutes() -> None:
     assert Verification() == Verification(share_pct=0.1, within_min=5)
     assert Verification().max_ratio == pytest.approx(0.001)
+
+
+def test_as_many_requests_as_needed_are_enough() -> None:
+    assert told((0, RULE.requests_needed)) == [V]
+    assert told((0, RULE.requests_needed - 1)) == [W]

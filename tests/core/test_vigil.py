@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.config.settings import Settings
 from monitor.core.vigil import (
     AGAIN_MS,
     BLIND_MAX,
@@ -241,3 +242,12 @@ def test_trouble_begins_at_once_and_ends_when_all_has_been_well_for_a_while(
     before: WatchState, findings: tuple[Finding, ...], is_well: bool, at_ms: int, after: WatchState
 ) -> None:
     assert step(before, findings, is_well=is_well, at_ms=at_ms, eased_ms=10) == after
+
+
+def test_the_limits_of_who_sets_none_are_the_settings_own() -> None:
+    said = Settings()
+    asked = (said.watch_silence_s, said.watch_delay_s, said.watch_blind_s, said.watch_every_s)
+    limits = VigilLimits()
+    assert (limits.silence_ms, limits.delay_ms, limits.blind_ms, limits.every_ms) == tuple(
+        1000 * one for one in asked
+    )

@@ -189,3 +189,14 @@ def test_more_than_a_day_of_minutes_can_be_asked_about() -> None:
     run = _Run(objective(), window_min=3_000)
     run.minutes(2_100, GOOD)
     assert run.watch.observe_all(run.now).samples == (14_400, 14_400)
+
+
+def test_what_was_done_is_done_for_this_episode_alone() -> None:
+    run = _Run(objective())
+    run.minutes(3, GOOD)
+    run.minutes(4, BAD)
+    run.watch.acted = True
+    run.minutes(2, BAD)
+    assert run.watch.acted
+    run.minutes(5, GOOD)
+    assert not run.watch.acted

@@ -101,8 +101,13 @@ def test_a_mean_in_a_sentence_says_what_lies_above_the_cap(lower: float | None, 
         "15.9 % of requests cost more than the baseline's p99 of 0.00689 USD, against 1.0 %; up to it +18.5 %"
         + sure
     )
-    bare = replace(seen, capped=replace(capped, delta=None))
-    assert "p99" not in finding_words(Finding(judged, OVERALL, bare, 0, 31, ()))
+    for lacking in (
+        replace(capped, delta=None),
+        replace(capped, cap=None),
+        replace(capped, above_candidate=None),
+    ):
+        bare = replace(seen, capped=lacking)
+        assert finding_words(Finding(judged, OVERALL, bare, 0, 31, ())).endswith("limit +20 %) over 31 min")
 
 
 @pytest.mark.parametrize(
@@ -134,3 +139,9 @@ def test_values_and_slices() -> None:
     assert value_words(objective("tokens_per_request", 5.0), 1234.5678) == "1,234.57"
     assert slice_words(OVERALL) == ""
     assert slice_words(CohortKey((("language", "de"), ("tenant", "acme")))) == " for language=de, tenant=acme"
+
+
+def test_a_finding_shows_its_numbers_and_no_addresses() -> None:
+    finding = Finding(objective(), OVERALL, Observed(), 0, 23, (), evidence=dict)
+    assert repr(dict) not in repr(finding)
+    assert finding == replace(finding, evidence=None)

@@ -73,19 +73,18 @@ async def test_kafka_keeps_its_topics_over_a_stop_a_crash_and_a_new_owner(tmp_pa
     log = KafkaLog(KafkaAccess(address))
     await log.append("kept", "k", b"v")
     await log.close()
-    assert any("formatting" in step for step in steps)
     assert any(address in step for step in steps)
 
     broker.stop()
     broker.stop()  # harmless
-    steps.clear()
     broker.start()
     assert broker.bootstrap == address
-    assert not any("formatting" in step for step in steps)
     pid = broker.pid
     broker.kill()
     assert gone(pid)
-    with EmbeddedKafka(tmp_path) as other:
+    # What is kept for quick starts may be damaged: it starts as without.
+    (tmp_path / "damaged.aot").write_bytes(b"no classes")
+    with EmbeddedKafka(tmp_path, java_options=[f"-XX:AOTCache={tmp_path / 'damaged.aot'}"]) as other:
         assert await first_value(other.bootstrap, "kept") == b"v"
 
 

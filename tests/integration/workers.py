@@ -21,7 +21,7 @@ from monitor.adapters.embedded.process import free_port
 
 WAIT_S = 240.0  # for anything to happen, on a machine that has much else to do
 GRACE_S = 20.0  # a worker that was asked to end is killed after this
-_POLL_S = 0.05
+_POLL_S = 0.1
 _PREFIX = "ROLLBACK_BUDGET_"
 _GUARD = Path(str(monitor.adapters.embedded.__file__)).with_name("guard.py")
 _METRIC = re.compile(r"^rollback_budget_(\w+?)(?:\{([^}]*)\})? ([0-9.e+-]+)$", re.MULTILINE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import random
 import sys
@@ -12,24 +11,41 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from benchmarks.shares import interval
 from tests.mutation.cold import arguments
 from tests.mutation.hunt import Hunt
+from tests.mutation.kept import Kept
 from tests.mutation.operators import Mutant, mutants_of
 
 EXPLAINED: Final = Path(__file__).with_name("survivors.toml")
 MEMORY: Final = Path(".pytest_cache/mutation")
-Z: Final = 1.959964  # two sides, 95 %
+
+
+# Verbs that need no server.
+_IN_FILES: Final = tuple(
+    f"tests/cli/test_{verb}.py"
+    for verb in (
+        "backtest",
+        "budget_test",
+        "debt",
+        "explain",
+        "gate",
+        "plan",
+        "replay",
+        "replay_history",
+        "validate",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Files, and the tests that are asked about them: the second lot only about what the first let live."""
+    """Files, and the tests that are asked about them: a lot only about what those before it let live."""
 
     name: str
     files: tuple[str, ...]
@@ -41,7 +57,10 @@ PARTS: Final = (
     Part(
         "core",
         ("monitor/core/**/*.py",),
-        (("tests/core",),),
+        (
+            ("tests/core",),
+            ("tests/config", "tests/wire", "tests/docs", *_IN_FILES),
+        ),
         sampled=True,
     ),
     Part(
@@ -106,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
     parser.add_argument("--sample", type=int, default=300, help="mutants of the core; 0: all (default: 300)")
+    parser.add_argument("--again", action="store_true", help="forget what earlier runs found about the core")
     parser.add_argument(
         "--only", default="", help="mutants whose name holds this text; nothing is sampled then"
     )
@@ -122,9 +142,9 @@ def _hunt(part: Part, asked: argparse.Namespace, explained: dict[str, str]) -> i
     living = chosen
     with _servers(part):
         for number, tests in enumerate(part.tests):
-            living = _survivors(
-                f"{part.name}-{number}", [one for one in living if one.name not in explained], tests
-            )
+            asked_about = [one for one in living if one.name not in explained]
+            kept = _kept(part, number, asked.again)
+            living = _survivors(MEMORY / f"{part.name}-{number}.json", asked_about, chosen, tests, kept)
     equivalent = [one for one in chosen if one.name in explained]
     for one in living:
         sys.stdout.write(f"SURVIVES  {one.path}:{one.lines[0]}  {one.name}\n")
@@ -133,7 +153,7 @@ def _hunt(part: Part, asked: argparse.Namespace, explained: dict[str, str]) -> i
     for name in stale:
         sys.stdout.write(f"EXPLAINED, BUT NOT THERE  {name}\n")
     tried = len(chosen) - len(equivalent)
-    low, high = wilson(tried - len(living), tried)
+    low, high = interval(tried - len(living), tried)
     sys.stdout.write(
         f"{part.name}: {tried - len(living)} of {tried} killed = {(tried - len(living)) / max(1, tried):.1%} "
         f"({low:.1%} to {high:.1%}); {len(equivalent)} more are explained; {len(every)} in all\n"
@@ -141,31 +161,43 @@ def _hunt(part: Part, asked: argparse.Namespace, explained: dict[str, str]) -> i
     return len(living) + len(stale)
 
 
-def _survivors(name: str, mutants: Sequence[Mutant], tests: Sequence[str]) -> list[Mutant]:
-    living: list[Mutant] = []
+def _kept(part: Part, number: int, again: bool) -> Kept | None:
+    """Return what earlier runs found; the small parts are asked about anew each time."""
+    if not part.sampled:
+        return None
+    MEMORY.mkdir(parents=True, exist_ok=True)
+    to = MEMORY / f"{part.name}-{number}-found.jsonl"
+    if again:
+        to.unlink(missing_ok=True)
+    return Kept(to, part.tests[number])
+
+
+def _survivors(
+    memory: Path, mutants: Sequence[Mutant], marked: Sequence[Mutant], tests: Sequence[str], kept: Kept | None
+) -> list[Mutant]:
+    known = {one: kept.killer(one) if kept else None for one in mutants}
+    living = [one for one, killer in known.items() if killer == ""]
+    new = sorted(
+        (one for one, killer in known.items() if killer is None), key=lambda one: (one.path, one.index)
+    )
+    sys.stderr.write(f"{len(mutants)} mutants, {len(mutants) - len(new)} of them asked about before\n")
     done = 0
 
     def found(mutant: Mutant, killer: str) -> None:
         nonlocal done
         done += 1
-        sys.stderr.write(f"{done}/{len(mutants)} {mutant.name[:110]!r}: {killer or 'LIVES'}\n")
+        sys.stderr.write(f"{done}/{len(new)} {mutant.name[:110]!r}: {killer or 'LIVES'}\n")
+        if kept:
+            kept.keep(mutant, killer)
         if not killer:
             living.append(mutant)
 
-    if mutants:
-        MEMORY.mkdir(parents=True, exist_ok=True)
-        ordered = sorted(mutants, key=lambda one: (one.path, one.index))
-        hunt = Hunt(ordered, MEMORY / f"{name}.json", _digest(ordered), found)
-        answer = pytest.main([*arguments(), *tests], plugins=[hunt])
-        if done != len(mutants):
-            raise SystemExit(f"pytest ended with {answer!r} after {done} of {len(mutants)} mutants")
+    if new:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        answer = pytest.main([*arguments(), *tests], plugins=[Hunt(new, marked, memory, found)])
+        if done != len(new):
+            raise SystemExit(f"pytest ended with {answer!r} after {done} of {len(new)} mutants")
     return living
-
-
-def _digest(mutants: Sequence[Mutant]) -> str:
-    """Return what the lines that a test runs depend on, roughly: the files that are looked at."""
-    texts = (path + Path(path).read_text(encoding="utf-8") for path in sorted({one.path for one in mutants}))
-    return sha256("".join(texts).encode()).hexdigest()
 
 
 @contextmanager
@@ -178,15 +210,6 @@ def _servers(part: Part) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, EmbeddedValkey(Path(folder)) as server:
         os.environ["ROLLBACK_BUDGET_TEST_REDIS"] = server.url
         yield
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share."""
-    if not of:
-        return 0.0, 1.0
-    share, square = hits / of, Z * Z / of
-    middle, half = share + square / 2, Z * math.sqrt(share * (1 - share) / of + square / of / 4)
-    return (middle - half) / (1 + square), (middle + half) / (1 + square)
 
 
 if __name__ == "__main__":

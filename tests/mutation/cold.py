@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -39,6 +40,13 @@ def arguments() -> list[str]:
 class _Only:
     def __init__(self, tests: list[str]) -> None:
         self._place = {name: number for number, name in enumerate(tests)}
+        self.failed = ""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.failed = self.failed or (report.nodeid if report.failed else "")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed = self.failed or (report.nodeid if report.failed else "")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted(
@@ -47,8 +55,9 @@ class _Only:
 
 
 def main() -> int:
-    """Return pytest's answer."""
+    """Return pytest's answer; the last line says which test failed."""
     asked = json.load(sys.stdin)
+    resource.setrlimit(resource.RLIMIT_CPU, (asked["cpu_s"], asked["cpu_s"] + 5))
     path = str(Path(asked["path"]).resolve())
     real = SourceFileLoader.get_code
 
@@ -60,7 +69,10 @@ def main() -> int:
 
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]  # every import goes through it
     files = list(dict.fromkeys(name.split("::")[0] for name in asked["tests"]))
-    return int(pytest.main([*arguments(), *files], plugins=[_Only(asked["tests"])]))
+    only = _Only(asked["tests"])
+    answer = int(pytest.main([*arguments(), *files], plugins=[only]))
+    sys.stdout.write(f"\n{json.dumps({'failed': only.failed or f'pytest ended with {answer}'})}\n")
+    return answer
 
 
 if __name__ == "__main__":

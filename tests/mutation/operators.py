@@ -88,6 +88,13 @@ def mutated_lua(source: str, index: int) -> str:
     return source[:start] + new + source[end:]
 
 
+def lines_of(statement: ast.stmt) -> tuple[int, int]:
+    """Return the first and last line of a statement, without those that stand in it."""
+    body = getattr(statement, "body", None)
+    end = max(statement.lineno, body[0].lineno - 1) if body else statement.end_lineno or statement.lineno
+    return statement.lineno, end
+
+
 def _python(path: str, source: str) -> Iterator[Mutant]:
     for index, (place, old, new, _) in enumerate(_changes(ast.parse(source))):
         yield Mutant(path, place.scope, ast.unparse(old), ast.unparse(new), place.lines, index, place.inside)
@@ -145,11 +152,7 @@ def _at(place: _Place, parent: ast.AST, field: str, child: ast.AST) -> _Place:
         if not place.inside:
             name = f"{place.scope}.{parent.name}" if place.scope else parent.name
             place = _Place(name, is_function, place.lines)
-    if isinstance(child, ast.stmt):
-        body = getattr(child, "body", None)
-        end = max(child.lineno, body[0].lineno - 1) if body else child.end_lineno or child.lineno
-        place = replace(place, lines=(child.lineno, end))
-    return place
+    return replace(place, lines=lines_of(child)) if isinstance(child, ast.stmt) else place
 
 
 def _instead(node: ast.AST, place: _Place) -> Iterator[ast.AST]:

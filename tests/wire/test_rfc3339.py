@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.event import MAX_AT_MS
 from monitor.core.moment import rfc3339
 from monitor.wire.rfc3339 import parse, parse_strictly
 from tests.wire.trace_inputs import rfc3339_like
@@ -43,3 +44,8 @@ def test_leap_seconds_stand_at_the_end_of_a_month_in_utc_only() -> None:
     assert parse("2016-12-30T23:59:60Z") is None
     assert parse("2016-12-31T23:59:60+01:00") is None
     assert parse("1969-12-31T23:59:60Z") == 0
+
+
+def test_the_last_moment_is_the_end_of_the_form() -> None:
+    assert parse("9999-12-31T23:59:59.999Z") == MAX_AT_MS
+    assert rfc3339(MAX_AT_MS) == "9999-12-31T23:59:59.999Z"

@@ -58,6 +58,11 @@ def default_cache_dir() -> Path:
     return Path(base) / "rollback-budget-monitor"
 
 
+def kafka_store(cache_dir: Path) -> Path:
+    """Return where the jars of this version are kept, and what else a start need not do again."""
+    return cache_dir / f"kafka-{KAFKA_VERSION}"
+
+
 def kafka_class_path(cache_dir: Path, on_step: OnStep = no_step) -> list[Path]:
     """Return the jars, fetching what is not there yet; several processes may ask at the same time.
 
@@ -65,14 +70,14 @@ def kafka_class_path(cache_dir: Path, on_step: OnStep = no_step) -> list[Path]:
         EmbeddedUnavailable: jgo is missing, or the jars are neither cached nor reachable, or not what the
             list says.
     """
-    store = cache_dir / f"kafka-{KAFKA_VERSION}"
+    store = kafka_store(cache_dir)
     list_digest = hashlib.sha256(_LOCK_LIST.read_bytes()).hexdigest()
     done = store / "complete"  # written last: names the very list that was checked
     jars = wanted_jars()
     paths = [store / _relative(jar) for jar in jars]
     try:
         store.mkdir(parents=True, exist_ok=True)
-        with _only_one(store / "lock"):
+        with only_one(store / "lock"):
             if not _is_complete(done, list_digest, paths):
                 on_step(f"fetching Apache Kafka {KAFKA_VERSION}: {len(jars)} jars, 43 MB, once")
                 _fetch_all(store, jars)
@@ -92,7 +97,8 @@ def _relative(jar: Jar) -> Path:
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def only_one(lock: Path) -> Iterator[None]:
+    """Let one process at a time do what is inside."""
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

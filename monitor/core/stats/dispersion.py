@@ -41,7 +41,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, sqrt
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,17 @@ _EULER: Final = 0.5772156649015329
 _MARGIN: Final = 64  # columns grown at once
 
 
+class Noisy(Protocol):
+    """What divides evidence: a dispersion that is known, or one to be worked out when it is needed."""
+
+    @property
+    def dispersion(self) -> Dispersion:
+        """What it comes to."""
+
+    def over(self, series: Series, start: int, end: int, cut: Cut | None = None) -> float:
+        """Return phi(W) of the minutes [start, end) without the cut, at least 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dispersion:
     """What is known about over-dispersion at one tick; the default says: independent requests.
@@ -73,6 +84,11 @@ class Dispersion:
     phi: float = 1.0
     tau2: float = 0.0
     assumed_icc: float = 0.0
+
+    @property
+    def dispersion(self) -> Dispersion:
+        """Itself."""
+        return self
 
     def over(self, series: Series, start: int, end: int, cut: Cut | None = None) -> float:
         """Return phi(W) of the minutes [start, end) without the cut: what divides their evidence."""
@@ -92,19 +108,82 @@ INDEPENDENT: Final = Dispersion()
 NOT_MEASURED: Final = Dispersion(assumed_icc=ASSUMED_ICC)
 
 
+class _Past(NamedTuple):
+    """Changes between neighbouring blocks of one length, as they were known at one tick."""
+
+    length_min: int
+    concedes_from: int  # how many changes there must be for a standard error to be conceded
+    rows: NDArray[np.float64]
+
+    def estimate(self) -> tuple[float, float]:
+        """Return phi and tau**2 of a block of 5 minutes, neither floored; needs three changes."""
+        _, ratios, variances = self.rows
+        size = len(ratios)
+        middle = float(np.partition(ratios, size // 2)[size // 2])  # the median, or the value just above it
+        typical = max(1.0, middle / _MEDIAN)  # phi is at least 1
+        kept = ratios.copy()
+        for _ in range(2):
+            kept[kept.argmax()] = 0.0
+        kept = np.minimum(kept, _STANDS_OUT * typical)
+        weight = size - _expected_largest_two(size)
+        if (
+            size >= self.concedes_from
+        ):  # the standard error of the mean of so many, neighbours sharing a block
+            weight *= 1.0 + sqrt(3.0 / size)
+        tau2 = (float((kept * variances).sum()) / weight - float(variances.mean())) / 2
+        return float(kept.sum()) / weight, tau2 * self.length_min / BLOCK_MIN
+
+
+class Known:
+    """What is known of a series' noise at one tick, worked out when asked: most ticks find no harm to divide."""
+
+    __slots__ = ("_blocks", "_found", "_minutes")
+
+    def __init__(self, minutes: _Past | None = None, blocks: _Past | None = None) -> None:
+        self._minutes, self._blocks = minutes, blocks
+        self._found: Dispersion | None = None
+
+    @property
+    def dispersion(self) -> Dispersion:
+        """The same whenever it is asked for: what is learned later does not change it."""
+        if self._found is None:
+            self._found = self._estimate()
+        return self._found
+
+    def over(self, series: Series, start: int, end: int, cut: Cut | None = None) -> float:
+        """Return phi(W) of the minutes [start, end) without the cut: what divides their evidence."""
+        return self.dispersion.over(series, start, end, cut)
+
+    def _estimate(self) -> Dispersion:
+        known = [one.estimate() for one in (self._minutes, self._blocks) if one is not None]
+        if not known:
+            return NOT_MEASURED
+        return Dispersion(
+            phi=max(1.0, *(phi for phi, _ in known)), tau2=max(0.0, *(tau2 for _, tau2 in known))
+        )
+
+
 class DispersionEstimate:
     """Learns a series' dispersion, minute by minute, from at most its last 24 hours.
 
     Only blocks that are complete count, so what it says at a tick never changes afterwards. A block without
     data in an arm is skipped, and so is a change between blocks in which every outcome is the same.
+
+    Attributes:
+        known: What is known now; each tick's stays as it is.
     """
 
-    __slots__ = ("_blocks", "_minutes", "now")
+    __slots__ = ("_blocks", "_minutes", "known")
 
     def __init__(self) -> None:
         self._minutes = _Changes(1, concedes_from=_CONCEDES_FROM)
         self._blocks = _Changes(BLOCK_MIN)
-        self.now = NOT_MEASURED
+        self.known = Known()
+
+    @property
+    def now(self) -> Dispersion:
+        """What is known now."""
+        return self.known.dispersion
 
     def take(self, series: Series) -> None:
         """Learn from the minutes appended to the series since the last call; to be called after each one."""
@@ -112,15 +191,7 @@ class DispersionEstimate:
         if has_block or (
             has_minute and self._blocks.size < _LEAST
         ):  # later, minutes change little by themselves
-            self.now = self._estimate()
-
-    def _estimate(self) -> Dispersion:
-        known = [one.estimate() for one in (self._minutes, self._blocks) if one.size >= _LEAST]
-        if not known:
-            return NOT_MEASURED
-        return Dispersion(
-            phi=max(1.0, *(phi for phi, _ in known)), tau2=max(0.0, *(tau2 for _, tau2 in known))
-        )
+            self.known = Known(self._minutes.past(), self._blocks.past())
 
 
 class _Changes:
@@ -130,9 +201,7 @@ class _Changes:
 
     def __init__(self, length_min: int, *, concedes_from: int = 0) -> None:
         self._length_min = length_min
-        self._concedes_from = (
-            concedes_from  # how many changes there must be for a standard error to be conceded
-        )
+        self._concedes_from = concedes_from
         self._at: int | None = None  # where the next block begins
         self._last: Stretch | None = None  # the newest block with data
         # A column is a change: where its older block begins, its square over its variance under independence,
@@ -147,44 +216,38 @@ class _Changes:
 
     def take(self, series: Series) -> bool:
         """Take in the blocks that are complete, and tell whether there was any."""
-        at = began = series.first_minute if self._at is None else self._at
-        while at + self._length_min <= series.end_minute:
+        first, end = series.first_minute, series.end_minute
+        at = began = first if self._at is None else self._at
+        while at + self._length_min <= end:
             self._block(series, (at, at + self._length_min))
             at += self._length_min
         self._at = at
-        oldest = series.end_minute - MAX_WINDOW_MIN
-        while self._first < self._end and self._rows[0, self._first] < oldest:
-            self._first += 1
+        oldest = end - MAX_WINDOW_MIN
+        if oldest > first:  # none is older than the series
+            while self._first < self._end and self._rows[0, self._first] < oldest:
+                self._first += 1
         return at > began
 
-    def estimate(self) -> tuple[float, float]:
-        """Return phi and tau**2 of a block of 5 minutes, neither floored; needs three changes."""
-        size = self.size
-        _, ratios, variances = self._rows[:, self._first : self._end]
-        middle = float(np.partition(ratios, size // 2)[size // 2])  # the median, or the value just above it
-        typical = max(1.0, middle / _MEDIAN)  # phi is at least 1
-        kept = ratios.copy()
-        for _ in range(2):
-            kept[kept.argmax()] = 0.0
-        kept = np.minimum(kept, _STANDS_OUT * typical)
-        weight = size - _expected_largest_two(size)
-        if (
-            size >= self._concedes_from
-        ):  # the standard error of the mean of so many, neighbours sharing a block
-            weight *= 1.0 + sqrt(3.0 / size)
-        tau2 = (float((kept * variances).sum()) / weight - float(variances.mean())) / 2
-        return float(kept.sum()) / weight, tau2 * self._length_min / BLOCK_MIN
+    def past(self) -> _Past | None:
+        """Return the changes known now, for good; None while they are too few to say anything."""
+        if self._end - self._first < _LEAST:
+            return None
+        # Columns that are written are never written again: those to come lie behind them, or in another array.
+        return _Past(self._length_min, self._concedes_from, self._rows[:, self._first : self._end])
 
     def _block(self, series: Series, block: Stretch) -> None:
-        if not all(series.counts(*block)):
+        if not series.has_both(*block):
             return
         if self._last is not None and self._last[0] < series.kept_minute:
             self._last = None  # an arm was away for more than a day: there is nothing left to compare with
         contrast = None if self._last is None else series.contrast(self._last, block)
         if contrast is not None and self._last is not None:
             self._make_room()
-            self._rows[:, self._end] = self._last[0], contrast.square / contrast.variance, contrast.variance
-            self._end += 1
+            rows, end = self._rows, self._end
+            rows[0, end] = self._last[0]
+            rows[1, end] = contrast.square / contrast.variance
+            rows[2, end] = contrast.variance
+            self._end = end + 1
         self._last = block
 
     def _make_room(self) -> None:

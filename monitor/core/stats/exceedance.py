@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from operator import add
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from monitor.core.stats.evidence import Exceedances
 from monitor.core.stats.strata import Level
 
 _MARGIN_BINS: Final = 16  # grown at once, so that a drifting latency does not copy the matrix every minute
+_FIRST_ROWS: Final = 8  # doubled as they fill: many cohorts are young, and their columns still change
 _MARGIN_ROWS: Final = 64  # dropped at once, for the same reason
 _UINT32_MAX: Final = 2**32 - 1
 _WEIGHT_BITS: Final = 32  # of a weighted request's whole-number sums: exact under subtraction
@@ -46,8 +48,8 @@ class ExceedanceHistory:
         self._rows = 1  # row 0 is the sum before the first kept minute
         self._lowest = -1  # the edge of the first column: bins above it are counted
         # Half the memory of 64 bits; `append` widens before a count could wrap.
-        self._counts: NDArray[Any] = np.zeros((_MARGIN_ROWS, 2, 0), dtype=np.uint32)
-        self._minutes: NDArray[Any] = np.zeros((_MARGIN_ROWS, 2, 0), dtype=np.int64)
+        self._counts: NDArray[Any] = np.zeros((_FIRST_ROWS, 2, 0), dtype=np.uint32)
+        self._minutes: NDArray[Any] = np.zeros((_FIRST_ROWS, 2, 0), dtype=np.int64)
         self._fine: NDArray[Any] | None = None
         self._weight_bits = _WEIGHT_BITS
         self.dropped = 0
@@ -67,15 +69,17 @@ class ExceedanceHistory:
         """Add one minute, and its strata where it has more than one; they add up to it."""
         self._cover(candidate, baseline, *chain.from_iterable(strata))
         self._make_room()
-        above = self._above(candidate, baseline)
-        before = self._counts[self._rows - 1]
-        if self._counts.dtype == np.uint32 and before.size:
-            if int((before[:, 0] + above[:, 0]).max()) > _UINT32_MAX:
-                self._counts = self._counts.astype(np.int64)
-                before = self._counts[self._rows - 1]
-        self._counts[self._rows] = before + above
-        if above.size:
-            self._append_weighted(above, strata)
+        is_split = len(strata) > 1
+        if candidate or baseline or is_split:
+            above = self._above(candidate, baseline)
+            self._append_counts(above)
+        else:  # most cohorts have many such minutes
+            self._repeat(self._counts)
+        if is_split or (candidate and baseline):
+            if above.size:
+                self._append_weighted(above, strata)
+        else:  # nobody has a partner
+            self._repeat(self._minutes, self._fine)
         self._rows += 1
 
     def window(
@@ -98,6 +102,11 @@ class ExceedanceHistory:
         """The bin whose upper edge the first column stands for: every request lies above it."""
         return self._lowest
 
+    @property
+    def edges(self) -> int:
+        """How many columns there are."""
+        return int(self._counts.shape[2])
+
     def bin_at(self, column: int) -> int:
         """Return the bin whose upper edge a column stands for; `UNFINISHED_BIN` past the last column."""
         return self._lowest + column if column < self._counts.shape[2] else UNFINISHED_BIN
@@ -105,6 +114,20 @@ class ExceedanceHistory:
     def bins(self) -> NDArray[np.int64]:
         """Return the bins that lie between neighbouring columns, rising."""
         return np.arange(self._lowest + 1, self._lowest + self._counts.shape[2], dtype=np.int64)
+
+    def _repeat(self, *planes: NDArray[Any] | None) -> None:
+        """Add a row to which the minute adds nothing."""
+        for plane in planes:
+            if plane is not None:
+                plane[self._rows] = plane[self._rows - 1]
+
+    def _append_counts(self, above: NDArray[np.int64]) -> None:
+        before = self._counts[self._rows - 1]
+        if self._counts.dtype == np.uint32 and before.size:
+            if max(map(add, before[:, 0].tolist(), above[:, 0].tolist())) > _UINT32_MAX:
+                self._counts = self._counts.astype(np.int64)
+                before = self._counts[self._rows - 1]
+        self._counts[self._rows] = before + above
 
     def _append_weighted(self, above: NDArray[np.int64], strata: Sequence[tuple[Bins, Bins]]) -> None:
         self._have_bits(above)
@@ -123,14 +146,15 @@ class ExceedanceHistory:
         n_c, n_b = above[:, 0].tolist()
         if not n_c or not n_b:
             return np.zeros_like(above)
-        shares = np.array([[n_b / (n_c + n_b)], [n_c / (n_c + n_b)]]) * 2.0**self._weight_bits
-        return np.rint(above * shares).astype(np.int64)
+        quanta = 2.0**self._weight_bits
+        weighted = above * np.array(((n_b / (n_c + n_b) * quanta,), (n_c / (n_c + n_b) * quanta,)))
+        return np.rint(weighted, out=weighted).astype(np.int64)
 
     def _have_bits(self, above: NDArray[np.int64]) -> None:
         """Give up precision before a weighted sum could wrap: at 10**9 requests within a day's minutes."""
-        weight = float(above[:, 0].min())  # at least n_c n_b / (n_c + n_b)
+        weight = float(min(above[:, 0].tolist()))  # at least n_c n_b / (n_c + n_b)
         planes = [plane for plane in (self._minutes, self._fine) if plane is not None]
-        held = max(float(plane[self._rows - 1, :, 0].max()) for plane in planes)
+        held = float(max(max(plane[self._rows - 1, :, 0].tolist()) for plane in planes))
         while held + weight * 2.0**self._weight_bits > _MOST:
             self._weight_bits -= _FEWER_BITS
             held /= 2.0**_FEWER_BITS
@@ -139,8 +163,15 @@ class ExceedanceHistory:
 
     def _above(self, candidate: Bins, baseline: Bins) -> NDArray[np.int64]:
         added = np.zeros(self._counts.shape[1:], dtype=np.int64)
-        self._count(added[0], candidate)
-        self._count(added[1], baseline)
+        if candidate or baseline:  # all bins at once, each in a place of its own
+            edges, many = len(added[0]), len(candidate) + len(baseline)
+            places = np.fromiter(chain(candidate, baseline), np.int64, many)
+            places -= self._lowest + 1
+            # The unfinished lie in the last column, which no finished one reaches.
+            np.minimum(places, edges - 1, out=places)
+            places[len(candidate) :] += edges
+            counts = chain(candidate.values(), baseline.values())
+            added.reshape(-1)[places] = np.fromiter(counts, np.int64, many)
         return added[:, ::-1].cumsum(axis=1)[:, ::-1]
 
     def _cover(self, *minutes: Bins) -> None:
@@ -175,10 +206,10 @@ class ExceedanceHistory:
 
     def _pad(self, left: int, right: int) -> None:
         """Add columns: below the first edge everything is above it; beyond the last only the unfinished are."""
-        self._counts = _wider(self._counts, left, right)
-        self._minutes = _wider(self._minutes, left, right)
+        self._counts = _wider(self._counts, left, right, self._rows)
+        self._minutes = _wider(self._minutes, left, right, self._rows)
         if self._fine is not None:
-            self._fine = _wider(self._fine, left, right)
+            self._fine = _wider(self._fine, left, right, self._rows)
 
     def _make_room(self) -> None:
         """Have a free row: drop minutes that nobody may ask for any more, else double the rows."""
@@ -198,13 +229,6 @@ class ExceedanceHistory:
         if self._fine is not None:
             self._fine = _longer(self._fine, rows)
 
-    def _count(self, row: NDArray[np.int64], minute: Bins) -> None:
-        """Put a minute's requests between their edges: many bins at once, each in a column of its own."""
-        if minute:
-            columns = np.fromiter(minute, np.int64, len(minute)) - (self._lowest + 1)
-            # The unfinished lie in the last column, which no finished one reaches.
-            row[np.minimum(columns, len(row) - 1)] = np.fromiter(minute.values(), np.int64, len(minute))
-
 
 def _span(minutes: Sequence[Bins]) -> tuple[int, int] | None:
     """Return the lowest and the highest finished bin; None without any."""
@@ -219,12 +243,12 @@ def _span(minutes: Sequence[Bins]) -> tuple[int, int] | None:
     return None if high < 0 else (low, high)
 
 
-def _wider(plane: NDArray[Any], left: int, right: int) -> NDArray[Any]:
+def _wider(plane: NDArray[Any], left: int, right: int, used: int) -> NDArray[Any]:
     rows, arms, columns = plane.shape
-    grown = np.empty((rows, arms, left + columns + right), plane.dtype)
-    grown[:, :, left : left + columns] = plane
-    grown[:, :, :left] = plane[:, :, :1]
-    grown[:, :, left + columns :] = plane[:, :, -1:]
+    grown = np.zeros((rows, arms, left + columns + right), plane.dtype)
+    grown[:used, :, left : left + columns] = plane[:used]
+    grown[:used, :, :left] = plane[:used, :, :1]
+    grown[:used, :, left + columns :] = plane[:used, :, -1:]
     return grown
 
 

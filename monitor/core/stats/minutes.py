@@ -92,6 +92,9 @@ class Series(Protocol):
     def evidence_out(self, start: int, end: int) -> float:
         """Return the evidence of being within the limit."""
 
+    def has_both(self, start: int, end: int, cut: Cut | None = None) -> bool:
+        """Tell whether both arms have data."""
+
     def counts(self, start: int, end: int, cut: Cut | None = None) -> Counts:
         """Return the requests of both arms."""
 

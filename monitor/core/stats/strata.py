@@ -40,6 +40,7 @@ _Row: TypeAlias = tuple[int, int, int, int, int]
 _BITS: Final = 60
 _QUANTUM: Final = 2.0**-_BITS
 _NOTHING: Final = (0, 0, 0, 0, 0)
+_NO_ARM: Final = (0, 0)
 _EVEN: Final = 1e-9  # of a size lost: far less is rounding, and far more would not show either
 _PARTNERED: Final = (9, 10)  # of a window's candidate requests: less, and its strata are too fine
 
@@ -71,6 +72,11 @@ class StrataSums:
 
     def append(self, candidate: Arm, baseline: Arm, strata: Sequence[Pair] = ()) -> None:
         """Add a row's totals, and its strata where it has more than one."""
+        if candidate == baseline == _NO_ARM and not strata:  # most cohorts have many such minutes
+            for rows in (self._totals, self._minutes, self._fine):
+                if rows is not None:
+                    rows.append(rows[-1])  # type: ignore[arg-type]  # its own kind
+            return
         s_c, n_c, s_b, n_b, in_minutes, in_strata = self._totals[-1]
         weighted = _weighted(candidate, baseline)
         partners = candidate[1] if baseline[1] else 0
@@ -112,6 +118,14 @@ class StrataSums:
         i, j, k, m, _, _ = self._totals[cut[0]]
         p, q, r, s, _, _ = self._totals[cut[1]]
         return RateCounts(a - e - p + i, b - f - q + j, c - g - r + k, d - h - s + m)
+
+    def has_both(self, start: int, end: int, cut: Cut | None = None) -> bool:
+        """Tell whether both arms have requests in rows [start, end) without the cut."""
+        high, low = self._totals[end], self._totals[start]
+        if cut is None:
+            return high[1] > low[1] and high[3] > low[3]
+        totals = self.totals(start, end, cut)
+        return totals.n_c > 0 and totals.n_b > 0
 
     def level(self, start: int, end: int, cut: Cut | None = None) -> Level:
         """Return how finely rows [start, end) without the cut are compared.

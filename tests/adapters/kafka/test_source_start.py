@@ -61,3 +61,20 @@ async def test_where_reading_begins(
 ) -> None:
     consumer: Any = Consumer(committed, window)
     assert await KafkaSource(consumer, start_from, Now()).start_offset(PARTITION) == begins
+
+
+async def test_a_record_that_comes_while_an_empty_partition_is_asked_about_is_read() -> None:
+    """The answer "nothing is as young as that" holds for the moment it was given in, and for no record after it."""
+
+    class Filling(Consumer):
+        end = END
+
+        async def end_offset(self, _partition: Partition) -> int:
+            return self.end
+
+        async def offset_for_time(self, partition: Partition, at_ms: int) -> int | None:
+            self.end += 143  # they come right behind this answer
+            return await super().offset_for_time(partition, at_ms)
+
+    consumer: Any = Filling(None, None)
+    assert await KafkaSource(consumer, "window", Now()).start_offset(PARTITION) == END

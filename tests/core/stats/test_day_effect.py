@@ -78,3 +78,28 @@ def test_the_past_is_never_worth_more_than_it_has(n: int, unit: float, tau2: flo
     if tau2 > 0.0:
         assert worth <= unit / tau2 * (1 + 1e-9)
     assert effective_size(n, unit, tau2 + 1.0, days) <= worth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_hours_are_worth_depends_on_neither_the_side_nor_the_count(seed: int) -> None:
+    """Values may fall as they may rise, and as many times as many requests of as much variance tell the same."""
+    hours = past(seed, 6, by_day=0.01, n=40)
+    found = day_variance(hours, LEVELS, fitted=1)
+    assert found > 0.0
+    other_side = [hour._replace(mean=2 * RATE - hour.mean) for hour in hours]
+    assert day_variance(other_side, LEVELS, fitted=1) == pytest.approx(found, rel=1e-9)
+    fewer = [hour._replace(n=hour.n / 40) for hour in hours]
+    levels = {slot: Level(RATE, UNIT / 40) for slot in LEVELS}
+    assert day_variance(fewer, levels, fitted=1) == pytest.approx(found, rel=1e-9)
+
+
+def test_an_hour_without_requests_tells_nothing() -> None:
+    hours = past(1, 4, by_day=0.01)
+    empty = Hour(9, 0, 0, 0.0)
+    assert day_variance([*hours, empty], LEVELS, fitted=1) == day_variance(hours, LEVELS, fitted=1)
+
+
+@pytest.mark.parametrize(("tau2", "days", "worth"), [(0.0, 7, 100.0), (0.01, 2, 40.0), (0.01, 1, 100 / 3)])
+def test_the_worth_of_a_past(tau2: float, days: int, worth: float) -> None:
+    """N / (1 + n tau**2 (1 + 1 / days) / unit)."""
+    assert effective_size(100, 1.0, tau2, days) == pytest.approx(worth)

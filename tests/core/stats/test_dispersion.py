@@ -178,6 +178,31 @@ def test_later_minutes_never_change_an_earlier_tick(
     assert known[80:] == known[:cut]
 
 
+@settings(max_examples=15)
+@given(
+    kind=st.sampled_from([RateSeries, QuantileSeries, MeanSeries]),
+    seed=st.integers(0, 10**6),
+    asked=st.sets(st.integers(0, 119)),
+)
+def test_when_it_is_asked_for_changes_nothing(
+    kind: type[RateSeries | QuantileSeries | MeanSeries], seed: int, asked: set[int]
+) -> None:
+    """What was known at a tick is the same whether it is worked out there, later, or not before the end."""
+    limit = {RateSeries: _SUCCESS, QuantileSeries: _P95, MeanSeries: _COST}[kind]
+    rng = np.random.default_rng(seed)
+    series, at_once, late = kind(limit), DispersionEstimate(), DispersionEstimate()
+    expected, known = [], []
+    for minute in range(120):
+        _append(series, rng, minute)
+        at_once.take(series)
+        late.take(series)
+        expected.append(at_once.now)
+        known.append(late.known)
+        if minute in asked:
+            assert late.now == expected[-1]
+    assert [one.dispersion for one in known] == expected
+
+
 def test_a_value_once_taken_stays() -> None:
     series, estimate = RateSeries(_SUCCESS), DispersionEstimate()
     for minute in range(30):

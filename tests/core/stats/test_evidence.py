@@ -254,6 +254,12 @@ def test_the_quantile_formula_is_its_plain_text(
     assert quantile_below(above_b, above_c, tail, -shift) == x
 
 
+def test_a_candidate_that_mostly_never_finishes_is_told_by_its_own_share() -> None:
+    """Where no edge is left to compare at, what is above the last one is held against the tail."""
+    above_c, above_b = np.array([100, 60], dtype=np.uint32), np.array([100, 0], dtype=np.uint32)
+    assert quantile_above(above_c, above_b, 0.05, 1) == pytest.approx(100 * kl(0.59, 0.05))
+
+
 def _above(bins: list[int], size: int) -> NDArray[np.uint32]:
     counts = np.zeros(size + 1, dtype=np.uint32)
     counts[: len(bins)] = bins

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN
 from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column
+from monitor.core.stats.strata import Level
 
 _minute = st.dictionaries(
     st.one_of(st.integers(0, 40), st.integers(300, 330), st.just(LAST_BIN), st.just(UNFINISHED_BIN)),
@@ -37,6 +39,25 @@ def test_a_window_without_a_cut_is_what_its_minutes_add_up_to(
             _above_edge(held, history.bin_at(column)) for column in range(above.shape[1])
         ] == list(above[arm])
         assert above.shape[1] > 0 or not any(held)
+
+
+@given(st.lists(st.tuples(_minute, _minute), min_size=1, max_size=12), st.lists(st.booleans(), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_minutes_that_add_nothing_change_no_window(
+    minutes: list[tuple[dict[int, int], dict[int, int]]], before: list[bool]
+) -> None:
+    """Empty minutes in between, and how many there were when the columns grew, show nowhere: to the last bit."""
+    dense, sparse, places = ExceedanceHistory(1440), ExceedanceHistory(1440), []
+    for number, pair in enumerate(minutes):
+        dense.append(*pair)
+        if number < len(before) and before[number]:
+            sparse.append({}, {})
+        places.append(sparse.minutes)
+        sparse.append(*pair)
+    for level in (Level.POOLED, Level.MINUTES):
+        for start, first in enumerate(places):
+            found = sparse.window(first, sparse.minutes, None, level)
+            assert np.array_equal(found, dense.window(start, len(minutes), None, level))
 
 
 def test_the_oldest_minutes_go_and_the_rest_is_as_it_was() -> None:
@@ -79,3 +100,13 @@ def test_the_quantile_is_the_bin_at_its_rank() -> None:
     assert quantile_column(above, 0.95) == 3
     assert quantile_column(above, 0.99) == 5  # past the last edge: unfinished
     assert quantile_column(np.array([140, 7, 0]), 0.95) == 1  # 0.95 * 140 is 133 exactly
+
+
+def test_precision_that_is_given_up_is_given_up_for_what_is_held_too() -> None:
+    """Weighted sums of minutes before and after tell one share."""
+    history = ExceedanceHistory(1440)
+    for place in range(8):
+        at = 5 if place < 6 else 60
+        history.append({at: 2**28}, {at: 2**28})
+    for arm in history.window(0, 8, level=Level.MINUTES):
+        assert arm[30 - history.lowest] / arm[0] == pytest.approx(1 / 4)

@@ -194,3 +194,6 @@ def test_the_smallest_delta_of_a_mean() -> None:
     assert score**2 / 2 == pytest.approx(15.13, rel=1e-5)
     assert mean_mde(c._replace(n=50), b, _COST, 15.13) is None
     assert mean_mde(c, b._replace(mean=0.0), _COST, 15.13) is None
+    fallen = mean_mde(c, b, Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -10.0), 15.13)
+    assert fallen is not None
+    assert -100 < fallen < 0

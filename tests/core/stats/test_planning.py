@@ -14,6 +14,7 @@ from monitor.core.budget import Accounting, EvidenceMode, Objective, Tier, Unit
 from monitor.core.indicator import Direction, indicator
 from monitor.core.series import RateSeries, series_for
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
+from monitor.core.spend import SPEND_NATS
 from monitor.core.stats.planning import (
     UNKNOWN_START_NATS,
     WAIT_MIN,
@@ -283,6 +284,10 @@ def test_minutes_that_add_up_take_one_block_more_than_the_hold() -> None:
     assert thin > 25 + WAIT_MIN
     assert need(expected, rule(), per_min=0.01).minutes is None
     assert need(expected, rule(), per_min=None).requests is None
+    every_other = (
+        1.001 * expected.requests_for(SPEND_NATS) / 5
+    )  # a block shows as much as it has to, in one of two
+    assert need(expected, rule(), per_min=every_other).minutes == 2 * 25 + WAIT_MIN
 
 
 def test_scaling_keeps_the_shape_and_divides_what_falls_between_bins() -> None:

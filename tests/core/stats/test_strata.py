@@ -165,3 +165,24 @@ def test_strata_that_leave_requests_out_are_incomplete() -> None:
     assert sums.level(0, 1) is Level.POOLED
     sums.append((5, 100), (50, 800), [((1, 40), (5, 100)), ((1, 40), (9, 100))])
     assert sums.level(0, 3) is Level.MINUTES  # 260 of 300
+
+
+def test_without_a_partner_nothing_counts() -> None:
+    sums = StrataSums()
+    sums.append((3, 5), (0, 0))
+    sums.append((0, 0), (7, 10))
+    assert sums.sums(0, 2, level=Level.MINUTES) == RateCounts(0, 0, 0, 0)
+    assert sums.totals(0, 2) == RateCounts(3, 5, 7, 10)
+
+
+def test_who_met_before_a_window_is_no_partner_in_it() -> None:
+    """In its minutes all meet, by strata only half do."""
+    sums = StrataSums()
+    met = [((3, 50), (7, 100)), ((1, 50), (90, 900))]
+    for _ in range(3):
+        sums.append(*_total(met), met)
+    half = [((3, 50), (0, 0)), ((2, 50), (9, 400)), ((0, 0), (1, 10))]
+    sums.append((90, 100), (1, 7))
+    sums.append(*_total(half), half)
+    assert sums.level(0, 4) is Level.STRATA
+    assert sums.level(3, 5) is Level.MINUTES
