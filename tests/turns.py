@@ -15,6 +15,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 # The first that fits.
 TOGETHER: Final = (
+    "tests/integration/test_demo.py",
     "tests/integration/test_embedded.py",
     "tests/integration/",
     "tests/cli/test_backtest.py",

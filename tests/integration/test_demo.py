@@ -24,7 +24,7 @@ from monitor.console.demo.stories import BASELINE, FLAG_KEY
 from monitor.engine.ports import Record
 from tests.integration.workers import eventually
 
-# With the workers of the other tests, one after the other: each takes both cores of a small machine.
+# Beside the workers of other tests: a show's minutes are seconds of a clock on the wall, of which it uses a part.
 SHOW_S = 900.0
 ENOUGH_S = 120.0
 
