@@ -215,7 +215,7 @@ class EmbeddedKafka(EmbeddedServer):
         return kafka_store(self._cache_dir) / f"classes-{key}.aot"
 
     def archive(self) -> None:
-        """Keep on this machine what a broker loads, where it is not kept yet: each later start takes about half.
+        """Keep on this machine what a broker loads, where it is not kept yet: each later start takes less than half.
 
         Takes as long as two starts or three; several processes may ask at the same time. This broker is for
         nothing else: its folder stays behind.

@@ -70,12 +70,11 @@ class CappedHistory:
         """Add one minute, and its strata where it has more than one; they add up to it."""
         bins = _finished(candidate), _finished(baseline)
         parts = [(_finished(one), _finished(other)) for one, other in strata]
-        held = self._sketches.dropped, self._sketches.lowest, self._sketches.edges
+        before = self._held
         self._sketches.append(*bins, parts)
-        if bins[1] or held != (self._sketches.dropped, self._sketches.lowest, self._sketches.edges):
-            self._capped = (
-                None  # else the baseline, its minutes that are held, and so the cap are as they were
-            )
+        # Else the baseline's values and the minutes and bins that are held, and so the cap, are as they were.
+        if bins[1] or self._held != before:
+            self._capped = None
         pairs = zip(strata, parts, strict=True)
         self._strata.append(
             (candidate.total, sum(bins[0].values())),
@@ -84,6 +83,11 @@ class CappedHistory:
         )
         self._strata.drop(len(self._strata) - self.minutes)
         self._remembered.clear()
+
+    @property
+    def _held(self) -> tuple[int, int, int]:
+        """Which minutes and bins: what was dropped, and the columns."""
+        return self._sketches.dropped, self._sketches.lowest, self._sketches.edges
 
     @property
     def cap(self) -> float | None:

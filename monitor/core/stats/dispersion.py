@@ -126,9 +126,8 @@ class _Past(NamedTuple):
             kept[kept.argmax()] = 0.0
         kept = np.minimum(kept, _STANDS_OUT * typical)
         weight = size - _expected_largest_two(size)
-        if (
-            size >= self.concedes_from
-        ):  # the standard error of the mean of so many, neighbours sharing a block
+        if size >= self.concedes_from:
+            # The standard error of the mean of so many, neighbours sharing a block.
             weight *= 1.0 + sqrt(3.0 / size)
         tau2 = (float((kept * variances).sum()) / weight - float(variances.mean())) / 2
         return float(kept.sum()) / weight, tau2 * self.length_min / BLOCK_MIN
@@ -188,9 +187,8 @@ class DispersionEstimate:
     def take(self, series: Series) -> None:
         """Learn from the minutes appended to the series since the last call; to be called after each one."""
         has_minute, has_block = self._minutes.take(series), self._blocks.take(series)
-        if has_block or (
-            has_minute and self._blocks.size < _LEAST
-        ):  # later, minutes change little by themselves
+        # Once there are blocks enough, minutes change little by themselves.
+        if has_block or (has_minute and self._blocks.size < _LEAST):
             self.known = Known(self._minutes.past(), self._blocks.past())
 
 
