@@ -3,8 +3,6 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-# What is compiled is kept: else each of the hundred processes that the tests start compiles all of it for itself.
-unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin

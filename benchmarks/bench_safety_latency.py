@@ -4,7 +4,8 @@ One worker in a process of its own, one broker and one Valkey on this machine (r
 every second). Each trial is one high-severity incident of a release that nothing has been said about yet, with a clean
 baseline; trials come one after the other. Every hop is a record, so its broker's time tells where the time goes.
 
-First with nothing beside it, then beside a load: half of what the worker was just seen to get through at most.
+So many releases are not armed at once anywhere: they are armed by the fifty, and disarmed when their turn is over.
+First with nothing beside them, then beside a load: half of what the worker was just seen to get through at most.
 
 `python -m benchmarks safety_latency`; `TRIALS=100` for fewer trials, `LOADS=0` for some loads (then nothing is kept).
 """
@@ -21,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +46,15 @@ from monitor.engine.ports import Partition
 TRIALS = int(os.environ.get("TRIALS", "500"))
 LOADS = [float(ratio) for ratio in os.environ.get("LOADS", "0,0.5").split(",")]
 BACKLOG = int(os.environ.get("BACKLOG", "200000"))  # events that the worker's maximum is measured over
+ARMED = int(os.environ.get("ARMED", "50"))  # releases at a time
+TRICKLE_PER_S = 20  # healthy requests of the baseline that are always there
 WARM_UP = 20
 AIM_P99_MS = 50.0
 PARTITIONS = 4
 WAIT_S = 60.0
 REST_CORES = 0.6  # a worker that uses less has no minutes left to catch up on
 ARMING_S = 600.0
-TRIALS_S = 240.0  # beside one load; what is not tried by then is left out, and the report says so
+TRIALS_S = 240.0  # of one lot of releases; what is not tried by then is left out, and the report says so
 SAY_EVERY_S = 5.0
 PAUSE_S = 0.02  # between trials: they must not queue behind each other
 BASELINE = "model-v41"
@@ -149,13 +153,26 @@ def event(name: str, release: str, at_ms: int, **more: object) -> bytes:
     return json.dumps({"event_id": name, "at": at_ms, "release": release, "status": "ok", **more}).encode()
 
 
-async def clean_baseline(producer: AIOKafkaProducer) -> None:
-    """Write ten minutes of healthy traffic that ended three minutes ago."""
-    end_ms = int(time.time() * 1000) - 180_000
-    for number in range(6_000):
-        at_ms = end_ms - 600_000 + number * 100
+@asynccontextmanager
+async def clean_baseline(producer: AIOKafkaProducer) -> AsyncIterator[None]:
+    """Write ten minutes of healthy traffic, and go on with it meanwhile: what is normal is known from it."""
+    now_ms = int(time.time() * 1000)
+    for number in range(600 * TRICKLE_PER_S):
+        at_ms = now_ms - 600_000 + number * 1000 // TRICKLE_PER_S
         await producer.send(TRACES, event(f"b{number}", BASELINE, at_ms), partition=number % PARTITIONS)
     await producer.flush()
+    going_on = asyncio.create_task(trickle(producer))
+    try:
+        yield
+    finally:
+        going_on.cancel()
+
+
+async def trickle(producer: AIOKafkaProducer) -> None:
+    for number in count():
+        name, at_ms = f"t{number}", int(time.time() * 1000)
+        await producer.send(TRACES, event(name, BASELINE, at_ms), partition=number % PARTITIONS)
+        await asyncio.sleep(1 / TRICKLE_PER_S)
 
 
 async def armed(watcher: Watcher, worker: Worker, releases: Sequence[str]) -> None:
@@ -168,10 +185,9 @@ async def armed(watcher: Watcher, worker: Worker, releases: Sequence[str]) -> No
         while not watcher.armed.issuperset(wanted):
             worker.check()
             if time.monotonic() >= due_s:
-                say(f"{len(watcher.armed & wanted):,} of {len(wanted):,} releases are armed")
+                say(f"{len(watcher.armed & wanted):,} of {len(wanted):,} releases armed")
                 due_s = time.monotonic() + SAY_EVERY_S
             await asyncio.sleep(0.2)
-        say("armed; the minutes before are judged")
         spent, before = float("inf"), cpu_s(tree(worker.pid))
         while spent > REST_CORES * SAY_EVERY_S:
             await asyncio.sleep(SAY_EVERY_S)
@@ -191,7 +207,7 @@ async def trial(
 
 
 async def tried(producer: AIOKafkaProducer, watcher: Watcher, releases: Sequence[str]) -> Sequence[Trial]:
-    """Let incidents happen one after the other; return the ways of all but the first few."""
+    """Let incidents happen one after the other, and return the way of each."""
     begun: dict[str, tuple[float, float]] = {}
     began_s = said_s = time.monotonic()
     for number, release in enumerate(releases):
@@ -199,13 +215,13 @@ async def tried(producer: AIOKafkaProducer, watcher: Watcher, releases: Sequence
         if now_s - said_s >= SAY_EVERY_S:
             said_s = now_s
             say(f"{number:,} of {len(releases):,} incidents")
-        if now_s - began_s > TRIALS_S and number > WARM_UP:
+        if now_s - began_s > TRIALS_S:
             say(f"stopped after {number:,} of {len(releases):,} incidents: {TRIALS_S:g} s are over")
             break
         begun[release] = await trial(producer, watcher, release, number)
         await asyncio.sleep(PAUSE_S)
     await asyncio.sleep(1)  # the last records of the ledger
-    return [way_of(watcher, release, *begun[release]) for release in list(begun)[WARM_UP:]]
+    return [way_of(watcher, release, *begun[release]) for release in begun]
 
 
 def way_of(watcher: Watcher, release: str, began_ms: float, logged_ms: float) -> Trial:
@@ -273,38 +289,68 @@ async def load(bootstrap: str, rate: float) -> AsyncIterator[list[int]]:
         await process.wait()
 
 
+class Range:
+    """Where incidents happen: the servers, one worker, and those who produce and read."""
+
+    def __init__(self, bootstrap: str, worker: Worker, producer: AIOKafkaProducer, watcher: Watcher) -> None:
+        self._bootstrap = bootstrap
+        self._worker = worker
+        self._producer = producer
+        self._watcher = watcher
+
+    async def arm(self, releases: Sequence[str]) -> None:
+        """Arm these releases; return when the worker has nothing left to do."""
+        for release in releases:
+            await self._producer.send(BUDGETS, BUDGET.format(release=release).encode(), key=release.encode())
+        await armed(self._watcher, self._worker, releases)
+
+    async def disarm(self, releases: Sequence[str]) -> None:
+        """Withdraw their budgets."""
+        for release in releases:
+            await self._producer.send(BUDGETS, None, key=release.encode())
+        await self._producer.flush()
+
+    async def run(self, place: int, rate: float, servers: Sequence[int]) -> tuple[list[Trial], float]:
+        """Let incidents happen beside a load, some releases at a time; return their ways, and what others took."""
+        trials, foreign, spent_s = list[Trial](), 0.0, 0.0
+        for start in range(0, WARM_UP + TRIALS, ARMED):
+            numbers = range(start, min(start + ARMED, WARM_UP + TRIALS))
+            releases = [f"candidate-{place}-{number:04d}" for number in numbers]
+            await self.arm(releases)
+            async with load(self._bootstrap, rate) as others:
+                own = [os.getpid(), *tree(self._worker.pid), *servers, *others]
+                began, busy = time.monotonic(), machine_cpu_s() - cpu_s(own)
+                trials += await tried(self._producer, self._watcher, releases)
+                foreign += machine_cpu_s() - cpu_s(own) - busy
+                spent_s += time.monotonic() - began
+            await self.disarm(releases)
+            say(f"{len(trials):,} of {WARM_UP + TRIALS:,} incidents beside {rate:,.0f} events/s")
+        return trials[WARM_UP:], max(0.0, round(foreign / spent_s, 2))
+
+
 async def measure(bootstrap: str, redis_url: str, folder: Path, servers: Sequence[int]) -> list[Run]:
     access = KafkaAccess(bootstrap)
     await ensure_topics(access, product_topics(trace_partitions=PARTITIONS), 1)
-    rounds = [
-        [f"candidate-{place}-{number:04d}" for number in range(WARM_UP + TRIALS)]
-        for place in range(len(LOADS))
-    ]
-    releases = [release for some in rounds for release in some]
     producer = AIOKafkaProducer(**access.client_options(), acks="all", enable_idempotence=True)
     await producer.start()
-    for release in releases:
-        await producer.send(BUDGETS, BUDGET.format(release=release).encode(), key=release.encode())
-    await clean_baseline(producer)
     worker = Worker("bench", folder, settings(bootstrap, redis_url))
     worker.start()
     watcher = Watcher(access)
+    here = Range(bootstrap, worker, producer, watcher)
     try:
         await watcher.start()
-        await armed(watcher, worker, releases)  # it is ready when its first step has armed them all
-        await worker.wait_until_ready()
-        say("armed; the most the worker can do is measured" if any(LOADS) else "armed")
-        most = await maximum_per_s(bootstrap, redis_url, worker) if any(LOADS) else 0.0
-        runs = []
-        for ratio, some in zip(LOADS, rounds, strict=True):
-            say(f"{len(some):,} incidents beside {ratio * most:,.0f} events/s")
-            async with load(bootstrap, ratio * most) as others:
-                own = [os.getpid(), *tree(worker.pid), *servers, *others]
-                began, busy = time.monotonic(), machine_cpu_s() - cpu_s(own)
-                trials = await tried(producer, watcher, some)
-                foreign = (machine_cpu_s() - cpu_s(own) - busy) / (time.monotonic() - began)
-            runs.append(Run(ratio, round(ratio * most), trials, max(0.0, round(foreign, 2))))
-        return runs
+        async with clean_baseline(producer):
+            await here.arm(["first"])  # it is ready when it has armed something
+            await worker.wait_until_ready()
+            most = 0.0
+            if any(LOADS):
+                say("the most the worker can do is measured")
+                most = await maximum_per_s(bootstrap, redis_url, worker)
+            runs = []
+            for place, ratio in enumerate(LOADS):
+                trials, foreign = await here.run(place, ratio * most, servers)
+                runs.append(Run(ratio, round(ratio * most), trials, foreign))
+            return runs
     finally:
         await watcher.stop()
         await producer.stop()

@@ -113,7 +113,7 @@ class Row:
         columns += [_said(events, name) for name in self._outcomes]
         self._columns.append(columns)
         if self._is_shown:
-            self._ids += [exemplar_id(event) for event in events]
+            self._ids += [event.trace_id or event.event_id for event in events]  # `exemplar_id`, written out
             self._failures += [event.failure_class for event in events]
 
     def _sizes(self, events: Sequence[Observation], kinds: Ints, source: str) -> tuple[Ints, Ints]:
@@ -127,7 +127,10 @@ class Row:
         if source == "cost":
             return sized([event.cost_usd for event in events], 1_000_000)
         if source == "tokens":
-            return sized_whole([event.tokens for event in events])
+            counts = [(event.tokens_in, event.tokens_out) for event in events]  # `tokens`, written out
+            return sized_whole(
+                [None if one is None or other is None else one + other for one, other in counts]
+            )
         return sized_whole([event.size_of(source) for event in events])
 
     def _add_labels(self, event: Observation, cohort: Mapping[str, str]) -> None:

@@ -38,6 +38,7 @@ from monitor.engine.codec import (
     read_meta,
 )
 from monitor.engine.inventory import Inventory, minute_of_field
+from monitor.engine.log_time import is_unchanged
 from monitor.engine.ports import MAX_FLUSH_BYTES, MAX_FLUSH_FIELDS, Claim, DeadLetter, SourceRecord
 from monitor.engine.replay import Decode
 from monitor.engine.seal import StateDamaged
@@ -87,6 +88,7 @@ class PartitionIngest:
         self.partition = claim.partition
         self._decode = decode
         self._event_time = event_time
+        self._is_log_time = is_unchanged(event_time)
         self.fold = PartitionFold(plan, SeenIds(max_ids))
         self.stored_offset = 0
         self._batches = 0
@@ -257,10 +259,9 @@ class PartitionIngest:
         return taken
 
     def _own_times(self, records: Sequence[SourceRecord]) -> Ints:
-        """Return the records' own times, as event time; often all records of a batch have one."""
-        told = [record.timestamp for record in records]
-        own_ms = {at_ms: self._event_time(at_ms) for at_ms in set(told)}
-        return np.array(list(map(own_ms.__getitem__, told)), dtype=np.int64)
+        """Return the records' own times, as event time."""
+        told = np.array([record.timestamp for record in records], dtype=np.int64)
+        return told if self._is_log_time else np.array(list(map(self._event_time, told.tolist())))
 
     def _folded(self, records: Sequence[SourceRecord], reasons: Mapping[int, str], own_ms: Ints) -> None:
         """Note that these records, from the offset on, were folded, and which of them are dead letters."""

@@ -7,7 +7,7 @@ evaluators look at: the stored state. Nothing here decides about a release; it o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.core.decision import EVERY_RELEASE
@@ -19,6 +19,7 @@ from monitor.engine.evaluate import Stage
 from monitor.engine.feed import Feed
 from monitor.engine.halts import WHY_MAX
 from monitor.engine.herald import Blindness, Herald
+from monitor.engine.log_time import speed_of
 from monitor.engine.observer import Observer, Seen, Sighting
 from monitor.engine.ports import Ledger, Outputs, Partition
 from monitor.engine.tenure import Tenure
@@ -200,8 +201,3 @@ def lookout_over(
     speed, book = speed_of(feed.event_time), control.book
     herald = Herald(ledger=ledger, outputs=outputs, book=book, tenure=tenure, observer=observer, speed=speed)
     return Lookout(control, feed, herald, observer)
-
-
-def speed_of(event_time: Callable[[int], int]) -> float:
-    """Return how much faster event time runs than the log's."""
-    return (event_time(1_000_000) - event_time(0)) / 1_000_000
