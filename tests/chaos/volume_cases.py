@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
@@ -246,6 +246,19 @@ class Crew:
         self._store.flushall()
 
 
+class Victims(Protocol):
+    """Whoever can be killed."""
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """All of them."""
+        ...
+
+    def kill(self, worker: Worker) -> None:
+        """Kill one, and start it again."""
+        ...
+
+
 @dataclass
 class Killer:
     """Kills workers at moments from the seed: so many stored records each, and a pause after the last kill.
@@ -255,20 +268,21 @@ class Killer:
     """
 
     rng: Random
-    crew: Crew
+    crew: Victims
     records: int
     kills: int
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.at = sorted(self.rng.random() * LAST_KILL * self.records for _ in range(self.kills))
-        self._not_before_s = 0.0
+        self._not_before_s = self.clock()
 
     def __call__(self, done: int) -> None:
         """Kill somebody, if it is time to."""
-        if self.at and done >= self.at[0] and time.monotonic() >= self._not_before_s:
+        if self.at and done >= self.at[0] and self.clock() >= self._not_before_s:
             self.at.pop(0)
             self.crew.kill(self.rng.choice(self.crew.workers))
-            self._not_before_s = time.monotonic() + self.rng.random() * PAUSE_S
+            self._not_before_s = self.clock() + self.rng.random() * PAUSE_S
 
 
 def kills(asked: Asked, folder: Path | None, tell: Tell) -> Found:
@@ -348,7 +362,7 @@ def _ended(found: Found, there: Filled, crew: Crew) -> Found:
     return found
 
 
-CASES: Mapping[str, Callable[[Asked, Path | None, Tell], Found]] = {
+CASES: dict[str, Callable[[Asked, Path | None, Tell], Found]] = {
     "kills": kills,
     "rebuild": rebuild,
     "hostile": hostile,

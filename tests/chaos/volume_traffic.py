@@ -58,7 +58,8 @@ class Mixed:
     def rows(self, end_ms: int) -> Iterator[tuple[int, bytes | None]]:
         """Yield partition and value of every record; `counts` says afterwards how many there were of each kind."""
         draw = Random(f"mixed/{self.lead}")
-        recent: list[deque[bytes]] = [deque(maxlen=WITHIN) for _ in range(self.partitions)]
+        within = max(1, min(WITHIN, self.requests // (self.partitions * SPAN_MIN)))  # and within a minute
+        recent: list[deque[bytes]] = [deque(maxlen=within) for _ in range(self.partitions)]
         self.counts.clear()
         self.counts.update(records=0, repeated=0, late=0, failed=0, hostile=0)
         left, good = self.hostile, self.requests
