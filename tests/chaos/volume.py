@@ -45,7 +45,9 @@ class Telling:
         is_new = what.split(",", maxsplit=1)[0] != self._said
         if not self._console.is_terminal and (is_new or time.monotonic() - self._said_s >= LINE_EVERY_S):
             self._said, self._said_s = what.split(",", maxsplit=1)[0], time.monotonic()
-            self._console.print(f"{what}: {done:,} of {total:,}", markup=False, highlight=False)
+            self._console.print(
+                f"{what}: {done:,} of {total:,}", markup=False, highlight=False, soft_wrap=True
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,13 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that has just begun is asked again
     console, rows = Console(stderr=True), list[dict[str, Any]]()
     command = _command(asked, seed)
-    console.print(f"seed {seed}: {command}", markup=False, highlight=False)
+    console.print(f"seed {seed}: {command}", markup=False, highlight=False, soft_wrap=True)
     for name in names:
         telling = Telling(console)
         with telling.progress:
             found = _case(name, size, asked.folder, telling)
         rows.append({**found.row(), "name": name, "command": command, "machine": machine()})
-        console.print(f"{name}: {'; '.join(found.wrong) or 'as promised'}", markup=False, highlight=False)
+        console.print(
+            f"{name}: {'; '.join(found.wrong) or 'as promised'}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     _show(rows)
     if asked.json is not None:
         asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

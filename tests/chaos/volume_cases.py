@@ -348,7 +348,7 @@ def cohorts(asked: Asked, folder: Path | None, tell: Tell) -> Found:
                 found.add(crew.differs())
             peaks[values] = crew.peak_mib
             _ended(found, there, crew)
-    few, many = (peaks[values] for values in sorted(peaks))
+    few, many = peaks[min(peaks)], peaks[max(peaks)]
     found.note = f"{max(peaks):,} values: {many:.0f} MiB; {min(peaks):,}: {few:.0f} MiB"
     if many - few > COHORTS_MAX_MIB:
         found.wrong.append(f"{many - few:.0f} MiB more with {max(peaks):,} values")

@@ -15,7 +15,7 @@ from benchmarks.performance.traffic import Traffic
 from tests.simulation.traffic import POISON
 
 SPAN_MIN = 60
-REPEATED = 0.03  # of all requests; so few are sent again a third time that nobody has to
+REPEATED = 0.03  # of all requests
 FAILED = 0.02
 LATE = 0.005
 LATE_BY_MS = 150_000  # beyond what an event may be behind its partition's clock, and what disorder there is
