@@ -20,7 +20,8 @@ from monitor.engine.codec import META_FIELD, cell_key, decode_cell, encode_cell
 from tests.chaos import volume
 from tests.chaos.recount import Counted, Difference, counted, difference
 from tests.chaos.report import markdown, merged
-from tests.chaos.volume_cases import CASES, LAST_KILL, PAUSE_S, Asked, Found, Killer, Tell
+from tests.chaos.volume_cases import CASES, Asked, Found, repeated
+from tests.chaos.volume_crew import LAST_KILL, PAUSE_S, Killer, Tell
 from tests.chaos.volume_traffic import Mixed
 from tests.engine.logs import START_MS, Log
 from tests.engine.plant import Plant
@@ -203,6 +204,11 @@ def test_every_kill_of_the_seed_comes_and_none_before_its_place(tmp_path: Path) 
     assert set(few.killed) == {"w1", "w2"}
 
 
+def test_a_decision_that_is_published_again_is_told() -> None:
+    assert repeated(["a", "b"]) == (2, [])
+    assert repeated(["a", "b", "a"]) == (2, ["1 decisions are published again, as ['a']"])
+
+
 ROW = Found("worker kills", "0 lost, 0 double", 10_300_000, 200, 0, 0, 900.04, 210.3).row() | {
     "command": "make volume",
     "machine": "2 cores",
@@ -228,10 +234,10 @@ def test_the_exit_code_and_the_output_say_how_it_went(
         return Found("worker kills", "0 lost", wrong=wrong)
 
     monkeypatch.setitem(CASES, "kills", case)
-    assert volume.main(["--only", "kills", "--events", "7", "--seed", "3"]) == code
+    assert volume.main(["--only", "kills", "--events", "7", "--seed", "3", "--no-cohorts"]) == code
     out, err = capsys.readouterr()
     assert "kills: stored: 1 of 7" in err
-    assert 'make volume ARGS="--seed 3 --events 7 --only kills"' in err
+    assert 'make volume ARGS="--seed 3 --events 7 --no-cohorts --only kills"' in err
     assert ("FAILED: kills" in out) is bool(code)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import random
 import sys
 import time
@@ -21,9 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from monitor.adapters.kafka.client import tame_library_logs
+from monitor.adapters.kafka.client import silent_library
 from tests.chaos.report import VOLUME_COLUMNS, machine, volume_cells, write
 from tests.chaos.volume_cases import CASES, Asked, Found
+from tests.chaos.volume_crew import WATCHED
 
 LINE_EVERY_S = 10.0  # where nobody watches a bar
 WIDTH = 130  # of a table in a file
@@ -54,15 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 where every promise was kept, else 1."""
     asked = _parser().parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 20) if asked.seed is None else asked.seed
-    size, names = Asked(seed, asked.events, asked.kills), asked.only or list(CASES)
-    tame_library_logs()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that has just begun is asked again
+    size = Asked(seed, asked.events, asked.kills, () if asked.no_cohorts else WATCHED)
+    names = asked.only or list(CASES)
     console, rows = Console(stderr=True), list[dict[str, Any]]()
     command = _command(asked, seed)
     console.print(f"seed {seed}: {command}", markup=False, highlight=False, soft_wrap=True)
     for name in names:
         telling = Telling(console)
-        with telling.progress:
+        with (
+            telling.progress,
+            silent_library(),
+        ):  # a broker that has just begun is asked again; what fails is raised
             found = _case(name, size, asked.folder, telling)
         rows.append({**found.row(), "name": name, "command": command, "machine": machine()})
         console.print(
@@ -100,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, help="of workers, in the case of that name (200)")
     parser.add_argument("--only", choices=CASES, action="append", help="this case alone; may be repeated")
     parser.add_argument(
+        "--no-cohorts", action="store_true", help="watch no cohorts in kills and rebuild; else every tenant"
+    )
+    parser.add_argument(
         "--folder", type=Path, help="where servers keep their files; 10,000,000 events are 4 GB"
     )
     parser.add_argument("--json", type=Path, help="where the results are written, too")
@@ -112,7 +117,8 @@ def _command(asked: argparse.Namespace, seed: int) -> str:
     sizes = [
         f"--{name} {getattr(asked, name)}" for name in ("events", "kills") if getattr(asked, name) is not None
     ]
-    words = [f"--seed {seed}", *sizes, *(f"--only {name}" for name in asked.only or ())]
+    cohorts = ["--no-cohorts"] * asked.no_cohorts
+    words = [f"--seed {seed}", *sizes, *cohorts, *(f"--only {name}" for name in asked.only or ())]
     return f'make volume ARGS="{" ".join(words)}"'
 
 
