@@ -176,6 +176,14 @@ def test_tenants_take_turns_where_each_has_to_be_there() -> None:
     assert len({event["cohort"]["tenant"] for event in events}) == 500
 
 
+def test_a_harmful_candidate_fails_from_the_middle_on() -> None:
+    rows = list(Mixed(2_000, harmful=True).rows(END_MS))
+    events = [json.loads(value or b"") for _, value in rows]
+    good = [event["task_success"] for event in events if event["release"] != "model-v41"]
+    assert any(good[: len(good) // 2 - 10])
+    assert not any(good[len(good) // 2 + 10 :])
+
+
 class Few:
     """Two workers that only note that they were killed."""
 

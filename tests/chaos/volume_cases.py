@@ -7,6 +7,7 @@ nothing of them. Then they read it, as processes, while the case does its harm.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,14 +16,15 @@ from random import Random
 from typing import Any
 
 from benchmarks.performance.stage import forget, stage
-from monitor.adapters.kafka.topics import DECISIONS
+from monitor.adapters.kafka.topics import DECISIONS, PAGES, REQUESTS
 from tests.chaos.recount import SOME, Difference
 from tests.chaos.segments import rows_of
-from tests.chaos.volume_crew import WATCHED, Crew, Filled, Killer, Tell, filled
+from tests.chaos.volume_crew import SETTLE_S, WATCHED, Crew, Filled, Killer, Tell, filled
 from tests.chaos.volume_traffic import Mixed
 
 AS_CHAOS = {"SESSION_TIMEOUT_MS": "6000", "LEASE_TTL_MS": "3000", "FLUSH_INTERVAL_MS": "250"}
 REBUILT_WITHIN_S = 90.0
+JUDGED_S = 15.0  # for what is rebuilt to be judged again, before decisions are looked at
 COHORT_VALUES = 1_000_000, 1_000
 COHORTS_MAX_MIB = 200.0
 
@@ -105,16 +107,18 @@ def rebuild(asked: Asked, folder: Path | None, tell: Tell) -> Found:
     """Empty the store once everything is in it, and wait until it is again."""
     found = Found("rebuild after FLUSHALL", f"at most {REBUILT_WITHIN_S:g} s")
     with stage(folder) as here:
-        mixed = Mixed(asked.events or 10_000_000, lead=f"r{asked.seed:x}")
+        mixed = Mixed(asked.events or 10_000_000, harmful=True, lead=f"r{asked.seed:x}")
         there = filled(here, "volume.rebuild", mixed, tell)
         with Crew(here, there, "rebuild", 2, {}, tell, asked.watched) as crew:
             first_s = crew.until_stored("rebuild: first")
             found.add(crew.differs())
+            found.wrong += decided_something(here.log_dir)
             before_s = crew.cpu_s
             crew.lose_everything()
             found.seconds = crew.until_stored("rebuild: again")
             took_s = crew.cpu_s - before_s
             found.add(crew.differs())
+            time.sleep(JUDGED_S)
             decided, again = repeated(decisions(here.log_dir))
         found.wrong += again
         found.note = f"first read in {first_s:.0f} s, {took_s:.0f} CPU s of both workers, {decided} decisions"
@@ -124,10 +128,21 @@ def rebuild(asked: Asked, folder: Path | None, tell: Tell) -> Found:
 
 
 def decisions(log_dir: Path) -> Iterator[str]:
-    """Yield the id of every decision on the decisions topic, as often as it is there, from the broker's own files."""
-    for rows in rows_of(log_dir, DECISIONS).values():
-        for row in rows:
-            yield dict(row.headers)["ce_id"].decode()
+    """Yield the id of every decision that is published, as often as it is there, from the broker's own files."""
+    for topic in (DECISIONS, REQUESTS, PAGES):
+        for rows in rows_of(log_dir, topic).values():
+            for row in rows:
+                yield dict(row.headers)["ce_id"].decode()
+
+
+def decided_something(log_dir: Path) -> list[str]:
+    """Return nothing once something is decided, and what is wrong if nothing is: none could be repeated then."""
+    deadline = time.monotonic() + SETTLE_S
+    while not any(True for _ in decisions(log_dir)):
+        if time.monotonic() > deadline:
+            return ["nothing was decided before the store was emptied"]
+        time.sleep(1.0)
+    return []
 
 
 def repeated(ids: Iterable[str]) -> tuple[int, list[str]]:

@@ -32,6 +32,7 @@ class Mixed:
     Attributes:
         requests: Different ones; repeats and hostile records are beside them.
         each_tenant: Tenants take turns, so that every one of them is there.
+        harmful: Whether the candidate fails from the middle on, so that there is something to decide.
         lead: Begins every event id, and is the seed with it.
     """
 
@@ -39,6 +40,7 @@ class Mixed:
     tenants: int = 120
     hostile: int = 0
     each_tenant: bool = False
+    harmful: bool = False
     partitions: int = 4
     compression: str | None = None
     lead: str = "v"
@@ -86,6 +88,8 @@ class Mixed:
         if self.each_tenant:
             head, _, rest = line.partition(b'"tenant":"tenant-')
             line = head + b'"tenant":"tenant-%06d' % (number % self.tenants) + rest[rest.index(b'"') :]
+        if self.harmful and number > self.requests // 2 and b'"release":"model-v42' in line:
+            line = line.replace(b'"task_success":true', b'"task_success":false')
         if chance < FAILED:
             self.counts["failed"] += 1
             return line[:-1] + b',"status":"error"}'
