@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -73,7 +72,7 @@ class Weight:
     def take(self) -> None:
         self.redis_bytes = self._used() - self._empty
         self.redis_in = self._input() - self._sent
-        folders = Path(self._here.folder / "kafka" / "topics").glob(f"{self._topic}-*")
+        folders = self._here.log_dir.glob(f"{self._topic}-*")
         self.kafka_bytes = sum(log.stat().st_size for folder in folders for log in folder.glob("*.log"))
 
     def _info(self, section: str) -> Mapping[str, Any]:
