@@ -19,7 +19,7 @@ from typing import Any
 import redis
 
 from benchmarks.performance import page, results
-from benchmarks.performance.meter import is_here
+from benchmarks.performance.meter import Sample, is_here, undisturbed
 from benchmarks.performance.stage import Job, Stage, Stuck, run_product, stage
 from benchmarks.performance.traffic import Traffic, budget, fill
 from monitor.adapters.demo.workers import WorkerEnded
@@ -91,21 +91,26 @@ def measure(here: Stage, point: Point) -> dict[str, Any]:
     topic, traffic = f"bench.{point.name}".replace(",", ""), point.traffic
     asyncio.run(fill(here.kafka.bootstrap, topic, traffic, int(time.time() * 1000)))
     texts = [budget(number, cohorts=("tenant",), window=point.window) for number in range(traffic.candidates)]
-    samples, weight = [], Weight(here, topic)
-    for number in range(RUNS):
+    samples, weights = list[Sample](), list[Weight]()
+
+    def run(turn: str) -> Sample:
         redis.Redis.from_url(here.valkey.url).flushall()
-        weight = Weight(here, topic)
+        weights.append(Weight(here, topic))
         job = Job(
-            f"{point.name}-{number}".replace(",", ""),
+            f"{point.name}-{len(samples)}-{turn}".replace(",", ""),
             topic,
             traffic.events,
             texts,
             {},
             partitions=traffic.partitions,
             workers=point.workers,
-            at_end=weight.take,
+            at_end=weights[-1].take,
         )
-        samples.append(asyncio.run(run_product(here, job)))
+        return asyncio.run(run_product(here, job))
+
+    for _ in range(RUNS):
+        samples.append(undisturbed(run))
+    weight = weights[-1]
     return {
         "axis": point.axis,
         "value": point.value,

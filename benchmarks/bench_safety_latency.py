@@ -40,7 +40,7 @@ from benchmarks.performance.incidents import (
     settings,
     trial,
 )
-from benchmarks.performance.meter import cpu_s, machine_cpu_s, tree
+from benchmarks.performance.meter import QUIET_CORES, cpu_s, machine_cpu_s, tree
 from benchmarks.performance.traffic import Traffic, fill
 from monitor.adapters.demo.workers import Worker
 from monitor.adapters.embedded.kafka import EmbeddedKafka
@@ -253,7 +253,7 @@ def report(run: Run) -> Mapping[str, Any]:
         "consumed": steps["consumed"],
         "percentiles": [round(ordered[(len(ordered) - 1) * share // 100], 2) for share in range(101)],
         "foreign_cores": run.foreign_cores,
-        "contended": run.foreign_cores > results.QUIET_CORES,
+        "contended": run.foreign_cores > QUIET_CORES,
     }
 
 
