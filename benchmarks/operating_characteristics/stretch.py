@@ -9,6 +9,11 @@
   2023). Under the null it exceeds T / alpha in T minutes with at most alpha.
 - `lenient`: what is left without the worst stretch need show 1.92 + ln instead of 1.92 + 2 ln nats; for uneven harm.
 - `closer`: evidence of a quantile whose binomial tails are nearly exact, in place of one count of correction.
+- `valid`: evidence of a quantile whose stated rate holds at a gap, too, with the same tails (`quantiles.valid_nats`).
+- `uncorrected`: the same without any count of correction; its rate holds where the baseline has ten times the requests.
+- `lengths`: W is tried at every length up to 3 Y, not only at the grid's.
+- `ended`: what is left without a stretch that is over need show the harm at p = 0.1 only; 0.025 holds for the newest.
+- `dated`: both; `dated-closer` and `dated-uncorrected` with that evidence.
 - `limit`: evidence of 12.6 nats suffices instead of x*: what the looks cost. Its error rate is ten times as high.
 - `undated`: the check that the harm lasted is left out: what certainty about Y costs.
 - `oracle`: no rule at all: when 12.6 nats are reached by one who knows the baseline, the harm's start and its size.
@@ -21,7 +26,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from math import log
 from typing import Final
@@ -33,42 +38,74 @@ from benchmarks.operating_characteristics import screen
 from benchmarks.operating_characteristics.bar import limit_min
 from benchmarks.operating_characteristics.cells import CELLS, Cell
 from benchmarks.operating_characteristics.incidents import IncidentStory
-from benchmarks.operating_characteristics.objectives import OBJECTIVES, SUCCESS, WINDOW_MIN, Guarded
+from benchmarks.operating_characteristics.objectives import LATENCY, OBJECTIVES, SUCCESS, WINDOW_MIN, Guarded
 from benchmarks.operating_characteristics.product import Release, evidence, feed_of
+from benchmarks.operating_characteristics.quantiles import (
+    divergence,
+    least_terms,
+    tail_nats,
+    uncorrected_nats,
+    valid_nats,
+)
 from benchmarks.operating_characteristics.run import chunk_size
 from benchmarks.operating_characteristics.stories import (
     DAY_MIN,
     ONSET_MIN,
     Floats,
     LatencyReleases,
+    LatencyStory,
     RateReleases,
     RateStory,
     Spell,
     Traffic,
     bin_chances,
+    slowed,
     steady,
 )
 from benchmarks.operating_characteristics.tally import NEVER, Tally, quantile
 from monitor.core import sustained
 from monitor.core.indicator import IndicatorKind
 from monitor.core.stats import evidence as formulas
-from monitor.core.stats.evidence import Exceedances, evidence_for
+from monitor.core.stats import quantile_stretch
+from monitor.core.stats import rule as rules
+from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.limit import limit_of
+from monitor.core.stats.minutes import Cut
 from monitor.core.stats.planning import UNKNOWN_START_NATS
 from monitor.core.stats.rule import Rule
-from monitor.core.stats.thresholds import ALPHA_ROLLBACK, MAX_WINDOW_MIN, OVERALL_SHARE, GridWindow
+from monitor.core.stats.thresholds import ALPHA_ROLLBACK, MAX_WINDOW_MIN, OVERALL_SHARE, GridWindow, span_grid
 
 _SIZES: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # times X that is bet on
 _ALPHA: Final = ALPHA_ROLLBACK * OVERALL_SHARE / OBJECTIVES
 _NEEDED: Final = log(DAY_MIN / _ALPHA)  # nats of the detector
-_VARIANTS: Final = ("engine", "grid", "detector", "lenient", "closer", "limit", "undated", "oracle")
+_DATED: Final = ("lengths", "ended")
+_PARTS: Final = {
+    "dated": _DATED,
+    "dated-closer": (*_DATED, "closer"),
+    "dated-uncorrected": (*_DATED, "uncorrected"),
+}
+"""Variants that replace several parts."""
+_ONE_PART: Final = (
+    "grid",
+    "detector",
+    "lenient",
+    "closer",
+    "valid",
+    "uncorrected",
+    "limit",
+    "undated",
+    *_DATED,
+)
+_VARIANTS: Final = ("engine", *_ONE_PART, *_PARTS, "oracle")
 _RATES_ONLY: Final = ("detector",)
-_QUANTILES_ONLY: Final = ("closer", "oracle")
+_QUANTILES_ONLY: Final = ("closer", "valid", "uncorrected", "oracle", "dated-closer", "dated-uncorrected")
+_ENDED_NATS: Final = evidence_for(0.1)
 
 _CELLS: Final = (
     "detection/success/10s-5/2x", "detection/success/10s-20/1.25x", "detection/success/100s-1/1.5x",
     "detection/success/100s-5/1.25x", "detection/success/100s-5/2x", "detection/p95/10s-1/5x",
-    "detection/p95/10s-50/1.5x", "false/success/10s-5/x2", "false/success/100s-5/x2", "stress/icc-0.01/10s-50/x2",
+    "detection/p95/10s-50/1.5x", "false/p95/100s-1/x2", "early/p95-y30/5.5s-10/5x", "false/success/10s-5/x2",
+    "false/success/100s-5/x2", "stress/icc-0.01/10s-50/x2",
     "early/task_success-y20/5s-10/5x", "early/task_success-y20/20s-10/5x", "early/task_success-y20/50s-10/10x",
     "burst/33/18-min-at-15x", "burst/33/19-min-at-15x", "burst/300/19-min-at-15x",
 )  # fmt: skip
@@ -87,26 +124,69 @@ _UNEVEN: Final = {
     ),
 }
 
+_P95_BURSTS: Final = {
+    f"p95 {length} min at {times:g}x, {per_min:g}/min": slowed(
+        LATENCY,
+        Traffic(per_min / 60.0 / canary, canary),
+        Spell(ONSET_MIN, ONSET_MIN + length, times),
+        minutes=ONSET_MIN + 240,
+    )
+    for per_min, canary, length, times in (
+        (6.0, 0.01, 18, 5.0), (6.0, 0.01, 29, 5.0), (6.0, 0.01, 29, 15.0), (33.0, 0.1, 20, 5.0),
+        (33.0, 0.1, 29, 5.0), (120.0, 0.1, 29, 5.0),
+    )
+}  # fmt: skip
+
 
 def fired(variant: str, guarded: Guarded, releases: RateReleases | LatencyReleases) -> Counter[int]:
     """Return at which ticks the engine fires with one part replaced."""
+    with ExitStack() as replaced:
+        for part in _PARTS.get(variant, (variant,)):
+            for patched in _patches(part):
+                replaced.enter_context(patched)
+        return _fired(variant, guarded, releases)
+
+
+def _patches(part: str) -> tuple[AbstractContextManager[object], ...]:
+    """What takes the place of the engine's own."""
+    nearly_exact = patch.object(screen, "_quantile_terms", _sums)
+    if part == "closer":
+        return patch.object(formulas, "_quantile_terms", least_terms), nearly_exact
+    if part == "valid":  # never more than `closer` says at an edge
+        return patch.object(quantile_stretch, "quantile_above", valid_nats), nearly_exact
+    if part == "uncorrected":
+        return patch.object(quantile_stretch, "quantile_above", uncorrected_nats), patch.object(
+            screen, "_quantile_terms", _roots
+        )
+    if part == "undated":
+        return (patch.object(sustained._Tick, "_lasted", lambda *_: (None, True)),)
+    if part == "ended":
+        return (patch.object(sustained._Tick, "_lasted", _lasted),)
+    if part == "lenient":
+        return (patch.object(sustained, "_REST_SLOPE", 1.0),)
+    return ()
+
+
+def _lasted(tick: sustained._Tick, start: int, strongest: float) -> tuple[Cut | None, bool]:
+    """Check (4) with two levels: as it is for the newest minutes, lower for stretches that are over."""
+    x = max(strongest, tick.evidence(start, tick.now), tick.rule.x_star)
+    needed = sustained.rest_nats(x, tick.rule.x_star)
+    less = sustained.rest_nats(1.0, 1.0) - _ENDED_NATS
+    for cut in tick._cuts(start):
+        level = needed - (less if cut[1] < tick.now else 0.0)
+        if not tick.series.beyond(start, tick.now, 1.0, cut) or tick.evidence(start, tick.now, cut) < level:
+            return cut, False
+    return None, True
+
+
+def _fired(variant: str, guarded: Guarded, releases: RateReleases | LatencyReleases) -> Counter[int]:
     rule = _rule(variant, guarded)
-    if variant == "closer":
-        with (
-            patch.object(formulas, "_quantile_terms", _least),
-            patch.object(screen, "_quantile_terms", _sums),
-        ):
-            return fired("engine", guarded, releases)
-    if variant == "undated":
-        with patch.object(sustained._Tick, "_lasted", lambda *_: (None, True)):
-            return fired("engine", guarded, releases)
     found: Counter[int] = Counter()
     shown = None if variant == "detector" else evidence(guarded, rule, releases)
     for index in range(len(releases.s_c if isinstance(releases, RateReleases) else releases.candidate)):
         release = Release(guarded, rule, feed_of(releases, index))
         if shown is not None:
-            with patch.object(sustained, "_REST_SLOPE", 1.0 if variant == "lenient" else 2.0):
-                found[release.first_fire(shown[index])] += 1
+            found[release.first_fire(shown[index])] += 1
             continue
         assert isinstance(releases, RateReleases)
         sums = _nats(guarded, releases, index)
@@ -116,6 +196,9 @@ def fired(variant: str, guarded: Guarded, releases: RateReleases | LatencyReleas
 
 
 def _rule(variant: str, guarded: Guarded) -> Rule:
+    if "lengths" in _PARTS.get(variant, (variant,)):
+        with patch.object(rules, "span_grid", _all_lengths):
+            return guarded.rule()
     rule = guarded.rule()
     if variant == "limit":
         return replace(rule, x_star=UNKNOWN_START_NATS)
@@ -125,6 +208,11 @@ def _rule(variant: str, guarded: Guarded) -> Rule:
     windows = tuple(GridWindow(one, max(1, one // 24)) for one in lengths if one <= MAX_WINDOW_MIN)
     looks = sum(WINDOW_MIN / window.step_min for window in windows)
     return replace(rule, windows=windows, x_star=evidence_for(_ALPHA / looks))
+
+
+def _all_lengths(hold_min: int, window_min: int) -> tuple[int, ...]:
+    """`thresholds.span_grid` with every length up to 3 Y."""
+    return tuple(sorted({*range(hold_min, 3 * hold_min + 1), *span_grid(hold_min, window_min)}))
 
 
 def _oracle(cell: Cell, drawn: LatencyReleases) -> Counter[int]:
@@ -141,41 +229,19 @@ def _oracle(cell: Cell, drawn: LatencyReleases) -> Counter[int]:
     return Counter(ticks.tolist())
 
 
-def tail_nats(hits: Floats, n: Floats | float, share: float) -> Floats:
-    """Return the nats of so many hits or more among n requests, where up to `share` of them are expected to be.
-
-    Never less than Zubkov and Serov's bound, which takes one hit off. From it on: the tail is at most its first term
-    times a geometric series (Feller 1968), the term at most Stirling's, a normal tail at least Birnbaum's (1942).
-    """
-    less = np.maximum(hits - 1.0, share * n)
-    found = _divergence(less, n, share)
-    some = (hits - 1.0 > share * n) & (hits <= n - 1.0)
-    k = np.where(some, hits, 0.5 * n * (1.0 + share))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = (k + 1.0) * (1.0 - share) / (k + 1.0 - (n + 1.0) * share)
-        nats = _divergence(k, n, share) + 0.5 * np.log(k * (n - k) / n) - np.log(ratio)
-        nats -= np.arcsinh(np.sqrt(0.5 * np.maximum(nats, 0.0)))
-    return np.where(some, np.fmax(found, nats), found)
-
-
-def _divergence(hits: Floats, n: Floats | float, share: float) -> Floats:
-    """The divergence of so many hits from `share` of n requests, in nats: n kl(hits / n, share)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: Floats = hits * np.log(hits / (share * n)) + (n - hits) * np.log(
-            (n - hits) / ((1.0 - share) * n)
-        )
-    return found
-
-
-def _least(above_c: Exceedances, n_c: float, above_b: Exceedances, n_b: float, tail: float) -> float:
-    """`evidence._quantile_terms` with nearly exact tails."""
-    return float((tail_nats(above_c, n_c, tail) + tail_nats(n_b - above_b, n_b, 1.0 - tail)).min())
-
-
 def _sums(sums: screen.Sums, tail: float) -> Floats:
     """`screen._quantile_terms` with nearly exact tails."""
     above_c, n_c, above_b, n_b = sums
     return np.nan_to_num(tail_nats(above_c, n_c, tail) + tail_nats(n_b - above_b, n_b, 1.0 - tail))
+
+
+def _roots(sums: screen.Sums, tail: float) -> Floats:
+    """The same without correction."""
+    above_c, n_c, above_b, n_b = sums
+    terms = divergence(np.maximum(above_c, tail * n_c), n_c, tail)
+    terms += divergence(np.minimum(above_b, tail * n_b), n_b, tail)
+    # Not a number where all or none are above the edge: nothing that a filter may leave out.
+    return np.where((n_c > 0) & (n_b > 0), np.nan_to_num(terms, nan=np.inf), 0.0)
 
 
 @contextmanager
@@ -243,11 +309,12 @@ def _detected(sums: Floats, phi: float) -> Floats:
     return np.asarray(np.logaddexp.reduce(found, axis=0) - log(len(_SIZES)))
 
 
-def _tally(variant: str, cell: Cell | RateStory, seed: int, releases: int) -> Tally:
+def _tally(variant: str, cell: Cell | RateStory | LatencyStory, seed: int, releases: int) -> Tally:
     story = cell.story if isinstance(cell, Cell) else cell
-    guarded = cell.guarded if isinstance(cell, Cell) else SUCCESS
+    is_quantile = isinstance(story, LatencyStory)
+    guarded = cell.guarded if isinstance(cell, Cell) else LATENCY if is_quantile else SUCCESS
     assert not isinstance(story, IncidentStory)
-    chunk = chunk_size(cell) if isinstance(cell, Cell) else 50
+    chunk = chunk_size(cell) if isinstance(cell, Cell) else 10 if is_quantile else 50
     found = Tally()
     for number, start in enumerate(range(0, releases, chunk)):
         size = min(chunk, releases - start)
@@ -261,7 +328,10 @@ def _tally(variant: str, cell: Cell | RateStory, seed: int, releases: int) -> Ta
     return found
 
 
-def _shown(cell: Cell | None, tally: Tally) -> str:
+def _shown(name: str, tally: Tally) -> str:
+    cell = CELLS.get(name)
+    if name in _P95_BURSTS:
+        return f"{100 * tally.share():.3g} %"
     onset = ONSET_MIN if cell is None else cell.onset
     hold = (SUCCESS if cell is None else cell.guarded).objective.hold_min
     if cell is not None and (not cell.name.startswith("detection") or onset is None):
@@ -285,14 +355,17 @@ def main() -> None:
     asked = parser.parse_args()
     variants = asked.variant or list(_VARIANTS)
     print(f"| cell | limit | {' | '.join(variants)} |\n| --- | --- |{' --- |' * len(variants)}", flush=True)
-    for name in (*_CELLS, *_UNEVEN):
+    others: dict[str, RateStory | LatencyStory] = {**_UNEVEN, **_P95_BURSTS}
+    for name in (*_CELLS, *others):
         if asked.cell and not any(name.startswith(one) for one in asked.cell):
             continue
         cell = CELLS.get(name)
         seed = cell.seed if cell else len(name)
-        is_rate = cell is None or cell.guarded.objective.indicator.kind is IndicatorKind.RATE
+        is_rate = name not in _P95_BURSTS and (
+            cell is None or cell.guarded.objective.indicator.kind is IndicatorKind.RATE
+        )
         found = [
-            _shown(cell, _tally(one, cell or _UNEVEN[name], seed, asked.releases))
+            _shown(name, _tally(one, cell or others[name], seed, asked.releases))
             if one not in (_QUANTILES_ONLY if is_rate else _RATES_ONLY)
             else "none yet"
             for one in variants
