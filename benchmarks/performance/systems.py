@@ -161,6 +161,7 @@ SYSTEMS: Final = (
         "Bytewax 0.21.1",
         other_python("bytewax", _BYTEWAX, "bytewax_job"),
         "no recovery store",
+        share=0.15,
     ),
     System(
         "quix",
@@ -168,7 +169,7 @@ SYSTEMS: Final = (
         "Quix Streams 3.28.1",
         other_python("quix", _QUIX, "quix_job"),
         "RocksDB, changelog, a topic between",
-        most_s=60,
+        most_s=30,
     ),
     System(
         "faust-empty",
@@ -177,7 +178,7 @@ SYSTEMS: Final = (
         own_python("faust_job"),
         "the ceiling of any agent",
         {"BENCH_MODE": "empty"},
-        share=0.2,
+        share=0.05,
     ),
     System(
         "faust-table",
@@ -186,7 +187,7 @@ SYSTEMS: Final = (
         own_python("faust_job"),
         "memory, changelog",
         {"BENCH_MODE": "table"},
-        share=0.2,
+        share=0.05,
         most_s=30,
     ),
 )

@@ -9,11 +9,13 @@ from typing import Any
 import bytewax.operators as op
 from bytewax.connectors.kafka import KafkaSource
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.operators import windowing
 from bytewax.testing import TestingSink, run_main
 
 from benchmarks.performance.jobs.event import (
     BOOTSTRAP,
+    EVENTS,
     FETCH_BYTES,
     TOPIC,
     WINDOW_S,
@@ -58,6 +60,37 @@ def count(keyed: tuple[str, tuple[int, Cell]]) -> bool:
     return False
 
 
+class Partition(StatefulSourcePartition[Any, Any]):
+    """A partition of the topic, as far as it is wanted."""
+
+    def __init__(self, whole: StatefulSourcePartition[Any, Any]) -> None:
+        self._whole = whole
+
+    def next_batch(self) -> Iterable[Any]:
+        if read[0] >= EVENTS:
+            raise StopIteration
+        return self._whole.next_batch()
+
+    def snapshot(self) -> Any:
+        return self._whole.snapshot()
+
+    def close(self) -> None:
+        self._whole.close()
+
+
+class Source(FixedPartitionedSource[Any, Any]):
+    """The topic up to so many events: the state of all of it would be most of the work."""
+
+    def __init__(self, whole: KafkaSource) -> None:
+        self._whole = whole
+
+    def list_parts(self) -> list[str]:
+        return list(self._whole.list_parts())
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> Partition:
+        return Partition(self._whole.build_part(step_id, for_part, resume_state))
+
+
 clock = windowing.EventClock(
     ts_getter=lambda item: datetime.fromtimestamp(item[0].at / 1000, UTC),
     wait_for_system_duration=timedelta(
@@ -75,7 +108,7 @@ source = KafkaSource(
     add_config={"check.crcs": "true", "fetch.message.max.bytes": str(FETCH_BYTES)},
 )
 flow = Dataflow("cells")
-keyed = op.flat_map("cohorts", op.input("traces", flow, source), fan)
+keyed = op.flat_map("cohorts", op.input("traces", flow, Source(source)), fan)
 windows = windowing.fold_window("fold", keyed, clock, windower, cell, fold, merge)
 op.output("results", op.filter("count", windows.down, count), TestingSink([]))
 run_main(flow)
