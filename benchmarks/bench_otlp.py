@@ -1,8 +1,9 @@
 """What the bridge spends on a trace: two spans in a record, one evaluation in another, out as one trace event.
 
-Records are encoded by the OpenTelemetry SDK, one trace in each, as the collector splits them. The steps are the bridge's
-own, in process and without sockets: parse the protobuf, join, map, encode and check. Beside it, in the same rounds, what
-the monitor's hot path takes to decode that event; the ratio is what to compare. CPU time, the best of some short runs.
+Records are encoded by the OpenTelemetry SDK, one trace in each, as the collector splits them. The steps are the
+bridge's own, in process and without sockets: parse the protobuf, join, map, encode and check. Beside it, in the same
+rounds, what the monitor's hot path takes to decode that event; the ratio is what to compare. CPU time, the best of some
+short runs.
 
 `python -m benchmarks otlp`; `TRACES=2000` for less.
 """

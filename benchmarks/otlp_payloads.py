@@ -94,12 +94,12 @@ def evaluation(trace: int | None, at_ms: float, name: str, **said: Any) -> Reada
 
 def spans_value(*spans: ReadableSpan) -> bytes:
     """Return the value of a record of the exporter's topic for spans."""
-    return encode_spans(spans).SerializeToString()
+    return bytes(encode_spans(spans).SerializeToString())
 
 
 def logs_value(*logs: ReadableLogRecord) -> bytes:
     """Return the value of a record of the exporter's topic for logs."""
-    return encode_logs(logs).SerializeToString()
+    return bytes(encode_logs(logs).SerializeToString())
 
 
 def request(
