@@ -40,7 +40,7 @@ export FIND_PYTHON
 # Compiled once and kept, also where the environment says otherwise: a test run starts hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test laws check format chaos chaos-short soak simulate mutation integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
+.PHONY: help setup demo test laws check format chaos chaos-short volume soak simulate mutation integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -94,6 +94,9 @@ chaos: $(STAMP) ## faults from a seed on a real Kafka and Valkey, crash points, 
 
 chaos-short: $(STAMP) ## the same in five minutes: 40 faults in two worlds at the same time; ARGS="--seed 7"
 	$(BIN)/python -m tests.chaos --short $(ARGS)
+
+volume: $(STAMP) ## kills, a rebuild, hostile records and cohort values by the million; ARGS="--events 200000 --kills 4 --only kills"
+	$(BIN)/python -m tests.chaos.volume $(ARGS)
 
 soak: $(STAMP) ## a day of steady traffic with a fault every few minutes; HOURS=0.05 for a look, SEED=1
 	$(BIN)/python -m tests.chaos.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED)) $(ARGS)

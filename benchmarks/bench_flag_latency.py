@@ -25,7 +25,8 @@ from openfeature.client import OpenFeatureClient
 from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 
-from benchmarks.bench_safety_latency import (
+from benchmarks.effects import results
+from benchmarks.performance.incidents import (
     BUDGET,
     PARTITIONS,
     WAIT_S,
@@ -36,7 +37,6 @@ from benchmarks.bench_safety_latency import (
     settings,
     trial,
 )
-from benchmarks.effects import results
 from monitor.adapters.demo.workers import Worker
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.valkey import EmbeddedValkey
@@ -109,7 +109,6 @@ async def measure(bootstrap: str, redis_url: str, folder: Path) -> list[Way]:
     for release in releases:
         text = (BUDGET + FLAG).format(release=release)
         await producer.send(BUDGETS, text.encode(), key=release.encode())
-    await clean_baseline(producer)
     own = settings(bootstrap, redis_url) | {"ROLLBACK_BUDGET_FLAGD_FILE": str(file)}
     worker, watcher = Worker("bench", folder, own), Watcher(access)
     worker.start()
@@ -118,10 +117,11 @@ async def measure(bootstrap: str, redis_url: str, folder: Path) -> list[Way]:
     )
     api.set_provider_and_wait(provider, "flag-latency")
     try:
-        await worker.wait_until_ready()
-        await watcher.start()
-        await armed(watcher, worker, releases)
-        return await tried(producer, watcher, releases, file, api.get_client("flag-latency"))
+        async with clean_baseline(producer):
+            await worker.wait_until_ready()
+            await watcher.start()
+            await armed(watcher, worker, releases)
+            return await tried(producer, watcher, releases, file, api.get_client("flag-latency"))
     finally:
         api.shutdown()
         await watcher.stop()

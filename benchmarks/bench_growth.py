@@ -14,13 +14,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from benchmarks.performance import page, results
-from benchmarks.performance.meter import is_here
+from benchmarks.performance.meter import Sample, is_here, undisturbed
 from benchmarks.performance.stage import Job, Stage, Stuck, run_product, stage
 from benchmarks.performance.traffic import Traffic, budget, fill
 from monitor.adapters.demo.workers import WorkerEnded
@@ -73,7 +72,7 @@ class Weight:
     def take(self) -> None:
         self.redis_bytes = self._used() - self._empty
         self.redis_in = self._input() - self._sent
-        folders = Path(self._here.folder / "kafka" / "topics").glob(f"{self._topic}-*")
+        folders = self._here.log_dir.glob(f"{self._topic}-*")
         self.kafka_bytes = sum(log.stat().st_size for folder in folders for log in folder.glob("*.log"))
 
     def _info(self, section: str) -> Mapping[str, Any]:
@@ -92,21 +91,26 @@ def measure(here: Stage, point: Point) -> dict[str, Any]:
     topic, traffic = f"bench.{point.name}".replace(",", ""), point.traffic
     asyncio.run(fill(here.kafka.bootstrap, topic, traffic, int(time.time() * 1000)))
     texts = [budget(number, cohorts=("tenant",), window=point.window) for number in range(traffic.candidates)]
-    samples, weight = [], Weight(here, topic)
-    for number in range(RUNS):
+    samples, weights = list[Sample](), list[Weight]()
+
+    def run(turn: str) -> Sample:
         redis.Redis.from_url(here.valkey.url).flushall()
-        weight = Weight(here, topic)
+        weights.append(Weight(here, topic))
         job = Job(
-            f"{point.name}-{number}".replace(",", ""),
+            f"{point.name}-{len(samples)}-{turn}".replace(",", ""),
             topic,
             traffic.events,
             texts,
             {},
             partitions=traffic.partitions,
             workers=point.workers,
-            at_end=weight.take,
+            at_end=weights[-1].take,
         )
-        samples.append(asyncio.run(run_product(here, job)))
+        return asyncio.run(run_product(here, job))
+
+    for _ in range(RUNS):
+        samples.append(undisturbed(run))
+    weight = weights[-1]
     return {
         "axis": point.axis,
         "value": point.value,

@@ -12,12 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypeAlias
 
-from benchmarks.performance.meter import Sample
+from benchmarks.performance.meter import QUIET_CORES, Sample
 
 Results: TypeAlias = dict[str, Any]
 
 FILE: Final = Path(__file__).parent / "results.json"
-QUIET_CORES: Final = 0.15  # what other work may take of the machine before a figure is called contended
 
 
 def load() -> Results:

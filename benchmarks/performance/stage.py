@@ -42,6 +42,11 @@ class Stage:
     folder: Path
 
     @property
+    def log_dir(self) -> Path:
+        """Where the broker keeps its segment files."""
+        return self.folder / "kafka" / "topics"
+
+    @property
     def servers(self) -> Mapping[str, int]:
         """Process ids by name."""
         return {"kafka": self.kafka.pid, "valkey": self.valkey.pid}
@@ -70,9 +75,13 @@ def clean() -> dict[str, str]:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Start the servers, and end them in any case."""
-    with tempfile.TemporaryDirectory() as name:
+def stage(beneath: Path | None = None) -> Iterator[Stage]:
+    """Start the servers, and end them in any case; their files go with them.
+
+    Args:
+        beneath: An existing folder for the files, where the usual one is too small for them.
+    """
+    with tempfile.TemporaryDirectory(dir=beneath) as name:
         folder = Path(name)
         kafka = EmbeddedKafka(folder / "kafka", heap_mb=HEAP_MB, quick_start=False)
         with kafka, EmbeddedValkey(folder / "valkey") as valkey:
@@ -155,7 +164,7 @@ async def _until_stored(here: Stage, workers: Sequence[Worker], job: Job) -> Sam
         for worker in workers:
             worker.check()
         pids = [pid for worker in workers for pid in tree(worker.pid)]
-        done = _stored(store, job)
+        done = stored_records(store, job.topic, job.partitions)
         # The first write comes after the first batch; with several workers, what one does alone is start-up.
         if not meter.has_begun and done and await _all_at_work(workers):
             meter.begin(pids, done)
@@ -168,10 +177,10 @@ async def _until_stored(here: Stage, workers: Sequence[Worker], job: Job) -> Sam
     raise Stuck(f"{job.name}: {done} of {job.events} events after {MOST_S:g} s")
 
 
-def _stored(store: redis.Redis, job: Job) -> int:
+def stored_records(store: redis.Redis, topic: str, partitions: int) -> int:
+    """Return how many records of a topic are in the store, by its offsets: looking costs the workers nothing."""
     offsets = (
-        store.hget(partition_key(Partition(job.topic, number)), OFFSET_FIELD)
-        for number in range(job.partitions)
+        store.hget(partition_key(Partition(topic, number)), OFFSET_FIELD) for number in range(partitions)
     )
     return sum(int(offset) for offset in offsets if offset)
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 
@@ -25,6 +26,24 @@ DISORDER_MS = 2_000  # how far an event may be behind the one before it
 SKEWED_UP_TO = 1_000  # tenants: with more than these, each is equally likely
 BATCH_BYTES = 256 << 10
 IN_FLIGHT = 16
+
+
+class Source(Protocol):
+    """What a topic can be filled with."""
+
+    @property
+    def partitions(self) -> int:
+        """How many the topic has."""
+        ...
+
+    @property
+    def compression(self) -> str | None:
+        """What batches are compressed with."""
+        ...
+
+    def rows(self, end_ms: int) -> Iterator[tuple[int, bytes | None]]:
+        """Yield partition and value of every record, in the order in which they are written."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,11 @@ class Traffic:
         return (end_ms - DISORDER_MS - LATENESS_MS) // BUCKET_MS - (
             end_ms - self.span_min * 60_000
         ) // BUCKET_MS
+
+    def rows(self, end_ms: int) -> Iterator[tuple[int, bytes]]:
+        """Yield every event with its partition: they take turns."""
+        for number, line in enumerate(self.lines(end_ms)):
+            yield number % self.partitions, line
 
     def lines(self, end_ms: int) -> Iterator[bytes]:
         """Yield every event; the same for the same description and the same end."""
@@ -116,7 +140,7 @@ decision:
 """
 
 
-async def fill(bootstrap: str, topic: str, traffic: Traffic, end_ms: int) -> int:
+async def fill(bootstrap: str, topic: str, traffic: Source, end_ms: int) -> int:
     """Make a topic as the product makes it and put the events into it; return the bytes of their values."""
     access = KafkaAccess(bootstrap)
     await ensure_topics(access, product_topics(traces=topic, trace_partitions=traffic.partitions), 1)
@@ -133,7 +157,7 @@ async def fill(bootstrap: str, topic: str, traffic: Traffic, end_ms: int) -> int
         await stop_client(producer)
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, traffic: Traffic, end_ms: int) -> int:
+async def _send(producer: AIOKafkaProducer, topic: str, traffic: Source, end_ms: int) -> int:
     size, waiting = 0, set[asyncio.Future[object]]()
     batches = [producer.create_batch() for _ in range(traffic.partitions)]
 
@@ -144,9 +168,8 @@ async def _send(producer: AIOKafkaProducer, topic: str, traffic: Traffic, end_ms
         waiting.add(await producer.send_batch(batches[partition], topic, partition=partition))
         batches[partition] = producer.create_batch()
 
-    for number, line in enumerate(traffic.lines(end_ms)):
-        size += len(line)
-        partition = number % traffic.partitions
+    for partition, line in traffic.rows(end_ms):
+        size += len(line or b"")
         if batches[partition].append(timestamp=None, key=None, value=line) is None:
             await ship(partition)
             batches[partition].append(timestamp=None, key=None, value=line)

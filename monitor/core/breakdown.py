@@ -74,19 +74,19 @@ class Breakdown(dict[str, int]):
         cells: The fold's cells; those of this slice are found there, and made there when first needed.
     """
 
-    __slots__ = ("_by", "_cells", "_dimension", "_held", "_key", "places", "view")
+    __slots__ = ("_by", "_cells", "_dimension", "_held", "_keys", "_parts_max", "places", "view")
 
     def __init__(self, view: View, key: CellKey, cells: dict[CellKey, Aggregate]) -> None:
         super().__init__()
         self.view = view
         self._by = view.by
         self._dimension = view.by[0] if len(view.by) == 1 else None
-        self._key = key
+        self._parts_max = view.parts_max
+        self._keys = [key._replace(shard=shard) for shard in range(SHARDS)]
         self._cells = cells
         self.places: list[Place] = []
         self._held: list[Aggregate] = []  # the cells that parts are in, a few
-        for shard in range(SHARDS):
-            shard_key = key._replace(shard=shard)
+        for shard_key in self._keys:
             cell = cells.get(shard_key)
             if cell is not None:
                 self._held.append(cell)
@@ -132,11 +132,11 @@ class Breakdown(dict[str, int]):
 
     def __missing__(self, value: str) -> int:
         """Return the number of a value that has no part yet: a new one, or beyond the cap that of all others."""
-        if len(self) >= self.view.parts_max:
+        if len(self) >= self._parts_max:
             if OTHER in self:
                 return self[OTHER]
             value = OTHER
-        key = self._key._replace(shard=shard_of(value))
+        key = self._keys[shard_of(value)]
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = Aggregate()

@@ -262,17 +262,17 @@ def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes | list[int], int, int]
         finished = {index: count for index, count in finished.items() if index != UNFINISHED_BIN}
     if not finished:
         return 0, "B", b"", sketch.total, unfinished
-    indices = sorted(finished)
-    low, high = indices[0], indices[-1]
-    largest = max(finished.values())
+    low, largest = min(finished), max(finished.values())
+    span = max(finished) - low + 1
     width = "B" if largest <= _WIDTHS[0][1] else next(code for code, most in _WIDTHS if largest <= most)
     size = _SIZES[width]
-    if len(indices) * (2 + size) < (high - low + 1) * size:
+    if len(finished) * (2 + size) < span * size:
+        indices = sorted(finished)
         few = [0] * (2 * len(indices))
         few[::2] = [index - low for index in indices]
         few[1::2] = map(finished.__getitem__, indices)
         return low, _FEW, few, sketch.total, unfinished
-    counts = array(width, bytes((high - low + 1) * size))
+    counts = array(width, bytes(span * size))
     for index, count in finished.items():
         counts[index - low] = count
     if sys.byteorder == "big":

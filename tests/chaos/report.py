@@ -37,6 +37,8 @@ COLUMNS = (
     "max s",
     "target s",
 )
+VOLUME_COLUMNS = ("case", "events", "kills", "lost", "double", "seconds", "target", "worker's memory")
+_VOLUME_WORDS = ("case", "target")
 _MISSED = ("I5", "missed:", "nobody was told")
 _FALSE = ("was rolled back and had nothing wrong", "made up:")
 _DUPLICATE = ("I6", "I7")
@@ -177,6 +179,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         *(_crash_lines(found["crash_points"]) if "crash_points" in found else ()),
         *(_torn_lines(found["torn_tails"]) if "torn_tails" in found else ()),
         *(_soak_lines(found["soak"]) if "soak" in found else ()),
+        *(_volume_lines(found["volume"]) if "volume" in found else ()),
         "Shown elsewhere:",
         "",
         *(f"- {code}: {what}" for code, what in ELSEWHERE),
@@ -265,10 +268,40 @@ def _soak_lines(part: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _volume_lines(cases: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    commands = {row["command"]: row["machine"] for row in cases.values()}
+    said = "; ".join(f"`{command}` on {where}" for command, where in commands.items())
+    rule = " | ".join("---" if column in _VOLUME_WORDS else "---:" for column in VOLUME_COLUMNS)
+    failed = [f"{row['case']}: {row['wrong'][0]}" for row in cases.values() if row["wrong"]]
+    return [
+        f"Volumes, {said}:",
+        "",
+        f"| {' | '.join(VOLUME_COLUMNS)} |",
+        f"| {rule} |",
+        *(f"| {' | '.join(volume_cells(row))} |" for row in cases.values()),
+        "",
+        f"**Broken:** {'; '.join(failed)}" if failed else "Every promise about volume was kept.",
+        "",
+    ]
+
+
+def volume_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return one case of the volumes as a row of a table."""
+    case = f"{row['case']} ({row['note']})" if row["note"] else row["case"]
+    counts = (f"{row[column]:,}" for column in ("events", "kills", "lost", "double"))
+    return [case, *counts, _cell(row["seconds"]), row["target"], f"{row['memory MiB']} MiB"]
+
+
+def merged(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept with the parts that were run in their place; of the volumes each case is one."""
+    volume = {**kept.get("volume", {}), **found.get("volume", {})}
+    return {**kept, **found, **({"volume": volume} if volume else {})}
+
+
 def write(found: Mapping[str, Any]) -> None:
     """Keep the results of the parts that were run beside those of the others, and put all of them into the docs."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    kept = {**kept, **found}
+    kept = merged(kept, found)
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     DOCS.write_text(with_results(DOCS.read_text(encoding="utf-8"), kept), encoding="utf-8")
 

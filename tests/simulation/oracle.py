@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from fractions import Fraction
+from typing import Any
 
 MINUTE_MS = 60_000
 LATE_MS = 120_000
@@ -30,6 +32,16 @@ class Arrived:
     offset: int
     at_ms: int
     value: bytes | None
+
+
+class Fate(Enum):
+    """What has to become of a record; `UNSURE` is accepted or late."""
+
+    ACCEPTED = "accepted"
+    LATE = "late"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    UNSURE = "unsure"
 
 
 @dataclass
@@ -123,19 +135,50 @@ def truth_of(
 
 
 def _count(
-    truth: Truth, number: int, records: Sequence[Arrived], watched: frozenset[str], is_strict: bool
+    truth: Truth, number: int, records: Iterable[Arrived], watched: frozenset[str], is_strict: bool
 ) -> None:
     totals = truth.totals[number] = Totals()
+    for record, fate, event in fates(records, totals):
+        if event is None:
+            truth.letters.add((number, record.offset))
+            continue
+        if fate is Fate.DUPLICATE:
+            continue
+        release, is_live = event["release"], event.get("traffic", "live") == "live"
+        if is_live and release in watched and event.get("incident_severity") in ("high", "critical"):
+            truth.incidents[release] = truth.incidents.get(release, 0) + 1
+            first_ms = truth.first_incident_ms.get(release, record.at_ms)
+            truth.first_incident_ms[release] = min(first_ms, record.at_ms)
+        if fate is Fate.UNSURE:
+            if is_strict:
+                raise Unsure(f"partition {number}, offset {record.offset}: its minute may be closed, or not")
+            if release in watched and is_live:
+                truth.unsure.add((event["at"] // MINUTE_MS, release))
+        elif fate is Fate.ACCEPTED:
+            if release not in watched:
+                totals.others += 1
+            elif is_live:
+                _add(truth.cells.setdefault((event["at"] // MINUTE_MS, release), Cell()), event)
+
+
+def fates(
+    records: Iterable[Arrived], totals: Totals, *, is_filled: bool = False
+) -> Iterator[tuple[Arrived, Fate, Mapping[str, Any] | None]]:
+    """Yield each record of a partition with what has to become of it, and its event; count it in the totals.
+
+    Args:
+        is_filled: All of it was written before anybody read: the time of its records closes no minute.
+    """
     clock: int | None = None
     last_seen: dict[str, int] = {}
-    expected = records[0].offset if records else 0
+    expected: int | None = None
     for record in records:
-        totals.gaps += record.offset - expected
+        totals.gaps += 0 if expected is None else record.offset - expected
         expected = record.offset + 1
         event = parsed(record.value)
         if event is None or event["at"] > record.at_ms + FUTURE_MS:
             totals.rejected += 1
-            truth.letters.add((number, record.offset))
+            yield record, Fate.REJECTED, None
             continue
         claimed = min(event["at"], record.at_ms)
         clock = claimed if clock is None else max(clock, claimed)
@@ -143,27 +186,16 @@ def _count(
         last_seen[event["event_id"]] = clock
         if before is not None and before > clock - REPEAT_MS:
             totals.duplicates += 1
-            continue
-        release, is_live = event["release"], event.get("traffic", "live") == "live"
-        if is_live and release in watched and event.get("incident_severity") in ("high", "critical"):
-            truth.incidents[release] = truth.incidents.get(release, 0) + 1
-            first_ms = truth.first_incident_ms.get(release, record.at_ms)
-            truth.first_incident_ms[release] = min(first_ms, record.at_ms)
-        if event["at"] < clock - LATE_MS:
+            yield record, Fate.DUPLICATE, event
+        elif event["at"] < clock - LATE_MS:
             totals.late += 1
-            continue
-        if event["at"] // MINUTE_MS < (record.at_ms - LATE_MS) // MINUTE_MS:
-            if is_strict:
-                raise Unsure(f"partition {number}, offset {record.offset}: its minute may be closed, or not")
+            yield record, Fate.LATE, event
+        elif not is_filled and event["at"] // MINUTE_MS < (record.at_ms - LATE_MS) // MINUTE_MS:
             totals.unsure += 1
-            if release in watched and is_live:
-                truth.unsure.add((event["at"] // MINUTE_MS, release))
-            continue
-        totals.accepted += 1
-        if release not in watched:
-            totals.others += 1
-        elif is_live:
-            _add(truth.cells.setdefault((event["at"] // MINUTE_MS, release), Cell()), event)
+            yield record, Fate.UNSURE, event
+        else:
+            totals.accepted += 1
+            yield record, Fate.ACCEPTED, event
 
 
 def _add(cell: Cell, event: Mapping[str, object]) -> None:
