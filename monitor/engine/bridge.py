@@ -124,6 +124,7 @@ class Bridge:
         Raises:
             BridgeStuck: Nothing has moved for too long.
         """
+        self._moved_ms = self._ports.steady.now_ms()  # joining the group took its own time
         working = asyncio.create_task(self._work())
         watching = asyncio.create_task(self._watch())
         try:
