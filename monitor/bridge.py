@@ -41,7 +41,7 @@ def run_bridge(settings: Settings, mapping_name: str | None = None, *, once: boo
     """Bridge until SIGTERM or SIGINT; with `once` up to the present ends of the topics.
 
     Raises:
-        MonitorError: The mapping cannot be used, or the topic with spans is not there; nothing is waited for before.
+        MonitorError: The mapping cannot be used, or a topic is not there; nothing is waited for before.
     """
     as_json = None if settings.log_format == "auto" else settings.log_format == "json"
     configure_logs(settings.log_level, as_json=as_json)
@@ -85,6 +85,7 @@ async def _run(settings: Settings, mapping: SpanMapping, *, once: bool) -> Bridg
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, bridge.stop)
     try:
+        await traces.check()
         await spans.start()
         log.info(
             f"bridging {settings.bridge_spans_topic} and {settings.bridge_logs_topic} to {settings.traces_topic} on "

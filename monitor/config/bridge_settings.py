@@ -38,8 +38,8 @@ class BridgeSettings(BaseSettings):
         90.0,
         ge=1,
         le=3_600,
-        description="`bridge`: how long a trace's root is waited for after its first record. Beyond 90 s a restart may "
-        "send labels again that the monitor no longer knows for repeats.",
+        description="`bridge`: how long a trace's root is waited for after its first record; so much may be read again "
+        "after a restart.",
     )
     bridge_traces_max: int = Field(
         50_000, ge=100, le=10_000_000, description="`bridge`: traces that are open at a time."

@@ -87,6 +87,11 @@ class SpanMapping:
     wanted: Wanted
 
 
+def request_id_of(trace_id: str) -> str:
+    """Return the event id of a trace's request."""
+    return f"otel-{trace_id}"
+
+
 def request_of(mapping: SpanMapping, trace: Trace, refused: list[str]) -> Facts | str:
     """Return the trace event of a request, or the reason why there is none.
 
@@ -97,7 +102,7 @@ def request_of(mapping: SpanMapping, trace: Trace, refused: list[str]) -> Facts 
     at_ms = root.end_ns // 1_000_000
     if root.end_ns <= 0 or root.end_ns < root.start_ns or at_ms > MAX_AT_MS:
         return "no_end"
-    facts: Facts = {"event_id": f"otel-{trace.trace_id}", "at": at_ms, "trace_id": trace.trace_id}
+    facts: Facts = {"event_id": request_id_of(trace.trace_id), "at": at_ms, "trace_id": trace.trace_id}
     for field in mapping.fields:
         if (fact := field.read(trace, refused)) is not None:
             _put(facts, field, fact)
@@ -155,7 +160,7 @@ def said_by(facts: Facts, mapping: SpanMapping) -> set[str]:
     return {
         field.path
         for field in mapping.fields
-        if field.is_label and field.name in (facts.get(field.into, {}) if field.into else facts)
+        if field.is_label and field.name in ((facts.get(field.into) or {}) if field.into else facts)
     }
 
 

@@ -71,6 +71,9 @@ class TraceTopic(Protocol):
     async def send(self, events: Sequence[tuple[str, bytes]]) -> None:
         """Append values by their keys; return when all of them are acknowledged, else raise `LogUnreachable`."""
 
+    async def recall(self, take: Callable[[Facts], None]) -> None:
+        """Hand out what was told of lately and was not handed out before, the events of a trace in their order."""
+
 
 class Report(Protocol):
     """Where the bridge says what it does."""
@@ -165,6 +168,7 @@ class Bridge:
             self._generation = polled.generation
             self._join.forget_places()
             self._committed.clear()
+            await self._recall()
         for record in polled.records:
             self._take_in(record)
         if polled.watermark_ms is not None:
@@ -182,6 +186,17 @@ class Bridge:
             self._reported_ms = now_ms
             self._report()
         return is_end
+
+    async def _recall(self) -> None:
+        """Learn what is on the traces topic already, from before a restart or from another bridge."""
+        while not self._stopping:
+            try:
+                await self._ports.traces.recall(self._join.recall)
+                break
+            except LogUnreachable as error:
+                self._ports.report.warning(f"{error}; trying again")
+                await self._ports.sleep(RETRY_S)
+        self._moved_ms = self._ports.steady.now_ms()
 
     def _note_progress(self, polled: Polled) -> None:
         moved = polled.watermark_ms is not None and polled.watermark_ms > self._watermark_ms

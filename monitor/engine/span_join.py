@@ -23,6 +23,7 @@ from monitor.core.span_mapping import (
     labels_of,
     outcome_of,
     repeated_by_outcomes,
+    request_id_of,
     request_named_by,
     request_of,
     said_by,
@@ -42,8 +43,7 @@ class JoinLimits:
     Attributes:
         window_ms: How long after the record of the root span others are waited for.
         root_wait_ms: How long after a trace's first record its root is waited for: a span is sent when it ends, and the
-            root ends last. Both bound how long a place is held, and so what is read again after a crash; the monitor
-            knows an id again for 120 s.
+            root ends last. Both bound how long a place is held, and so what is read again after a crash.
         max_traces: Open at a time.
         max_remembered: Requests that late labels are still known to belong to.
     """
@@ -263,7 +263,21 @@ class SpanJoin:
             return
         self.counts.add("requests")
         self._events.append(Outgoing(trace.trace_id, facts))
-        self._told[trace.trace_id] = _Told(repeated_by_outcomes(facts), said_by(facts, self._mapping))
+        self._remember(trace.trace_id, facts)
+
+    def recall(self, facts: Facts) -> None:
+        """Take note of an event that is on the traces topic: what was told of is not told again, and is remembered."""
+        trace_id = facts.get("trace_id")
+        if not isinstance(trace_id, str):
+            return
+        told = self._told.get(trace_id)
+        if told is not None:
+            told.said |= said_by(facts, self._mapping)
+        elif facts.get("event_id") == request_id_of(trace_id):
+            self._remember(trace_id, facts)
+
+    def _remember(self, trace_id: str, facts: Facts) -> None:
+        self._told[trace_id] = _Told(repeated_by_outcomes(facts), said_by(facts, self._mapping))
         if len(self._told) > self._limits.max_remembered:
             self._told.pop(next(iter(self._told)))
             self.counts.add("forgotten")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,7 @@ class World:
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     commits: list[dict[Partition, int]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    told_before: list[Facts] = field(default_factory=list)
     last_word: str = "no word"
     at_end: Callable[[], object] = lambda: None
 
@@ -58,6 +60,10 @@ class World:
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         self.commits.append(dict(offsets))
+
+    async def recall(self, take: Callable[[Facts], None]) -> None:
+        for facts in self.told_before:
+            take(facts)
 
     async def send(self, events: Sequence[tuple[str, bytes]]) -> None:
         if self.refusals:
@@ -112,6 +118,25 @@ async def test_after_a_rebalance_what_was_open_is_read_again() -> None:
     await world.bridge().run()
     assert [key for key, _ in world.sent] == [trace_id(0)]
     assert world.commits[-1] == {SPANS: 1}
+
+
+async def test_what_is_on_the_traces_topic_already_is_not_told_again_and_late_labels_find_it() -> None:
+    before = World([Polled(1, [asked(0, 0)], LATER_MS)])
+    await before.bridge().run()
+    ((_, value),) = before.sent
+    late = SpanRecord(
+        Place(LOGS, 0), 9, logs_value(evaluation(0, 1, "task_success", label="fail")), is_logs=True
+    )
+    told = [json.loads(value), {"event_id": "x"}, {"event_id": "otel-other", "trace_id": "0" * 32}]
+    world = World([Polled(1, [asked(0, 0), late], LATER_MS)], told_before=told)
+    await world.bridge().run()
+    ((key, outcome),) = world.sent
+    said = json.loads(outcome)
+    assert (key, said["kind"], said["task_success"]) == (trace_id(0), "outcome", False)
+    again = World([Polled(1, [asked(0, 0), late], LATER_MS)], told_before=[*told, said])
+    await again.bridge().run()
+    assert again.sent == []
+    assert again.commits == [{SPANS: 1, LOGS: 1}]
 
 
 async def test_once_tells_of_everything_at_the_end_and_leaves() -> None:

@@ -6,19 +6,24 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.otlp_payloads import evaluation, logs_value, request, spans_value, trace_id
 from monitor.adapters.kafka.client import bounded, stop_client
 from monitor.adapters.kafka.decode import TraceRecord, decode
 from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.span_topics import SpanConsumer
 from monitor.adapters.kafka.topic_admin import ensure_topics
 from monitor.adapters.kafka.topics import WantedTopic
+from monitor.adapters.kafka.trace_topic import KafkaTraceTopic
+from monitor.engine.errors import TopicUnusable
 from tests.integration.workers import WAIT_S, Worker, eventually
 
 PARTITIONS = 2
 TRACES = 300  # in three parts: before the first bridge, while it runs, and while it is dead
 LATE = range(0, 100, 10)  # of these the evaluation comes when the request has been told of
+SOONER = LATE[:5]  # before the bridge is killed; of the others after it was started again
 
 
 async def produce(access: KafkaAccess, rows: list[tuple[str, int, bytes]]) -> None:
@@ -80,7 +85,7 @@ def bridge(
     settings = {
         "kafka_bootstrap": access.bootstrap,
         "redis_url": "redis://127.0.0.1:9/0",  # nobody is there, and nobody is asked
-        "traces_topic": f"{name}-traces",
+        "traces_topic": f"{name}-{'traces' if group is None else 'again'}",
         "bridge_spans_topic": f"{name}-spans",
         "bridge_logs_topic": f"{name}-logs",
         "bridge_group": group or name,
@@ -109,7 +114,9 @@ async def test_killed_in_the_middle_it_misses_no_request_and_doubles_none(
 ) -> None:
     name = unique
     await ensure_topics(
-        access, [WantedTopic(f"{name}-{what}", PARTITIONS) for what in ("spans", "logs", "traces")], 1
+        access,
+        [WantedTopic(f"{name}-{what}", PARTITIONS) for what in ("spans", "logs", "traces", "again")],
+        1,
     )
     await produce(access, part(name, 0, 100))
     process, traces = bridge(access, name, tmp_path).start(), Traces(access, f"{name}-traces")
@@ -125,9 +132,9 @@ async def test_killed_in_the_middle_it_misses_no_request_and_doubles_none(
             await eventually(are_there, what)
 
         await until(lambda: len(traces.ids("request")) >= 100, "the first part is told of")
-        late = [evaluation(number, 990.0, "task_success", label="fail") for number in LATE]
-        await produce(access, [(f"{name}-logs", 0, logs_value(*late))])
-        await until(lambda: len(traces.ids("outcome")) == len(LATE), "late labels are outcomes")
+        late = {number: evaluation(number, 990.0, "task_success", label="fail") for number in LATE}
+        await produce(access, [(f"{name}-logs", 0, logs_value(*(late.pop(number) for number in SOONER)))])
+        await until(lambda: len(traces.ids("outcome")) == len(SOONER), "late labels are outcomes")
         await produce(access, part(name, 100, 50))
         await until(lambda: len(traces.ids("request")) > 100, "it tells of the second part")
         await produce(access, part(name, 150, 50))  # open, or not read, when it is killed
@@ -135,6 +142,10 @@ async def test_killed_in_the_middle_it_misses_no_request_and_doubles_none(
         await produce(access, part(name, 200, 100))
         process.start()
         await until(lambda: len(traces.ids("request")) == TRACES, "every request is told of")
+        await produce(access, [(f"{name}-logs", 1, logs_value(*late.values()))])
+        await until(
+            lambda: len(traces.ids("outcome")) == len(LATE), "late labels find what another run told of"
+        )
         assert await process.terminate() == 0, process.log[-4_000:]
         await traces.read()
     finally:
@@ -145,6 +156,15 @@ async def test_killed_in_the_middle_it_misses_no_request_and_doubles_none(
     summary = [line for line in process.log.splitlines() if line.startswith("otel-genai.v1: ")]
     assert len(summary) == 1, process.log[-4_000:]
     await read_to_the_end_once(access, name, tmp_path)
+
+
+async def test_a_topic_that_is_not_there_is_said_with_what_makes_it(access: KafkaAccess, unique: str) -> None:
+    with pytest.raises(TopicUnusable, match="a worker makes its topics when it starts"):
+        await KafkaTraceTopic(access, unique).check()
+    spans = SpanConsumer(access, f"{unique}-spans", f"{unique}-logs", unique, None)
+    with pytest.raises(TopicUnusable, match="the collector's Kafka exporter writes it"):
+        await spans.start()
+    await spans.close()
 
 
 def judge(traces: Traces, told: range = range(TRACES)) -> None:
@@ -180,5 +200,5 @@ async def read_to_the_end_once(access: KafkaAccess, name: str, folder: Path) -> 
     finally:
         once.close()
     assert f"otel-genai.v1: {TRACES} requests" in once.log, once.log[-4_000:]
-    sent = len(part(name, 0, TRACES)) + 1
+    sent = len(part(name, 0, TRACES)) + 2
     assert sum((await committed(access, name, f"{name}-once")).values()) == sent
