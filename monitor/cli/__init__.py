@@ -17,6 +17,7 @@ import typer
 
 from monitor.cli import (
     backtest,
+    bridge,
     budget,
     budget_test,
     commander,
@@ -74,6 +75,7 @@ VERBS: Final = (
     Verb("plan", plan.plan, plan.PLAN_EXAMPLE, lists=("--history", "--assume", "--cohort-share")),
     Verb("run", run.run, run.RUN_EXAMPLE),
     Verb("doctor", doctor.doctor, doctor.DOCTOR_EXAMPLE),
+    Verb("bridge", bridge.bridge, bridge.BRIDGE_EXAMPLE),
     Verb("watch", watch.watch, watch.WATCH_EXAMPLE),
     Verb("replay", replay.replay, replay.REPLAY_EXAMPLE, lists=("--budget", "--events")),
     Verb("backtest", backtest.backtest, backtest.BACKTEST_EXAMPLE, lists=("--budgets", "--events")),

@@ -14,8 +14,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from monitor.config.bridge_settings import BridgeSettings
 from monitor.config.command_keys import MIN_CHARS, KeysInvalid, key_of, keys_of
 from monitor.config.masking import MASK, masked_url, parsed_url
 from monitor.config.setting_values import (
@@ -51,7 +52,7 @@ _NEEDS_URL: Final = (
 _CLOCK_MAP: Final = ("event_time_speed", "event_time_origin_ms", "wall_origin_ms")
 
 
-class Settings(BaseSettings):
+class Settings(BridgeSettings):
     """Everything about a worker that is not a budget. Build it with `monitor.config.settings_source.load_settings`."""
 
     model_config = SettingsConfigDict(

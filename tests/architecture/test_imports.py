@@ -37,7 +37,7 @@ def empty_tree(tmp_path: Path) -> Path:
         folder = tmp_path / "monitor" / package
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").touch()
-    for root in ("app.py", "watcher.py"):
+    for root in ("app.py", "bridge.py", "watcher.py", "config/budget_file.py"):
         (tmp_path / "monitor" / root).touch()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
@@ -53,6 +53,7 @@ PURE = "The core does no I/O and reads no clock"
 VENDOR = "No vendor inside the adapters' ring"
 FAUST = "Faust is a host: only its adapter knows it"
 OUTSIDE = "The watcher stands outside"
+BEFORE = "The bridge stands before the traces topic"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,11 @@ OUTSIDE = "The watcher stands outside"
         ("watcher.py", "import monitor.app", INWARD),
         ("watcher.py", "import monitor.adapters.redis", OUTSIDE),
         ("watcher.py", "import redis", OUTSIDE),
+        ("bridge.py", "import monitor.app", INWARD),
+        ("bridge.py", "import monitor.adapters.redis", BEFORE),
+        ("bridge.py", "import faust", BEFORE),
+        ("bridge.py", "import monitor.config.budget_file", BEFORE),
+        ("engine/a.py", "from opentelemetry.proto.trace.v1 import trace_pb2", VENDOR),
         ("adapters/a.py", "from mode import Service", FAUST),
     ],
 )
