@@ -28,6 +28,7 @@ from monitor.adapters.kafka.client import tame_library_logs
 EVENTS = int(os.environ.get("EVENTS", "300000"))
 RUNS = int(os.environ.get("RUNS", "3"))
 ONLY = [name for name in os.environ.get("AXES", "").split(",") if name]
+RELEASES = os.environ.get("RELEASES", "1,10,100,1000")  # candidates; a thousand take most of an hour
 MEMORY_TENANTS = 50
 MEMORY_MINUTES = (15, 45)
 MEMORY_PER_MIN = 2_000  # so many that each tenant of the candidate is met in nearly every minute
@@ -53,7 +54,7 @@ def points() -> Iterator[Point]:
         yield Point("tenants", tenants, Traffic(EVENTS, tenants=tenants))
     for partitions in (1, 4, 16, 64):
         yield Point("partitions", partitions, Traffic(EVENTS, partitions=partitions))
-    for candidates in (1, 10, 100, 1_000):
+    for candidates in map(int, RELEASES.split(",")):
         yield Point("releases", candidates, Traffic(EVENTS, candidates=candidates))
     for hours in (1, 6, 24):
         yield Point("window, hours", hours, Traffic(EVENTS), window=f"{hours}h")
@@ -94,7 +95,7 @@ def measure(here: Stage, point: Point) -> dict[str, Any]:
     samples, weights = list[Sample](), list[Weight]()
 
     def run(turn: str) -> Sample:
-        redis.Redis.from_url(here.valkey.url).flushall()
+        here.empty_store()
         weights.append(Weight(here, topic))
         job = Job(
             f"{point.name}-{len(samples)}-{turn}".replace(",", ""),
@@ -164,7 +165,8 @@ def main() -> int:
 
 def keep(part: dict[str, Any]) -> None:
     if not ONLY:
-        results.save("growth", part, f"EVENTS={EVENTS} RUNS={RUNS} make bench ARGS=growth")
+        command = f"EVENTS={EVENTS} RUNS={RUNS} RELEASES={RELEASES} make bench ARGS=growth"
+        results.save("growth", part, command)
         page.PAGE.write(results.load())
 
 

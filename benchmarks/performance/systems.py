@@ -169,7 +169,7 @@ SYSTEMS: Final = (
         "Quix Streams 3.28.1",
         other_python("quix", _QUIX, "quix_job"),
         "RocksDB, changelog, a topic between",
-        most_s=30,
+        most_s=15,
     ),
     System(
         "faust-empty",
@@ -188,7 +188,7 @@ SYSTEMS: Final = (
         "memory, changelog",
         {"BENCH_MODE": "table"},
         share=0.05,
-        most_s=30,
+        most_s=15,
     ),
 )
 """All but the product, which is run by its own verb."""

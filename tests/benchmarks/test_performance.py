@@ -46,15 +46,15 @@ def test_a_row_is_the_median_run_and_says_when_others_worked_beside_it() -> None
 
 
 def test_a_goal_is_met_or_missed_by_the_ratio_of_one_run() -> None:
-    shown = page.ratios(part(product=2.0, flink=6.0, ks_dsl=19.0))
-    assert "| Flink, heap state | 3.00 | 3 | met |" in shown
-    assert "| Kafka Streams, DSL | 9.50 | 10 | **missed** |" in shown
+    shown = page.ratios(part(product=2.0, floor=1.5, flink=6.0, ks_dsl=19.0))
+    assert "| Flink, heap state | 3.00 |  | 4.00 | 3 | met |" in shown
+    assert "| Kafka Streams, DSL | 9.50 |  | 12.67 | 10 | **missed** |" in shown
 
 
 def test_no_goal_is_judged_by_runs_that_had_no_core_to_themselves() -> None:
     found = part(product=2.0, flink=6.0)
     found["peers"]["systems"]["flink"] = results.row([sample(6.0, foreign=1.0)])
-    assert "| Flink, heap state | 3.00 | 3 | not judged † |" in page.ratios(found)
+    assert "| Flink, heap state | 3.00 |  |  | 3 | not judged † |" in page.ratios(found)
 
 
 def test_who_did_not_run_is_named_with_the_reason() -> None:
