@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -37,6 +37,8 @@ SPARE_MIN = 120  # beyond a budget's window: time to recover in
 KEPT_MIN = (
     24 * 60 + SPARE_MIN
 )  # stored cells older than this are dropped: a day of windows and two hours to recover in
+BUDGETS_AT_ONCE = 4  # before others get their turn: a millisecond or two each
+ENTRIES_AT_ONCE = 50  # of the other control topics: some 50 microseconds each
 STALE_S = 30.0  # without progress for so long an instance is not alive
 
 
@@ -72,7 +74,7 @@ class Followers:
     history: Follower
 
     def all(self) -> tuple[Follower, ...]:
-        """Return them in the order they are read at first."""
+        """Return all of them."""
         return self.ledger, self.history, self.budgets, self.commands, self.incidents
 
 
@@ -133,11 +135,8 @@ class Instance:
         follow = self._followers
         for follower in follow.all():
             await follower.start()
-        self._note_entries(await follow.ledger.read_to_end())
-        self._note_hours(await follow.history.read_to_end())
-        self._note_budgets(await follow.budgets.read_to_end())
-        self._note_commands(await follow.commands.read_to_end())
-        self._note_incidents(await follow.incidents.read_to_end())
+        for one in self._taken():
+            await one.take(await one.follower.read_to_end())
         await self._control.admission.keep_up()
         self._say_what_is_forgotten()
 
@@ -158,15 +157,10 @@ class Instance:
 
     async def run(self) -> None:
         """Run until `stop`; raises whatever ended a task."""
-        follow = self._followers
         tasks = (
             self._guarded("data plane", self._feed_loop()),
             self._guarded("control plane", self._control_loop()),
-            self._guarded("ledger", self._each(follow.ledger, self._on_entries)),
-            self._guarded("budgets", self._each(follow.budgets, self._on_budgets)),
-            self._guarded("commands", self._each(follow.commands, self._on_commands)),
-            self._guarded("incidents", self._each(follow.incidents, self._on_incidents)),
-            self._guarded("history", self._each(follow.history, self._on_hours)),
+            *(self._guarded(one.name, self._each(one)) for one in self._taken()),
             self._guarded("safety", self._safety_loop()),
             self._guarded("summons", self._summons_loop()),
             self._guarded("log's ends", self._look_loop()),
@@ -286,26 +280,22 @@ class Instance:
             self._dropped_before = oldest
             await self._feed.drop_old(self._dropped_before)
 
-    async def _each(self, follower: Follower, take: Callable[[list[Record]], Awaitable[None]]) -> None:
-        async for records in follower:
-            await take(records)
+    def _taken(self) -> tuple[_Taken, ...]:
+        """Return the control topics in the order they are read at first."""
+        follow = self._followers
+        return (
+            _Taken("ledger", follow.ledger, self._note_entries),
+            _Taken("history", follow.history, self._note_hours),
+            _Taken("budgets", follow.budgets, self._note_budgets, at_once=BUDGETS_AT_ONCE),
+            _Taken("commands", follow.commands, self._note_commands),
+            _Taken("incidents", follow.incidents, self._note_incidents),
+        )
 
-    async def _on_entries(self, records: list[Record]) -> None:
-        self._note_entries(records)
+    async def _each(self, taken: _Taken) -> None:
+        async for records in taken.follower:
+            await taken.take(records)
 
-    async def _on_budgets(self, records: list[Record]) -> None:
-        self._note_budgets(records)
-
-    async def _on_commands(self, records: list[Record]) -> None:
-        self._note_commands(records)
-
-    async def _on_incidents(self, records: list[Record]) -> None:
-        self._note_incidents(records)
-
-    async def _on_hours(self, records: list[Record]) -> None:
-        self._note_hours(records)
-
-    def _note_entries(self, records: list[Record]) -> None:
+    def _note_entries(self, records: Sequence[Record]) -> None:
         for record in records:
             entry = self._readers.entry(record)
             if isinstance(entry, str):
@@ -313,7 +303,7 @@ class Instance:
             else:
                 self._control.note(entry)
 
-    def _note_budgets(self, records: list[Record]) -> None:
+    def _note_budgets(self, records: Sequence[Record]) -> None:
         for record in records:
             found = self._readers.budget(record)
             if isinstance(found, str):
@@ -327,7 +317,7 @@ class Instance:
                     f"the file's budget of {release}", "the topic names the same release, and the topic wins"
                 )
 
-    def _note_commands(self, records: list[Record]) -> None:
+    def _note_commands(self, records: Sequence[Record]) -> None:
         for record in records:
             command = self._readers.command(record)
             if isinstance(command, str):
@@ -335,7 +325,7 @@ class Instance:
             else:
                 self._control.commands.note(command)
 
-    def _note_hours(self, records: list[Record]) -> None:
+    def _note_hours(self, records: Sequence[Record]) -> None:
         for record in records:
             hour = self._readers.hour(record)
             if isinstance(hour, str):
@@ -343,8 +333,24 @@ class Instance:
             else:
                 self._control.history.book.note(hour)
 
-    def _note_incidents(self, records: list[Record]) -> None:
+    def _note_incidents(self, records: Sequence[Record]) -> None:
         for record in records:
             incident = self._readers.incident(record)
             if incident is not None:
                 self._control.hearing.note(incident)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A control topic, who takes its records in, and how many of them before others get their turn."""
+
+    name: str
+    follower: Follower
+    note: Callable[[Sequence[Record]], None]
+    at_once: int = ENTRIES_AT_ONCE
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Take records in: a hundred budgets may come together."""
+        for start in range(0, len(records), self.at_once):
+            self.note(records[start : start + self.at_once])
+            await asyncio.sleep(0)

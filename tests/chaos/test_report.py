@@ -40,6 +40,14 @@ def test_every_fault_is_drawn_and_two_at_once_strike_different_things() -> None:
     assert all(one.on != other.on for one, other in pairs if other is not None)
 
 
+def test_a_campaign_takes_no_other_ones_place() -> None:
+    setups = Setup(faults=20), Setup(faults=20, brokers=3), Setup(faults=20, cluster=True)
+    found = [as_json(run(Outcome(7, setup, [struck("worker killed")]))) for setup in setups]
+    assert [name for one in found for name in one] == ["campaign", "brokers", "cluster"]
+    shown = markdown({name: part for one in found for name, part in one.items()})
+    assert shown.count("| F1 | worker killed |") == len(setups)
+
+
 def test_no_fault_of_the_plan_is_forgotten() -> None:
     """F1 to F37 are each injected, shown elsewhere, or named as not run; F2 is the crash points, F13 the torn tails."""
     named = {code for fault in FAULTS for code in (fault.code,)}
