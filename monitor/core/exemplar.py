@@ -7,7 +7,7 @@ draw), a slow or dear request by its size (the worst ones), an incident by its t
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -15,6 +15,7 @@ EXEMPLARS_PER_CELL: Final = 5
 EXEMPLARS_PER_PART: Final = (
     2  # of a cell that is broken down: parts are many, and a breach shows over many minutes
 )
+_ROOM: Final = 64  # exemplars taken in before the outranked are looked for
 
 
 class Exemplar(NamedTuple):
@@ -49,3 +50,51 @@ def smallest(groups: Iterable[Iterable[Exemplar]], size: int) -> list[Exemplar]:
             if known is None or exemplar < known:
                 by_trace[exemplar.trace_id] = exemplar
     return sorted(by_trace.values())[:size]
+
+
+class ExemplarHistory:
+    """A slice's exemplars, minute by minute, as far as one of them can be among the best of a stretch that ends now.
+
+    Of a day with thousands that is some hundred: an exemplar that enough later ones outrank is never shown again.
+    """
+
+    __slots__ = ("_keep_min", "_kept", "_most", "_newest", "_room")
+
+    def __init__(self, most: int, keep_min: int) -> None:
+        self._most = most
+        self._keep_min = keep_min
+        self._kept: list[tuple[int, Exemplar]] = []
+        self._newest = 0
+        self._room = _ROOM
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def append(self, minute: int, exemplars: Iterable[Exemplar]) -> None:
+        """Take in a minute's; minutes come in order."""
+        self._newest = minute
+        self._kept += [(minute, one) for one in exemplars]
+        if len(self._kept) >= self._room:
+            self._kept = list(self._unrivalled())[::-1]
+            self._room = 2 * len(self._kept) + _ROOM
+
+    def best(self, start: int, size: int) -> list[Exemplar]:
+        """Return the `size` smallest of the minutes from `start` to the newest, each trace once; at most `most`."""
+        return smallest([[one for minute, one in self._kept if minute >= start]], min(size, self._most))
+
+    def _unrivalled(self) -> Iterator[tuple[int, Exemplar]]:
+        """Yield what may still be shown, newest first."""
+        best: dict[str, Exemplar] = {}
+        for minute, exemplar in reversed(self._kept):
+            if minute <= self._newest - self._keep_min:
+                return
+            known = best.get(exemplar.trace_id)
+            if known is not None and known <= exemplar:
+                continue
+            if known is None and len(best) >= self._most:
+                last = max(best.values())
+                if exemplar >= last:
+                    continue
+                del best[last.trace_id]
+            best[exemplar.trace_id] = exemplar
+            yield minute, exemplar

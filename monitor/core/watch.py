@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Final
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Accounting, BaselineMode, Objective
 from monitor.core.cohort import CohortKey
-from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, smallest
+from monitor.core.exemplar import EXEMPLARS_PER_CELL, ExemplarHistory
 from monitor.core.indicator import IndicatorKind
 from monitor.core.measure import Gauge, gauges_of, judge_all, known_noise, observe_all
 from monitor.core.proof import evidence_of
@@ -81,7 +80,7 @@ class Watch:
         self.spent_paged = False
         self.frozen_minute: int | None = None
         self.empty_minutes = 0
-        self._exemplars: deque[tuple[int, list[Exemplar]]] = deque(maxlen=DAY_MIN)
+        self._exemplars = ExemplarHistory(EXEMPLARS_PER_CELL * 4, DAY_MIN)
 
     @property
     def series(self) -> AnySeries:
@@ -110,7 +109,7 @@ class Watch:
         self.empty_minutes = 0 if candidate.requests else self.empty_minutes + 1
         kept = candidate.exemplars.get(self.objective.indicator.name)
         if kept:
-            self._exemplars.append((minute, kept))
+            self._exemplars.append(minute, kept)
 
     def _take_in(
         self,
@@ -193,7 +192,7 @@ class Watch:
             seen=self.observe(start, end),
             started_ms=tick_ms(start),
             held_min=end - start,
-            exemplars=self.exemplars(start, end, size),
+            exemplars=tuple(self._exemplars.best(start, size)),
             baseline_mode=self.baseline_mode(start),
             evidence=partial(evidence_of, self, (start, end)),
         )
@@ -257,11 +256,6 @@ class Watch:
         if start == end or not all(gauge.series.counts(start, end)):
             return None
         return gauge.within(start, end), gauge.within(max(start, end - HEALTHY_RECENT_MIN), end)
-
-    def exemplars(self, start: int, end: int, size: int) -> tuple[Exemplar, ...]:
-        """Return the best exemplars of the candidate over [start, end)."""
-        groups = (kept for minute, kept in self._exemplars if start <= minute < end)
-        return tuple(smallest(groups, min(size, EXEMPLARS_PER_CELL * 4)))
 
 
 def factor_of(objective: Objective) -> float:

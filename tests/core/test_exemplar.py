@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.exemplar import EXEMPLARS_PER_CELL, Exemplar, fair_rank, offer, smallest
+from monitor.core.exemplar import (
+    EXEMPLARS_PER_CELL,
+    Exemplar,
+    ExemplarHistory,
+    fair_rank,
+    offer,
+    smallest,
+)
 from tests.engine.worlds import LAWS
 
 EXEMPLARS = st.builds(
@@ -65,3 +72,25 @@ def test_only_what_ranks_before_the_last_is_wanted_where_all_are_kept() -> None:
         cell.keep("errors", Exemplar(rank, f"trace-{rank}", ""))
     assert cell.wants("errors", 1)
     assert not cell.wants("errors", 99)
+
+
+@LAWS
+@given(st.lists(MANY, min_size=1, max_size=60), st.integers(1, 4), st.integers(5, 60))
+def test_of_every_stretch_that_ends_now_the_best_are_kept(
+    minutes: list[list[Exemplar]], most: int, keep_min: int
+) -> None:
+    history = ExemplarHistory(most, keep_min)
+    for minute, exemplars in enumerate(minutes):
+        history.append(minute, exemplars)
+    for start in range(max(0, len(minutes) - keep_min), len(minutes)):
+        for size in range(most + 2):
+            assert history.best(start, size) == smallest(minutes[start:], min(size, most))
+
+
+def test_a_day_of_exemplars_is_a_hundred() -> None:
+    history = ExemplarHistory(20, 1440)
+    for minute in range(3_000):
+        traces = [f"trace-{minute}-{number}" for number in range(5)]
+        history.append(minute, [Exemplar(fair_rank(one), one, "") for one in traces])
+    assert len(history) < 400
+    assert len(history.best(3_000 - 1440, 20)) == 20

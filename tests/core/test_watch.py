@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,9 +156,13 @@ def test_exemplars_come_from_the_shown_minutes() -> None:
     run = _Run(objective())
     for minute in range(6):
         one = cell(10, task_success=7)
-        one.exemplars["task_success"] = [Exemplar(9 - minute, f"trace-{minute}", "")]
+        one.exemplars["task_success"] = [Exemplar(minute, f"trace-{minute}", "")]
         run.minutes(1, one)
-    assert [one.trace_id for one in run.watch.exemplars(T0 + 2, T0 + 5, 2)] == ["trace-4", "trace-3"]
+    rule = replace(run.watch.rule, hold_min=12)  # so that the newest three minutes are shown
+    run.watch.rule = rule
+    found = run.watch.finding(run.now, 2, None)
+    assert found.held_min == rule.recent_min == 3
+    assert [one.trace_id for one in found.exemplars] == ["trace-3", "trace-4"]
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 
 from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN
 from monitor.core.stats.evidence import Exceedances
+from monitor.core.stats.packed_minutes import BLOCK_MIN, PackedMinutes, Plane, pack, wider
 from monitor.core.stats.strata import Level
 
 _MARGIN_BINS: Final = 16  # grown at once, so that a drifting latency does not copy the matrix every minute
 _FIRST_ROWS: Final = 8  # doubled as they fill: many cohorts are young, and their columns still change
-_MARGIN_ROWS: Final = 64  # dropped at once, for the same reason
+_MOST_ROWS: Final = (
+    96  # then the oldest are packed: the windows asked for at every tick are not longer than what is left
+)
+_MARGIN_ROWS: Final = 2 * BLOCK_MIN  # dropped at once
+_PLANES: Final = {Level.POOLED: 0, Level.MINUTES: 1, Level.STRATA: 2}
 _UINT32_MAX: Final = 2**32 - 1
 _WEIGHT_BITS: Final = 32  # of a weighted request's whole-number sums: exact under subtraction
 _FEWER_BITS: Final = 8  # given up at a time where sums would leave no room
@@ -36,37 +41,43 @@ Bins: TypeAlias = Mapping[int, int]
 class ExceedanceHistory:
     """Cumulative exceedances of candidate (row 0) and baseline (row 1), minute by minute.
 
-    Columns are edges: the first counts every request, the last only those slower than any edge (unfinished).
-    Bounded: at most `keep_min` minutes and a margin, 50 MB at every bin occupied and a day kept, 85 MB with
-    strata; a tenth of it where latencies spread over two powers of ten.
+    Columns are edges: the first counts every request, the last only those slower than any edge (unfinished). The newest
+    minutes are rows as they are, older ones are packed (`stats.packed_minutes`).
+    Bounded: at most `keep_min` minutes and a margin, 6 MB at every bin occupied and a day kept, 25 MB with strata; a
+    tenth of it where latencies spread over two powers of ten.
     """
 
-    __slots__ = ("_counts", "_fine", "_keep", "_lowest", "_minutes", "_rows", "_weight_bits", "dropped")
+    __slots__ = ("_asked", "_keep", "_lowest", "_packed", "_planes", "_rows", "_weight_bits", "dropped")
 
     def __init__(self, keep_min: int) -> None:
         self._keep = keep_min
-        self._rows = 1  # row 0 is the sum before the first kept minute
+        self._packed: list[PackedMinutes] = []
+        self._asked: dict[int, int] = {}  # the row of a block that was asked for first since the last minute
+        self._rows = 1  # behind those that are packed; the very first is the sum before the first kept minute
         self._lowest = -1  # the edge of the first column: bins above it are counted
-        # Half the memory of 64 bits; `append` widens before a count could wrap.
-        self._counts: NDArray[Any] = np.zeros((_FIRST_ROWS, 2, 0), dtype=np.uint32)
-        self._minutes: NDArray[Any] = np.zeros((_FIRST_ROWS, 2, 0), dtype=np.int64)
-        self._fine: NDArray[Any] | None = None
+        # Plain counts, half the memory of 64 bits (`append` widens before one could wrap); weighted over minutes; and
+        # over strata, once a minute has any.
+        self._planes: list[Plane] = [
+            np.zeros((_FIRST_ROWS, 2, 0), dtype=np.uint32),
+            np.zeros((_FIRST_ROWS, 2, 0), dtype=np.int64),
+        ]
         self._weight_bits = _WEIGHT_BITS
         self.dropped = 0
 
     @property
     def minutes(self) -> int:
         """How many minutes are kept."""
-        return self._rows - 1
+        return self._before + self._rows - 1
 
     @property
     def nbytes(self) -> int:
-        """Memory of the matrices."""
-        fine = 0 if self._fine is None else self._fine.nbytes
-        return int(self._counts.nbytes + self._minutes.nbytes + fine)
+        """Memory of the kept minutes."""
+        newest = sum(int(plane.nbytes) for plane in self._planes)
+        return newest + sum(block.nbytes for block in self._packed)
 
     def append(self, candidate: Bins, baseline: Bins, strata: Sequence[tuple[Bins, Bins]] = ()) -> None:
         """Add one minute, and its strata where it has more than one; they add up to it."""
+        self._asked.clear()
         self._cover(candidate, baseline, *chain.from_iterable(strata))
         self._make_room()
         is_split = len(strata) > 1
@@ -74,12 +85,12 @@ class ExceedanceHistory:
             above = self._above(candidate, baseline)
             self._append_counts(above)
         else:  # most cohorts have many such minutes
-            self._repeat(self._counts)
+            self._repeat(self._planes[:1])
         if is_split or (candidate and baseline):
             if above.size:
                 self._append_weighted(above, strata)
         else:  # nobody has a partner
-            self._repeat(self._minutes, self._fine)
+            self._repeat(self._planes[1:])
         self._rows += 1
 
     def window(
@@ -89,13 +100,25 @@ class ExceedanceHistory:
 
         Plain counts where they are pooled, else weighted ones: proportional to the shares above each edge.
         """
-        rows = self._counts
-        if level is not Level.POOLED:
-            rows = self._minutes if self._fine is None or level is Level.MINUTES else self._fine
-        found: Exceedances = rows[end] - rows[start]
+        plane = min(_PLANES[level], len(self._planes) - 1)
+        found: Exceedances = self._row(plane, end) - self._row(plane, start)
         if cut is not None:
-            found -= rows[cut[1]] - rows[cut[0]]
+            found -= self._row(plane, cut[1]) - self._row(plane, cut[0])
         return found
+
+    def _row(self, plane: int, row: int) -> Plane:
+        at = row - self._before
+        if at >= 0:
+            newest: Plane = self._planes[plane][at]
+            return newest
+        number, place = divmod(row, BLOCK_MIN)
+        block = self._packed[number]
+        is_deep = self._asked.setdefault(number, place) != place
+        return wider(block.row(plane, place, is_deep=is_deep), block.lowest - self._lowest, self.edges)
+
+    @property
+    def _before(self) -> int:
+        return len(self._packed) * BLOCK_MIN
 
     @property
     def lowest(self) -> int:
@@ -105,41 +128,39 @@ class ExceedanceHistory:
     @property
     def edges(self) -> int:
         """How many columns there are."""
-        return int(self._counts.shape[2])
+        return int(self._planes[0].shape[2])
 
     def bin_at(self, column: int) -> int:
         """Return the bin whose upper edge a column stands for; `UNFINISHED_BIN` past the last column."""
-        return self._lowest + column if column < self._counts.shape[2] else UNFINISHED_BIN
+        return self._lowest + column if column < self.edges else UNFINISHED_BIN
 
     def bins(self) -> NDArray[np.int64]:
         """Return the bins that lie between neighbouring columns, rising."""
-        return np.arange(self._lowest + 1, self._lowest + self._counts.shape[2], dtype=np.int64)
+        return np.arange(self._lowest + 1, self._lowest + self.edges, dtype=np.int64)
 
-    def _repeat(self, *planes: NDArray[Any] | None) -> None:
+    def _repeat(self, planes: Sequence[Plane]) -> None:
         """Add a row to which the minute adds nothing."""
         for plane in planes:
-            if plane is not None:
-                plane[self._rows] = plane[self._rows - 1]
+            plane[self._rows] = plane[self._rows - 1]
 
     def _append_counts(self, above: NDArray[np.int64]) -> None:
-        before = self._counts[self._rows - 1]
-        if self._counts.dtype == np.uint32 and before.size:
+        counts = self._planes[0]
+        before = counts[self._rows - 1]
+        if counts.dtype == np.uint32 and before.size:
             if max(map(add, before[:, 0].tolist(), above[:, 0].tolist())) > _UINT32_MAX:
-                self._counts = self._counts.astype(np.int64)
-                before = self._counts[self._rows - 1]
-        self._counts[self._rows] = before + above
+                counts = self._planes[0] = counts.astype(np.int64)
+                before = counts[self._rows - 1]
+        counts[self._rows] = before + above
 
     def _append_weighted(self, above: NDArray[np.int64], strata: Sequence[tuple[Bins, Bins]]) -> None:
         self._have_bits(above)
-        minutes = self._weighted(above)
-        fine = minutes
+        minutes = fine = self._weighted(above)
         if len(strata) > 1:
-            if self._fine is None:
-                self._fine = self._minutes.copy()
+            if len(self._planes) == _PLANES[Level.STRATA]:
+                self._planes.append(self._planes[1].copy())  # what is packed says both at once
             fine = sum((self._weighted(self._above(*pair)) for pair in strata), np.zeros_like(minutes))
-        self._minutes[self._rows] = self._minutes[self._rows - 1] + minutes
-        if self._fine is not None:
-            self._fine[self._rows] = self._fine[self._rows - 1] + fine
+        for plane, added in zip(self._planes[1:], (minutes, fine), strict=False):
+            plane[self._rows] = plane[self._rows - 1] + added
 
     def _weighted(self, above: NDArray[np.int64]) -> NDArray[np.int64]:
         """A stratum's exceedances, each arm's times the other's part of the requests, in quanta."""
@@ -153,16 +174,17 @@ class ExceedanceHistory:
     def _have_bits(self, above: NDArray[np.int64]) -> None:
         """Give up precision before a weighted sum could wrap: at 10**9 requests within a day's minutes."""
         weight = float(min(above[:, 0].tolist()))  # at least n_c n_b / (n_c + n_b)
-        planes = [plane for plane in (self._minutes, self._fine) if plane is not None]
+        planes = self._planes[1:]
         held = float(max(max(plane[self._rows - 1, :, 0].tolist()) for plane in planes))
         while held + weight * 2.0**self._weight_bits > _MOST:
             self._weight_bits -= _FEWER_BITS
             held /= 2.0**_FEWER_BITS
             for plane in planes:
                 plane >>= _FEWER_BITS
+            self._packed = [block.coarser(_FEWER_BITS) for block in self._packed]
 
     def _above(self, candidate: Bins, baseline: Bins) -> NDArray[np.int64]:
-        added = np.zeros(self._counts.shape[1:], dtype=np.int64)
+        added = np.zeros(self._planes[0].shape[1:], dtype=np.int64)
         if candidate or baseline:  # all bins at once, each in a place of its own
             edges, many = len(added[0]), len(candidate) + len(baseline)
             places = np.fromiter(chain(candidate, baseline), np.int64, many)
@@ -177,7 +199,7 @@ class ExceedanceHistory:
     def _cover(self, *minutes: Bins) -> None:
         """Grow the columns until every finished bin of these minutes lies between two of them."""
         finished = _span(minutes)
-        columns = self._counts.shape[2]
+        columns = self.edges
         if not columns:
             if any(minutes):
                 first, last = finished or (0, 0)
@@ -195,39 +217,38 @@ class ExceedanceHistory:
             high = min(LAST_BIN, last + _MARGIN_BINS)
         left, right = self._lowest - low, high - (self._lowest + columns - 1)
         if left or right:
-            self._pad(left, right)
+            self._planes = [wider(plane, left, left + columns + right) for plane in self._planes]
             self._lowest = low
 
     def _resize(self, columns: int) -> None:
         """Have columns where there were none, and so nothing but empty minutes."""
-        rows = self._counts.shape[0]
-        self._counts = np.zeros((rows, 2, columns), dtype=np.uint32)
-        self._minutes = np.zeros((rows, 2, columns), dtype=np.int64)
-
-    def _pad(self, left: int, right: int) -> None:
-        """Add columns: below the first edge everything is above it; beyond the last only the unfinished are."""
-        self._counts = _wider(self._counts, left, right, self._rows)
-        self._minutes = _wider(self._minutes, left, right, self._rows)
-        if self._fine is not None:
-            self._fine = _wider(self._fine, left, right, self._rows)
+        self._planes = [np.zeros((*plane.shape[:2], columns), plane.dtype) for plane in self._planes]
 
     def _make_room(self) -> None:
-        """Have a free row: drop minutes that nobody may ask for any more, else double the rows."""
-        capacity = self._counts.shape[0]
+        """Have a free row: drop minutes that nobody may ask for any more, pack old ones, or double the rows."""
+        if self.minutes - self._keep >= _MARGIN_ROWS and self._before >= _MARGIN_ROWS:
+            self._drop()
+        capacity = self._planes[0].shape[0]
         if self._rows < capacity:
             return
-        surplus = self.minutes - self._keep
-        if surplus >= _MARGIN_ROWS // 2:
-            for plane in (self._counts, self._minutes, self._fine):
-                if plane is not None:
-                    plane[: self._rows - surplus] = plane[surplus : self._rows] - plane[surplus]
-            self._rows -= surplus
-            self.dropped += surplus
+        if capacity >= _MOST_ROWS:
+            oldest = [plane[:BLOCK_MIN] for plane in self._planes]
+            self._packed.append(pack(oldest, self._lowest, self._weight_bits))
+            for plane in self._planes:
+                plane[: self._rows - BLOCK_MIN] = plane[BLOCK_MIN : self._rows].copy()
+            self._rows -= BLOCK_MIN
             return
-        rows = max(min(2 * capacity, self._keep + 1 + _MARGIN_ROWS), capacity + 1)
-        self._counts, self._minutes = _longer(self._counts, rows), _longer(self._minutes, rows)
-        if self._fine is not None:
-            self._fine = _longer(self._fine, rows)
+        self._planes = [_longer(plane, min(2 * capacity, _MOST_ROWS)) for plane in self._planes]
+
+    def _drop(self) -> None:
+        """Forget the oldest minutes: what is left counts from the row behind them on, and so never grows too large."""
+        gone = _MARGIN_ROWS // BLOCK_MIN
+        del self._packed[:gone]
+        base = [self._row(plane, 0).copy() for plane in range(len(self._planes))]
+        self._packed = [block.less(base, self._lowest) for block in self._packed]
+        for plane, row in zip(self._planes, base, strict=True):
+            plane[: self._rows] -= row.astype(plane.dtype)
+        self.dropped += _MARGIN_ROWS
 
 
 def _span(minutes: Sequence[Bins]) -> tuple[int, int] | None:
@@ -241,15 +262,6 @@ def _span(minutes: Sequence[Bins]) -> tuple[int, int] | None:
                 newest = max((index for index in minute if index <= LAST_BIN), default=-1)
             high = max(high, newest)
     return None if high < 0 else (low, high)
-
-
-def _wider(plane: NDArray[Any], left: int, right: int, used: int) -> NDArray[Any]:
-    rows, arms, columns = plane.shape
-    grown = np.zeros((rows, arms, left + columns + right), plane.dtype)
-    grown[:used, :, left : left + columns] = plane[:used]
-    grown[:used, :, :left] = plane[:used, :, :1]
-    grown[:used, :, left + columns :] = plane[:used, :, -1:]
-    return grown
 
 
 def _longer(plane: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -26,6 +26,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from monitor.core.stats.intervals import RateCounts
+from monitor.core.stats.sum_rows import SumRows
 
 Arm: TypeAlias = tuple[int, int]
 """(sum of values, requests): hits for a rate; both whole numbers."""
@@ -36,6 +37,9 @@ Pair: TypeAlias = tuple[Arm, Arm]
 Cut: TypeAlias = tuple[int, int]
 
 _Row: TypeAlias = tuple[int, int, int, int, int]
+_Rows: TypeAlias = SumRows[_Row]
+_Plain: TypeAlias = tuple[int, int, int, int, int, int]
+"""Hits and requests of the candidate and of the baseline, and the candidate's with a partner, by level."""
 
 _BITS: Final = 60
 _QUANTUM: Final = 2.0**-_BITS
@@ -62,10 +66,10 @@ class StrataSums:
     __slots__ = ("_fine", "_minutes", "_totals")
 
     def __init__(self) -> None:
-        # Sums before each row: s_c, n_c, s_b, n_b, then the candidate's requests with a partner, by level.
-        self._totals: list[tuple[int, int, int, int, int, int]] = [(0, 0, 0, 0, 0, 0)]
-        self._minutes: list[_Row] = [_NOTHING]  # A, B, W, V_c, V_b
-        self._fine: list[_Row] | None = None  # until a minute comes in strata
+        # Sums before each row.
+        self._totals: SumRows[_Plain] = SumRows((0, 0, 0, 0, 0, 0))
+        self._minutes: _Rows = SumRows(_NOTHING)  # A, B, W, V_c, V_b
+        self._fine: _Rows | None = None  # until a minute comes in strata
 
     def __len__(self) -> int:
         return len(self._totals) - 1
@@ -73,11 +77,12 @@ class StrataSums:
     def append(self, candidate: Arm, baseline: Arm, strata: Sequence[Pair] = ()) -> None:
         """Add a row's totals, and its strata where it has more than one."""
         if candidate == baseline == _NO_ARM and not strata:  # most cohorts have many such minutes
-            for rows in (self._totals, self._minutes, self._fine):
-                if rows is not None:
-                    rows.append(rows[-1])  # type: ignore[arg-type]  # its own kind
+            self._totals.append(self._totals.last)
+            self._minutes.append(self._minutes.last)
+            if self._fine is not None:
+                self._fine.append(self._fine.last)
             return
-        s_c, n_c, s_b, n_b, in_minutes, in_strata = self._totals[-1]
+        s_c, n_c, s_b, n_b, in_minutes, in_strata = self._totals.last
         weighted = _weighted(candidate, baseline)
         partners = candidate[1] if baseline[1] else 0
         fine, fine_partners = weighted, partners
@@ -87,7 +92,7 @@ class StrataSums:
                 fine = _sum(fine, _weighted(one, other))
                 fine_partners += one[1] if other[1] else 0
             if self._fine is None:
-                self._fine = list(self._minutes)
+                self._fine = self._minutes.copy()
         self._totals.append(
             (
                 s_c + candidate[0],
@@ -99,33 +104,23 @@ class StrataSums:
             )
         )
         if self._fine is not None:
-            self._fine.append(_sum(self._fine[-1], fine))
-        self._minutes.append(_sum(self._minutes[-1], weighted))
+            self._fine.append(_sum(self._fine.last, fine))
+        self._minutes.append(_sum(self._minutes.last, weighted))
 
     def drop(self, rows: int) -> None:
         """Forget the oldest rows."""
-        del self._totals[:rows]
-        del self._minutes[:rows]
-        if self._fine is not None:
-            del self._fine[:rows]
+        for kept in (self._totals, self._minutes, self._fine):
+            if rows and kept is not None:
+                kept.drop(rows)
 
     def totals(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
         """Return the plain sums of rows [start, end) without the cut."""
-        a, b, c, d, _, _ = self._totals[end]
-        e, f, g, h, _, _ = self._totals[start]
-        if cut is None:
-            return RateCounts(a - e, b - f, c - g, d - h)
-        i, j, k, m, _, _ = self._totals[cut[0]]
-        p, q, r, s, _, _ = self._totals[cut[1]]
-        return RateCounts(a - e - p + i, b - f - q + j, c - g - r + k, d - h - s + m)
+        return RateCounts(*self._plain(start, end, cut)[:4])
 
     def has_both(self, start: int, end: int, cut: Cut | None = None) -> bool:
         """Tell whether both arms have requests in rows [start, end) without the cut."""
-        high, low = self._totals[end], self._totals[start]
-        if cut is None:
-            return high[1] > low[1] and high[3] > low[3]
-        totals = self.totals(start, end, cut)
-        return totals.n_c > 0 and totals.n_b > 0
+        _, n_c, _, n_b, _, _ = self._plain(start, end, cut)
+        return n_c > 0 and n_b > 0
 
     def level(self, start: int, end: int, cut: Cut | None = None) -> Level:
         """Return how finely rows [start, end) without the cut are compared.
@@ -133,8 +128,9 @@ class StrataSums:
         As finely as nine in ten of the candidate's requests have a partner; and pooled where every stratum is
         split alike, since nothing is left to weigh and plain counts are exact.
         """
-        rows = self._finest(start, end, cut)
-        if rows is None or self._is_even(start, end, cut, _window(rows, start, end, cut)):
+        plain = self._plain(start, end, cut)
+        rows = self._finest(plain)
+        if rows is None or _is_even(plain, _window(rows, start, end, cut)):
             return Level.POOLED
         return Level.STRATA if rows is self._fine else Level.MINUTES
 
@@ -144,52 +140,53 @@ class StrataSums:
         Args:
             level: How finely they are compared; by default as `level` says.
         """
-        rows: list[_Row] | None
+        plain: _Plain | None = None
+        rows: _Rows | None = None
         if level is None:
-            rows = self._finest(start, end, cut)
-        elif level is Level.POOLED:
-            rows = None
-        else:
+            plain = self._plain(start, end, cut)
+            rows = self._finest(plain)
+        elif level is not Level.POOLED:
             rows = self._minutes if self._fine is None or level is Level.MINUTES else self._fine
         if rows is None:
-            return self.totals(start, end, cut)
+            s_c, n_c, s_b, n_b, _, _ = self._plain(start, end, cut) if plain is None else plain
+            return RateCounts(s_c, n_c, s_b, n_b)
         window = a, b, w, v_c, v_b = _window(rows, start, end, cut)
         if not w:
             return RateCounts(0, 0, 0, 0)  # nobody has a partner
-        if level is None and self._is_even(start, end, cut, window):
-            return self.totals(start, end, cut)
+        if plain is not None and _is_even(plain, window):
+            return RateCounts(*plain[:4])
         weight = float(w)
         per_c, per_b = weight / v_c * _QUANTUM, weight / v_b * _QUANTUM
         return RateCounts(a * per_c, weight * per_c, b * per_b, weight * per_b)
 
-    def _finest(self, start: int, end: int, cut: Cut | None) -> list[_Row] | None:
+    def _plain(self, start: int, end: int, cut: Cut | None) -> _Plain:
+        """The sums of rows [start, end) without the cut; rows are looked up once, since old ones are packed."""
+        totals = self._totals
+        a, b, c, d, e, f = totals[end]
+        g, h, i, j, k, m = totals[start]
+        if cut is None:
+            return a - g, b - h, c - i, d - j, e - k, f - m
+        n, o, p, q, r, s = totals[cut[0]]
+        t, u, v, w, x, y = totals[cut[1]]
+        return a - g - t + n, b - h - u + o, c - i - v + p, d - j - w + q, e - k - x + r, f - m - y + s
+
+    def _finest(self, plain: _Plain) -> _Rows | None:
         """The rows of the finest level at which nine in ten of the candidate's requests have a partner."""
-        high, low = self._totals[end], self._totals[start]
-        n, in_minutes, in_strata = high[1] - low[1], high[4] - low[4], high[5] - low[5]
-        if cut is not None:
-            high, low = self._totals[cut[1]], self._totals[cut[0]]
-            n -= high[1] - low[1]
-            in_minutes -= high[4] - low[4]
-            in_strata -= high[5] - low[5]
+        _, n, _, _, in_minutes, in_strata = plain
         least, of = _PARTNERED
         if not n or of * in_minutes < least * n:
             return None
         return self._minutes if self._fine is None or of * in_strata < least * n else self._fine
 
-    def _is_even(self, start: int, end: int, cut: Cut | None, window: _Row) -> bool:
-        """Tell whether every stratum is split alike: only then the weights lose nothing of either arm's size."""
-        weight, v_c = window[2] * _QUANTUM, window[3] * _QUANTUM
-        totals = self._totals
-        n_c = totals[end][1] - totals[start][1]
-        if cut is not None:
-            n_c -= totals[cut[1]][1] - totals[cut[0]][1]
-        least = weight * weight / (1.0 - _EVEN)
-        if n_c * v_c > least:
-            return False
-        return self.totals(start, end, cut).n_b * (window[4] * _QUANTUM) <= least
+
+def _is_even(plain: _Plain, window: _Row) -> bool:
+    """Tell whether every stratum is split alike: only then the weights lose nothing of either arm's size."""
+    weight = window[2] * _QUANTUM
+    least = weight * weight / (1.0 - _EVEN)
+    return plain[1] * (window[3] * _QUANTUM) <= least and plain[3] * (window[4] * _QUANTUM) <= least
 
 
-def _window(rows: list[_Row], start: int, end: int, cut: Cut | None) -> _Row:
+def _window(rows: _Rows, start: int, end: int, cut: Cut | None) -> _Row:
     a, b, w, v_c, v_b = rows[end]
     d, e, x, y_c, y_b = rows[start]
     if cut is None:
