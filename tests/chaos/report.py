@@ -17,6 +17,7 @@ from rich.table import Table
 from tests.chaos.campaign import Outcome, Struck
 from tests.chaos.faults import FAULTS
 from tests.chaos.setup import Setup
+from tests.chaos.stays import LONG_S
 from tests.simulation.crash_points import Crash
 
 ROOT = Path(__file__).parents[2]
@@ -262,8 +263,9 @@ def _soak_lines(part: Mapping[str, Any]) -> list[str]:
         "longest life of a worker": f"{part['longest life min']:g} min, of {part['lives']} lives",
         "its memory": f"{memory[0]} MB, in the end {memory[1]} MB; {grew}",
         "its open files": f"{files[0]}, in the end {files[2]}, never more than {files[1]}",
-        "longest stay on an event loop": f"{part['longest stay ms']:g} ms of processor time; the aim is 50",
-        "where": f"`{part['stay of'].split(': ')[-1]}`",
+        "longest stay on an event loop": f"{_stay(part)} of processor time; the aim is 50",
+        "where": f"`{part['stay of'].split(': ')[-1]}`" if part["stay of"] else "-",
+        "processor time that was watched": f"{part['watched s']:g} s",
         "longest garbage collection": f"{part['longest collection ms']:g} ms",
     }
     return [
@@ -274,6 +276,10 @@ def _soak_lines(part: Mapping[str, Any]) -> list[str]:
         *(f"| {what} | {said} |" for what, said in rows.items()),
         "",
     ]
+
+
+def _stay(part: Mapping[str, Any]) -> str:
+    return f"{part['longest stay ms']:g} ms" if part["longest stay ms"] else f"less than {LONG_S * 1000:g} ms"
 
 
 def _volume_lines(cases: Mapping[str, Mapping[str, Any]]) -> list[str]:

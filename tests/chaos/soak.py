@@ -75,6 +75,7 @@ class Pulse:
     """What is looked at while everything goes on."""
 
     lives: list[Life] = field(default_factory=list)
+    watched_s: dict[int, float] = field(default_factory=dict)  # by process
     stay_ms: float = 0.0
     stay_of: str = ""
     stay_at: str = ""
@@ -97,6 +98,7 @@ class Pulse:
             self.lives.append(life)
         life.samples.append((time.monotonic(), memory, files))
         said: dict[str, Any] = json.loads((world.folder / f"{name}.stays").read_text())
+        self.watched_s[pid] = said["watched_s"]
         self.collecting_ms = max(self.collecting_ms, said["gc_ms"])
         for stay in said["longest"]:
             if stay["ms"] > self.stay_ms:
@@ -148,6 +150,7 @@ def as_json(outcome: Outcome, pulse: Pulse, command: str, hours: float) -> dict[
         "memory MB": [round(longest.warm[at][1] / (1 << 20)) for at in (0, -1)],
         "MB per hour": None if longest.mb_per_hour is None else round(longest.mb_per_hour, 1),
         "open files": [longest.warm[0][2], max(files for *_, files in longest.samples), longest.warm[-1][2]],
+        "watched s": round(sum(pulse.watched_s.values()), 1),
         "longest stay ms": round(pulse.stay_ms, 1),
         "longest collection ms": round(pulse.collecting_ms, 1),
         "stay of": pulse.stay_of[:160],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 WRITE_S = 2.0
-BEGINNING_S = 12.0  # of its own processor time: a process imports, and reads everything for the first time
+BEGINNING_S = 5.0  # of its own processor time: a process imports, and reads everything for the first time
 KEPT = 8  # of the longest
 PEEK_S, LONG_S = 0.004, 0.02  # how often, and from when on, it is looked where a callback is
 INNERMOST = 6  # frames of that
@@ -89,7 +89,11 @@ class Stays:
 
     def _write(self) -> None:
         while True:
-            said = {"gc_ms": self._longest_collection_s * 1000, "longest": self._worst}
+            said = {
+                "gc_ms": self._longest_collection_s * 1000,
+                "longest": self._worst,
+                "watched_s": max(0.0, time.process_time() - BEGINNING_S),
+            }
             self._partial.write_text(json.dumps(said))
             self._partial.replace(self._path)
             time.sleep(WRITE_S)

@@ -60,6 +60,7 @@ PARTS: Final = (
         (
             ("tests/core",),
             ("tests/config", "tests/wire", "tests/docs", *_IN_FILES),
+            ("tests/engine", "tests/golden", "tests/adapters/otlp"),
         ),
         sampled=True,
     ),
