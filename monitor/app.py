@@ -49,11 +49,10 @@ from monitor.engine.book import BudgetBook
 from monitor.engine.control import Control
 from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import PagerFailed, StoreUnreachable, TopicUnusable
-from monitor.engine.feed import Feed
+from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.heartbeat import Heartbeat, open_pages
 from monitor.engine.history import History
 from monitor.engine.lookout import lookout_over
-from monitor.engine.pace import FeedOptions
 from monitor.engine.ports import Actuator, Partition
 from monitor.engine.supervise import Instance, Planner
 from monitor.engine.tenure import Tenure

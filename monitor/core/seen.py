@@ -43,10 +43,6 @@ class SeenIds:
     def __len__(self) -> int:
         return len(self._known)
 
-    def __contains__(self, event_id: str) -> bool:
-        """Tell whether the id may be a repeat: it was seen, lately or not."""
-        return hash(event_id) in self._known
-
     def is_repeat(self, event_id: str, clock_ms: int) -> bool:
         """Tell whether the id was seen lately; either way this is the newest sighting of it.
 

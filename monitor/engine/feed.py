@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from monitor.core.cell import Incident
 from monitor.core.plan import Plan
-from monitor.engine.ahead import incidents_ahead
 from monitor.engine.caution import Caution, NoTrial, Trial
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost, StoreUnreachable
 from monitor.engine.hearing import Hearing
 from monitor.engine.ingest import Flush, PartitionIngest
-from monitor.engine.log_time import HeardTime
 from monitor.engine.observer import Observer
-from monitor.engine.pace import MAX_RECORDS, SLICE_RECORDS, FeedOptions, flush_after_ms
+from monitor.engine.pace import MAX_RECORDS, SLICE_RECORDS, flush_after_ms
 from monitor.engine.ports import (
     BrokerClock,
     Claim,
@@ -36,6 +35,27 @@ from monitor.engine.seal import StateDamaged
 from monitor.engine.stay import in_turns
 
 FENCED_WAIT_MS = 3_000  # before a fenced partition is claimed again, if the group still says it is ours
+
+
+class LogTime(NamedTuple):
+    """The log's own time, and when it was heard by the data plane's steady clock; milliseconds."""
+
+    log_ms: int
+    steady_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """How the data plane runs.
+
+    Attributes:
+        max_ids: Ids remembered per instance, shared by its partitions.
+    """
+
+    owner: str
+    flush_interval_ms: int
+    max_ids: int
+    partitions_expected: int
 
 
 class Feed:
@@ -89,8 +109,7 @@ class Feed:
         self._fenced_until_ms: dict[Partition, int] = {}
         self._written: set[Partition] = set()  # what we have stored something of, at any time
         self._generation = -1
-        self._ahead: set[Incident] = set()  # given on before they were folded, in this step
-        self.log_time: HeardTime | None = None
+        self.log_time: LogTime | None = None
         self.unread = 0
 
     @property
@@ -122,13 +141,10 @@ class Feed:
         batches = await self._next_records()
         taken = 0
         self._is_astray = True
-        mine = [(self._ingests[one], records) for one, records in batches.items() if one in self._ingests]
-        for ingest, records in mine:
-            await self._look_ahead(ingest, records)
-        for ingest, records in mine:
-            if ingest is self._ingests.get(ingest.partition):  # not given up meanwhile
+        for partition, records in batches.items():
+            ingest = self._ingests.get(partition)
+            if ingest is not None:
                 taken += await self._take(ingest, records)
-        self._ahead.clear()
         self._is_astray = bool(self._pending)
         if not self._is_astray:
             await self._note_ends()
@@ -235,16 +251,9 @@ class Feed:
             for ingest in self._ingests.values():
                 ingest.fold.replan(plan)
 
-    async def _look_ahead(self, ingest: PartitionIngest, records: Sequence[SourceRecord]) -> None:
-        """Give on what must not wait until all that was read before it is folded."""
-        ingest.deadly.update(await self._caution.deadly(ingest.partition, records))
-        if ingest.is_warm and not ingest.deadly:
-            heard = incidents_ahead(ingest.fold, records, self._decode, self._event_time)
-            await self._give_on(heard)
-            self._ahead.update(heard)
-
     async def _take(self, ingest: PartitionIngest, records: Sequence[SourceRecord]) -> int:
         """Fold records in slices; flush where the next write would grow too large."""
+        ingest.deadly.update(await self._caution.deadly(ingest.partition, records))
         done = 0
         while done < len(records):
             try:
@@ -265,17 +274,14 @@ class Feed:
     async def _hand_over(self, ingest: PartitionIngest) -> None:
         """Give incidents and dead letters on before the state that counts them is stored: twice rather than never."""
         incidents, letters = ingest.incidents, ingest.letters
-        await self._give_on([one for one in incidents if one not in self._ahead])
-        if letters:
-            await asyncio.gather(*(self._outputs.publish_dead_letter(one) for one in letters))
-            self._observer.rejected(letters)
-        ingest.handed_over(len(incidents), len(letters))
-
-    async def _give_on(self, incidents: Sequence[Incident]) -> None:
         for incident in incidents:
             self._hearing.note(incident)
         if incidents:
             await asyncio.gather(*(self._outputs.publish_incident(one) for one in incidents))
+        if letters:
+            await asyncio.gather(*(self._outputs.publish_dead_letter(one) for one in letters))
+            self._observer.rejected(letters)
+        ingest.handed_over(len(incidents), len(letters))
 
     async def look_around(self) -> None:
         """Ask how far the log has come, and tell the group how far we are.
@@ -286,7 +292,7 @@ class Feed:
             LogUnreachable: No answer in time.
         """
         broker_ms = await self._broker_clock.now_ms()
-        self.log_time = HeardTime(broker_ms, self._clock.now_ms())
+        self.log_time = LogTime(broker_ms, self._clock.now_ms())
         ends = await self._source.end_offsets(list(self._ingests))
         self._ends = broker_ms, ends
         reached = ((self._ingests[one].position, end) for one, end in ends.items() if one in self._ingests)

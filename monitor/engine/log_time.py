@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
-
-
-class HeardTime(NamedTuple):
-    """The log's own time, and when it was heard by the data plane's steady clock; milliseconds."""
-
-    log_ms: int
-    steady_ms: int
 
 
 def speed_of(event_time: Callable[[int], int]) -> float:

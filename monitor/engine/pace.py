@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 SLICE_RECORDS: Final = 1_000  # folded before the event loop gets a turn: a few milliseconds
@@ -22,17 +21,3 @@ def flush_after_ms(interval_ms: int, unread: int) -> int:
     if unread <= BEHIND_RECORDS:
         return interval_ms
     return max(interval_ms, min(interval_ms * BEHIND_FLUSHES, BEHIND_MOST_MS))
-
-
-@dataclass(frozen=True, slots=True)
-class FeedOptions:
-    """How the data plane runs.
-
-    Attributes:
-        max_ids: Ids remembered per instance, shared by its partitions.
-    """
-
-    owner: str
-    flush_interval_ms: int
-    max_ids: int
-    partitions_expected: int

@@ -24,10 +24,9 @@ from monitor.engine.caution import NoTrial, Trial
 from monitor.engine.codec import META_FIELD, OFFSET_FIELD, cell_key, decode_cell, decode_meta
 from monitor.engine.control import Control
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
-from monitor.engine.feed import Feed
+from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.hearing import Hearing
 from monitor.engine.observer import Observer
-from monitor.engine.pace import FeedOptions
 from monitor.engine.ports import Claim, DeadLetter, FlushAnswer, LedgerEntry, Partition, Stamp
 from monitor.engine.replay import Decode
 from monitor.engine.tenure import Tenure

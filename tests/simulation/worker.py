@@ -19,12 +19,11 @@ from monitor.engine.book import BudgetBook
 from monitor.engine.control import Control
 from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import LogUnreachable, PagerFailed, StoreUnreachable
-from monitor.engine.feed import Feed
+from monitor.engine.feed import Feed, FeedOptions
 from monitor.engine.hearing import Hearing
 from monitor.engine.history import History
 from monitor.engine.lookout import Lookout, lookout_over
 from monitor.engine.observer import Observer
-from monitor.engine.pace import FeedOptions
 from monitor.engine.ports import FlushAnswer, Partition
 from monitor.engine.supervise import Followers, Instance, Planner, Readers
 from monitor.engine.tenure import Tenure
