@@ -43,17 +43,23 @@ def _minutes(seed: int, count: int, *, largest: int = 1, split_from: int | None 
     return found
 
 
+def _above(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
+    """How many requests of a stratum lie above each edge, from the definition."""
+    return np.array(
+        [
+            [sum(n for index, n in arm.items() if index > lowest + column) for column in range(edges)]
+            for arm in pair
+        ]
+    )
+
+
 def _weighted(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
     """A stratum's weighted exceedances, from their definition."""
     c, b = (sum(arm.values()) for arm in pair)
     if not c or not b:
         return np.zeros((2, edges), dtype=np.int64)
-    parts = b / (c + b), c / (c + b)
-    above = [
-        [sum(n for index, n in arm.items() if index > lowest + column) for column in range(edges)]
-        for arm in pair
-    ]
-    return np.rint(np.array(above) * (np.array(parts) * 2.0**32)[:, None]).astype(np.int64)
+    parts = np.array((b / (c + b), c / (c + b)))
+    return np.rint(_above(pair, lowest, edges) * (parts * 2.0**32)[:, None]).astype(np.int64)
 
 
 def _history(minutes: list[list[_Pair]]) -> ExceedanceHistory:
@@ -74,6 +80,8 @@ def test_packed_minutes_add_up_to_the_last_bit(split_from: int | None) -> None:
         start, end = sorted(draw.sample(range(261), 2))
         fine = sum(_weighted(one, lowest, edges) for strata in minutes[start:end] for one in strata)
         assert np.array_equal(history.window(start, end, None, Level.STRATA), fine)
+        plain = sum(_above(one, lowest, edges) for strata in minutes[start:end] for one in strata)
+        assert np.array_equal(history.window(start, end), plain)
         first, last = sorted(draw.sample(range(start, end + 1), 2)) if end > start else (start, end)
         without = history.window(start, end, (first, last), Level.STRATA)
         assert np.array_equal(without, fine - history.window(first, last, None, Level.STRATA))
@@ -98,10 +106,12 @@ def test_precision_that_is_given_up_is_given_up_for_packed_minutes_too() -> None
     history = ExceedanceHistory(1440)
     for minute in range(260):
         at = 60 if minute % 4 == 0 else 5
-        history.append({at: 2**25}, {at: 2**25})
-    for start in (0, 40, 130, 250):
+        history.append({at: 2**25 + minute}, {at: 3 * 2**25 - minute})  # no weight is a round number
+    for start in (0, 20, 40, 130, 250):
         for arm in history.window(start, start + 8, level=Level.MINUTES):
-            assert arm[30 - history.lowest] / arm[0] == pytest.approx(1 / 4)
+            assert arm[30 - history.lowest] / arm[0] == pytest.approx(1 / 4, rel=1e-4)
+    plain = history.window(33, 35)
+    assert [int(arm[0]) for arm in plain] == [2**26 + 67, 6 * 2**25 - 67]
 
 
 def test_a_day_of_a_quiet_cohort_takes_an_eighth_of_its_rows() -> None:
