@@ -43,8 +43,8 @@ class ExceedanceHistory:
 
     Columns are edges: the first counts every request, the last only those slower than any edge (unfinished). The newest
     minutes are rows as they are, older ones are packed (`stats.packed_minutes`).
-    Bounded: at most `keep_min` minutes and a margin, 6 MB at every bin occupied and a day kept, 25 MB with strata; a
-    tenth of it where latencies spread over two powers of ten.
+    Bounded: at most `keep_min` minutes and a margin, 25 MB where a day has requests in every bin at every minute, 60 MB
+    with strata; 1 MB of a cohort with 20 requests a minute and arm.
     """
 
     __slots__ = ("_asked", "_keep", "_lowest", "_packed", "_planes", "_rows", "_weight_bits", "dropped")

@@ -79,9 +79,9 @@ def test_a_day_with_every_bin_occupied_stays_small() -> None:
     history.append(full, full)
     for _ in range(2000):
         history.append({3: 1}, {900: 1})
-    assert history.nbytes < 55e6
+    assert history.nbytes < 6e6
     history.append({3: 1}, {900: 2}, [({3: 1}, {900: 1}), ({}, {900: 1})])
-    assert history.nbytes < 90e6
+    assert history.nbytes < 8e6
 
 
 def test_counts_beyond_32_bits_are_exact() -> None:
