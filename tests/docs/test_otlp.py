@@ -48,7 +48,7 @@ def test_every_count_is_told() -> None:
     plain = {name.partition(":")[0] for name in told}
     assert {"no_end", "no_release"} == reasons
     assert len(records) == 4
-    assert counted - {"records", "requests", "outcomes"} <= plain
+    assert counted - {"records", "spans", "requests", "outcomes"} <= plain
     assert reasons | records <= told
 
 
