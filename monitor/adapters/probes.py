@@ -6,13 +6,19 @@ The web part is a thread: an event loop that hangs could not say that it does.
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET, AF_INET6
+from socketserver import TCPServer
 from threading import Thread
 from typing import Any, Final, NamedTuple
 
 from monitor.core.errors import MonitorError
+
+_log = logging.getLogger(__name__)
 
 _ASK_S: Final = 5.0  # for a request to come in, so that nobody's silence holds a thread
 _JSON: Final = "application/json"
@@ -102,13 +108,20 @@ class ProbeServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], handler: type[_Handler]) -> None:
+        self.address_family = AF_INET6 if ":" in address[0] else AF_INET
+        super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Listen; the library would look the host's name up, which may take seconds and is used nowhere."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        """Take the address; the library would look the host's name up too, for seconds, and it is used nowhere."""
+        TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of a defect; who asked and did not wait is none."""
+        if not isinstance(sys.exception(), OSError):
+            _log.exception("a probe could not be answered; please report it")
 
 
 class _Handler(BaseHTTPRequestHandler):

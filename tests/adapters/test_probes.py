@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -79,6 +81,36 @@ def test_an_answer_tells_nothing_of_the_machine(server: ProbeServer) -> None:
         assert "ython" not in str(answer.headers)
 
 
+def test_who_asks_and_does_not_wait_is_no_error_and_a_defect_is(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> dict[str, object]:
+        raise ZeroDivisionError("a defect")
+
+    server = ProbeServer(replace(PROBES, status=broken), "127.0.0.1", 0)
+    asked = socket.create_connection(("127.0.0.1", server.port))
+    asked.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    asked.sendall(b"GET /metr")
+    asked.close()  # with a reset
+    with pytest.raises(OSError, match="closed connection"):
+        get(server, "/readyz")
+    assert get(server, "/livez")[0] == 200
+    server.close()
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [ZeroDivisionError]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_it_listens_on_either_kind_of_address() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = ProbeServer(PROBES, "::1", 0)
+    with urlopen(f"http://[::1]:{server.port}/livez", timeout=20) as answer:
+        assert answer.status == 200
+    server.close()
+
+
 def test_an_address_that_is_taken_is_said_with_what_to_do(server: ProbeServer) -> None:
     with pytest.raises(AddressUnusable, match=rf"listen on 127\.0\.0\.1:{server.port}: .*; set http_host"):
         ProbeServer(PROBES, "127.0.0.1", server.port)
@@ -88,6 +120,7 @@ def test_an_address_that_is_taken_is_said_with_what_to_do(server: ProbeServer) -
 
 def test_when_it_is_closed_the_address_is_free() -> None:
     first = ProbeServer(PROBES, "127.0.0.1", 0)
+    assert get(first, "/livez")[0] == 200  # and the connection is closed by us: its address lingers
     first.close()
     second = ProbeServer(PROBES, "127.0.0.1", first.port)
     assert second.port == first.port
