@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
 from socketserver import TCPServer
 from threading import Thread
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from monitor.core.errors import MonitorError
 
@@ -79,15 +79,11 @@ class ProbeServer:
     """
 
     def __init__(self, probes: Probes, host: str, port: int) -> None:
-        pages = pages_of(probes)
 
         class Pages(_Handler):
             """The pages of these probes."""
 
-            def answer(self, path: str) -> Answer:
-                """Return a page."""
-                page = pages.get(path)
-                return Answer(404, _TEXT, b"not here\n") if page is None else page()
+            pages = pages_of(probes)
 
         try:
             self._server = _Server((host, port), Pages)
@@ -127,14 +123,12 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     timeout = _ASK_S
     server_version, sys_version = "rollback-budget", ""
-
-    def answer(self, path: str) -> Answer:
-        """Return a page."""
-        raise NotImplementedError
+    pages: ClassVar[Mapping[str, Callable[[], Answer]]] = {}
 
     def do_GET(self) -> None:
         """Answer; what a probe sends beside its path is nobody's business."""
-        status, content_type, body = self.answer(self.path.partition("?")[0])
+        page = self.pages.get(self.path.partition("?")[0])
+        status, content_type, body = Answer(404, _TEXT, b"not here\n") if page is None else page()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from monitor.adapters.closing import close_all
 from monitor.adapters.flags import ActuatorUnusable, actuator_for
-from monitor.adapters.kafka.bridge_checkup import CHECK as BRIDGE
 from monitor.adapters.kafka.bridge_checkup import BridgeCheckup
 from monitor.adapters.kafka.checkup import KafkaCheckup, skew_finding
 from monitor.adapters.kafka.security import access_of
@@ -112,8 +111,8 @@ def _mapping(settings: Settings) -> list[Finding]:
         mapping = load_mapping(settings.bridge_mapping)
     except MappingInvalid as invalid:
         remedy = "correct it, or set bridge_mapping to one that is shipped: docs/otlp.md"
-        return [failed(BRIDGE, settings.bridge_mapping, "; ".join(map(str, invalid.problems)), remedy)]
-    return [ok(BRIDGE, settings.bridge_mapping, f"{mapping.name} maps {len(mapping.fields)} fields")]
+        return [failed("bridge", settings.bridge_mapping, "; ".join(map(str, invalid.problems)), remedy)]
+    return [ok("bridge", settings.bridge_mapping, f"{mapping.name} maps {len(mapping.fields)} fields")]
 
 
 def _bridge(settings: Settings) -> Check:
@@ -125,7 +124,7 @@ def _bridge(settings: Settings) -> Check:
         settings.bridge_group,
         is_wanted=_has_bridge(settings),
     )
-    return Check(BRIDGE, settings.bridge_group, bridge.ask, _KAFKA_REMEDY)
+    return Check("bridge", settings.bridge_group, bridge.ask, _KAFKA_REMEDY)
 
 
 def _redis(settings: Settings) -> list[Check]:

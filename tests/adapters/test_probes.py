@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -97,16 +98,22 @@ def test_who_asks_and_does_not_wait_is_no_error_and_a_defect_is(
     assert get(server, "/livez")[0] == 200
     server.close()
     assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [ZeroDivisionError]
-    assert "Traceback" not in capfd.readouterr().err
+    assert "Exception occurred" not in capfd.readouterr().err, "the library would write it past the log"
 
 
-def test_it_listens_on_either_kind_of_address() -> None:
-    try:
+def loopbacks() -> list[str]:
+    """Return the names of this machine's own addresses; not every one has a newer kind."""
+    with suppress(OSError):
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("this machine has no IPv6")
-    server = ProbeServer(PROBES, "::1", 0)
-    with urlopen(f"http://[::1]:{server.port}/livez", timeout=20) as answer:
+        return ["127.0.0.1", "localhost", "::1"]
+    return ["127.0.0.1", "localhost"]
+
+
+@pytest.mark.parametrize("host", loopbacks())
+def test_it_listens_on_either_kind_of_address(host: str) -> None:
+    server = ProbeServer(PROBES, host, 0)
+    name = f"[{host}]" if ":" in host else host
+    with urlopen(f"http://{name}:{server.port}/livez", timeout=20) as answer:
         assert answer.status == 200
     server.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from monitor.adapters.kafka.checkup import Asker
 from monitor.adapters.kafka.client import silent_library
@@ -11,8 +11,6 @@ from monitor.adapters.kafka.rights import rights_of
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.engine.checkup import Finding, failed, ok, skipped, warning
 from monitor.engine.errors import LogUnreachable
-
-CHECK: Final = "bridge"
 
 
 class BridgeCheckup(Asker):
@@ -40,11 +38,11 @@ class BridgeCheckup(Asker):
                 raise
             counts = {}  # what is the matter with Kafka is told of Kafka
         if not self._is_wanted and not counts.get(self._spans):
-            return [skipped(CHECK, "-", f"no setting of the bridge is set, and no {self._spans} is seen")]
+            return [skipped("bridge", "-", f"no setting of the bridge is set, and no {self._spans} is seen")]
         return [
             *self._topics(counts),
             *await self._rights(counts),
-            *await self._in_group(CHECK, self._group, "start `rollback-budget bridge`"),
+            *await self._in_group("bridge", self._group, "start `rollback-budget bridge`"),
         ]
 
     async def _partitions(self, admin: Any) -> Mapping[str, int]:
@@ -58,15 +56,17 @@ class BridgeCheckup(Asker):
         )
         hidden = "does not exist, or may not be seen by this user"
         if not spans:
-            return [failed(CHECK, self._spans, f"{hidden}: the bridge does not start", where.format("spans"))]
+            return [
+                failed("bridge", self._spans, f"{hidden}: the bridge does not start", where.format("spans"))
+            ]
         if not logs:
             text = f"{hidden}: spans alone are read, and no evaluation that comes as a log"
-            return [warning(CHECK, self._logs, text, where.format("logs"))]
+            return [warning("bridge", self._logs, text, where.format("logs"))]
         if spans != logs:
             text = f"{spans} partitions, and {self._logs} has {logs}: only one bridge can run"
             remedy = "give both topics the same number, so that bridges which share them get whole traces"
-            return [warning(CHECK, self._spans, text, remedy)]
-        return [ok(CHECK, self._spans, f"{spans} partitions, as {self._logs}")]
+            return [warning("bridge", self._spans, text, remedy)]
+        return [ok("bridge", self._spans, f"{spans} partitions, as {self._logs}")]
 
     async def _rights(self, counts: Mapping[str, int]) -> Sequence[Finding]:
         needed = {name: "read" for name in (self._spans, self._logs) if counts.get(name)}
@@ -76,7 +76,7 @@ class BridgeCheckup(Asker):
                 lambda admin: rights_of(admin, list(needed)), "asking for this user's rights"
             )
         lacking = [
-            failed(CHECK, name, f"this user may not {what}", self._grant(name, what))
+            failed("bridge", name, f"this user may not {what}", self._grant(name, what))
             for name, use in needed.items()
             if (given := rights.get(name)) is not None
             for what in sorted({use, "describe"} - given)
@@ -84,5 +84,7 @@ class BridgeCheckup(Asker):
         unknown = sorted(name for name in needed if rights.get(name) is None)
         if unknown:
             text = f"the broker does not say what this user may do with {', '.join(unknown)}"
-            lacking.append(skipped(CHECK, "rights", text))
-        return lacking or [ok(CHECK, "rights", "this user may read spans and logs, and write trace events")]
+            lacking.append(skipped("bridge", "rights", text))
+        return lacking or [
+            ok("bridge", "rights", "this user may read spans and logs, and write trace events")
+        ]
