@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.otlp_payloads import evaluation, logs_value, request, spans_value
+from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topic_admin import ensure_topics
 from monitor.adapters.kafka.topics import WantedTopic
@@ -66,6 +67,35 @@ async def test_its_probes_and_metrics_say_what_it_did_and_who_stands_by_is_ready
         first.close()
         second.close()
     assert "Traceback" not in first.log + second.log
+
+
+async def test_while_kafka_is_away_it_is_alive_and_not_ready_and_after_that_it_goes_on(
+    own_kafka: EmbeddedKafka, tmp_path: Path, unique: str
+) -> None:
+    access, name = KafkaAccess(own_kafka.bootstrap), unique
+    await ensure_topics(access, [WantedTopic(f"{name}-{what}", 1) for what in ("spans", "logs", "traces")], 1)
+    process = bridge(access, name, tmp_path).start()
+    try:
+        await process.ready()
+        own_kafka.kill()
+
+        async def is_not_ready() -> bool:
+            assert process.is_running, process.log[-4_000:]
+            answer = await process.get("/readyz")
+            return answer is not None and answer.status_code == 503
+
+        await eventually(is_not_ready, "it says that it does not go on")
+        assert (await process.status())["state"] in ("away", "still")
+        alive = await process.get("/livez")
+        assert alive is not None
+        assert alive.status_code == 200, "starting it again would help nobody"
+        await asyncio.to_thread(own_kafka.start)
+        await produce(access, [(f"{name}-spans", 0, spans_value(*request(0)))])
+        await process.counted('bridge_events_total{kind="request"}', 1)
+        await process.ready()
+    finally:
+        process.close()
+    assert "Traceback" not in process.log
 
 
 async def test_an_address_that_is_taken_ends_it_before_it_reads_anything(
