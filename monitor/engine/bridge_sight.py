@@ -57,7 +57,8 @@ class BridgeObserver(Protocol):
         """Take note of a look.
 
         Args:
-            counts: All that was counted up to the last batch that is acknowledged on the traces topic, by name.
+            counts: All that was counted up to the last batch that is acknowledged on the traces topic, by name; it
+                does not change any more.
         """
 
 

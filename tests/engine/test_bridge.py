@@ -83,14 +83,14 @@ class World:
 
     warning = info
 
+    async def sleep(self, _: float) -> None:
+        await asyncio.sleep(0)
+
     def looked(self, counts: Mapping[str, int], sight: BridgeSight) -> None:
         self.looks.append((dict(counts), sight))
 
     def bridge(self, *, once: bool = False, encoded: Callable[[Facts], bytes | str] = encode) -> Bridge:
-        async def sleep(_: float) -> None:
-            await asyncio.sleep(0)
-
-        ports = BridgePorts(self, self, decoded, encoded, self, self, sleep, self)
+        ports = BridgePorts(self, self, decoded, encoded, self, self, self.sleep, self)
         bridge = Bridge(ports, SpanJoin(MAPPING, JoinLimits()), stuck_s=60, once=once)
         self.at_end = bridge.stop
         return bridge

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
 from monitor.engine.bridge import BridgeStuck, Polled
@@ -42,6 +45,35 @@ async def test_what_was_read_counts_when_it_is_acknowledged_and_once() -> None:
     assert states(world) == [BridgeState.STARTING, BridgeState.AWAY, BridgeState.IDLE]
     assert [counts for counts, sight in world.looks if sight.state is BridgeState.AWAY] == [{}] * 3
     assert world.looks[-1][0] == {"records": 1, "spans": 2, "requests": 1}
+
+
+async def test_what_is_being_sent_does_not_count_yet() -> None:
+    class Second(World):
+        async def send(self, events: Sequence[tuple[str, bytes]]) -> None:
+            self.refusals -= bool(self.sent and events)
+            if self.sent and events and self.refusals >= 0:
+                raise LogUnreachable("the broker is away")
+            self.sent += events
+
+    polls: list[Polled | LogUnreachable] = [
+        Polled(1, [asked(number, number)], (1 + number) * LATER_MS) for number in range(2)
+    ]
+    world = Second(polls, refusals=3)
+    await world.bridge().run()
+    one = {"records": 1, "spans": 2, "requests": 1}
+    assert [counts for counts, sight in world.looks if sight.state is BridgeState.AWAY] == [one] * 3
+    assert world.looks[-1][0] == {name: 2 * count for name, count in one.items()}
+
+
+async def test_what_it_did_last_is_shown_before_it_leaves() -> None:
+    class Short(World):
+        async def sleep(self, _: float) -> None:
+            await asyncio.Event().wait()  # it has left before the next look
+
+    world = Short([Polled(1, [asked(0, 0)], 0, is_at_end=True, unread=0)])
+    await world.bridge(once=True).run()
+    assert world.looks[-1][0] == {"records": 1, "spans": 2, "requests": 1}
+    assert world.looks[-1][1].open_traces == 0
 
 
 async def test_kafka_that_is_away_is_named_with_its_cause_until_it_answers() -> None:

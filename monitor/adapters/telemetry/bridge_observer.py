@@ -31,7 +31,7 @@ class BridgeTelemetry(BridgeObserver):
             if more := count - self._told.get(name, 0):
                 counter, labels = _COUNTERS.get(name) or ("bridge_left_out", {"reason": _reason(name)})
                 self._metrics.count(counter, more, **labels)
-        self._told = dict(counts)
+        self._told = counts
         for state in BridgeState:
             self._metrics.set("bridge_state", state is sight.state, state=state.value)
         self._metrics.set("bridge_open_traces", sight.open_traces)
