@@ -12,12 +12,14 @@ import yaml
 from benchmarks.otlp_payloads import evaluation, logs_value, request, spans_value
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.span_topics import SpanConsumer
 from monitor.adapters.kafka.topic_admin import ensure_topics
 from monitor.adapters.kafka.topics import WantedTopic
 from tests.integration.test_bridge import bridge, produce
-from tests.integration.workers import Worker, eventually
+from tests.integration.workers import WAIT_S, Worker, eventually
 
 TRACES = 40
+RECORDS = 9_000  # more than one poll hands out
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 
 
@@ -67,6 +69,31 @@ async def test_its_probes_and_metrics_say_what_it_did_and_who_stands_by_is_ready
         first.close()
         second.close()
     assert "Traceback" not in first.log + second.log
+
+
+async def test_its_lag_is_what_is_on_the_topics_and_was_not_handed_out(
+    access: KafkaAccess, unique: str
+) -> None:
+    names = [f"{unique}-{what}" for what in ("spans", "logs")]
+    await ensure_topics(access, [WantedTopic(name, 2) for name in names], 1)
+    await produce(access, [(names[number % 2], number // 2 % 2, b"x") for number in range(RECORDS)])
+    spans = SpanConsumer(access, *names, unique, None)
+    await spans.start()
+    handed_out, lags = 0, set[int]()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while handed_out < RECORDS or 0 not in lags:
+                polled = await spans.poll()
+                handed_out += len(polled.records)
+                if polled.unread is not None:
+                    assert polled.unread == RECORDS - handed_out
+                    lags.add(polled.unread)
+                if polled.watermark_ms is not None:
+                    assert polled.behind_ms is not None
+                    assert 0 <= polled.behind_ms < 600_000
+    finally:
+        await spans.close()
+    assert max(lags) > 0, "it was seen while it was behind"
 
 
 async def test_while_kafka_is_away_it_is_alive_and_not_ready_and_after_that_it_goes_on(
