@@ -77,7 +77,7 @@ async def test_its_lag_is_what_is_on_the_topics_and_was_not_handed_out(
     names = [f"{unique}-{what}" for what in ("spans", "logs")]
     await ensure_topics(access, [WantedTopic(name, 2) for name in names], 1)
     await produce(access, [(names[number % 2], number // 2 % 2, b"x") for number in range(RECORDS)])
-    spans = SpanConsumer(access, *names, unique, None)
+    spans = SpanConsumer(access, names[0], names[1], unique, None)
     await spans.start()
     handed_out, lags = 0, set[int]()
     try:
