@@ -15,7 +15,7 @@ import structlog
 from monitor.adapters.closing import close_all
 from monitor.adapters.collector import spare_what_is_here
 from monitor.adapters.command_api import CommandApi, Reach
-from monitor.adapters.faust_app.host import Effects, HostOptions, Probes, serve
+from monitor.adapters.faust_app.host import Effects, HostOptions, serve
 from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
 from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.consumer import TraceConsumer
@@ -31,6 +31,7 @@ from monitor.adapters.kafka.topic_admin import ensure_topics, partition_count, w
 from monitor.adapters.kafka.topics import COMMANDS, LEDGER, product_topics
 from monitor.adapters.kafka.trial import ChildTrial
 from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
+from monitor.adapters.probes import Probes
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
@@ -98,7 +99,7 @@ def run_worker(settings: Settings) -> None:
         session_timeout_ms=settings.session_timeout_ms,
         log_level=settings.log_level,
     )
-    serve(kafka_access(settings), worker, worker.effects(), worker.probes(), options)
+    serve(kafka_access(settings), worker, worker.effects(), worker.probes(), options, worker.api())
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -233,8 +234,12 @@ class Worker:
             is_ready=lambda: self._built is not None and self._built.instance.is_ready,
             status=self._status,
             metrics=lambda: (self._telemetry.render_prometheus(), CONTENT_TYPE),
-            api=None if (token := self._settings.api_token) is None else CommandApi(token, self._reach),
         )
+
+    def api(self) -> CommandApi | None:
+        """Return what takes orders over HTTP; None where no token opens it."""
+        token = self._settings.api_token
+        return None if token is None else CommandApi(token, self._reach)
 
     def _reach(self) -> Reach | None:
         parts = self._built

@@ -8,17 +8,22 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 
 import structlog
 
 from monitor.adapters.closing import close_all
 from monitor.adapters.kafka.client import tame_library_logs
-from monitor.adapters.kafka.security import access_of
+from monitor.adapters.kafka.security import KafkaAccess, access_of
 from monitor.adapters.kafka.span_topics import SpanConsumer
 from monitor.adapters.kafka.trace_topic import KafkaTraceTopic, encode
 from monitor.adapters.otlp.decode import decode_logs, decode_spans
+from monitor.adapters.probes import Probes, ProbeServer
+from monitor.adapters.telemetry.bridge_catalog import BRIDGE_INSTRUMENTS
+from monitor.adapters.telemetry.bridge_observer import BridgeTelemetry
 from monitor.adapters.telemetry.logs import configure_logs
+from monitor.adapters.telemetry.setup import CONTENT_TYPE, SERVICE, Telemetry, configure
 from monitor.adapters.timebase import SteadyClock
 from monitor.config.mapping_file import load_mapping
 from monitor.config.settings import Settings
@@ -66,24 +71,20 @@ async def _run(settings: Settings, mapping: SpanMapping, *, once: bool) -> Bridg
         asyncio.get_running_loop(),
         access_of(settings),
     )
-    spans = SpanConsumer(
-        access,
-        settings.bridge_spans_topic,
-        settings.bridge_logs_topic,
-        settings.bridge_group,
-        None if once else f"{settings.worker_id}-bridge",
-        session_timeout_ms=settings.session_timeout_ms,
-        to_end=once,
-    )
-    traces, join = KafkaTraceTopic(access, settings.traces_topic), SpanJoin(mapping, limits_of(settings))
+    telemetry = _telemetry(settings)
+    spans, traces = _spans(settings, access, once=once), KafkaTraceTopic(access, settings.traces_topic)
+    join = SpanJoin(mapping, limits_of(settings))
 
     def decode(record: SpanRecord) -> Mapping[str, Parts] | str:
         return (decode_logs if record.is_logs else decode_spans)(record.value, mapping.wanted)
 
-    ports = BridgePorts(spans, traces, decode, encode, SteadyClock(), log)
+    observer = BridgeTelemetry(telemetry.metrics)
+    ports = BridgePorts(spans, traces, decode, encode, SteadyClock(), log, observer=observer)
     bridge = Bridge(ports, join, stuck_s=settings.bridge_stuck_s, once=once)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, bridge.stop)
+    # Who reads to the end and leaves is waited for, not watched; and it may run beside a bridge that stays.
+    pages = None if once else ProbeServer(_probes(bridge, telemetry, mapping), *_address(settings))
     try:
         await traces.check()
         await spans.start()
@@ -94,6 +95,48 @@ async def _run(settings: Settings, mapping: SpanMapping, *, once: bool) -> Bridg
         await bridge.run()
     finally:
         await close_all([spans, traces])
+        if pages is not None:
+            await asyncio.to_thread(pages.close)
+        await asyncio.to_thread(telemetry.shutdown)  # exporting waits for a collector that may be gone
     return Bridged(
         mapping.name, dict(sorted(join.counts.of.items())), dict(sorted(join.counts.samples.items()))
     )
+
+
+def _spans(settings: Settings, access: KafkaAccess, *, once: bool) -> SpanConsumer:
+    return SpanConsumer(
+        access,
+        settings.bridge_spans_topic,
+        settings.bridge_logs_topic,
+        settings.bridge_group,
+        None if once else f"{settings.worker_id}-bridge",
+        session_timeout_ms=settings.session_timeout_ms,
+        to_end=once,
+    )
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    return configure(
+        service_version=version("rollback-budget-monitor"),
+        otlp_endpoint=settings.otlp_endpoint,
+        instance_id=settings.worker_id,
+        service_name=f"{SERVICE}-bridge",
+        instruments=BRIDGE_INSTRUMENTS,
+    )
+
+
+def _probes(bridge: Bridge, telemetry: Telemetry, mapping: SpanMapping) -> Probes:
+    def status() -> Mapping[str, object]:
+        sight = bridge.sight()
+        return {"ready": sight.is_ready, "mapping": mapping.name, **asdict(sight)}
+
+    return Probes(
+        is_alive=lambda: bridge.is_alive,
+        is_ready=lambda: bridge.sight().is_ready,
+        status=status,
+        metrics=lambda: (telemetry.render_prometheus(), CONTENT_TYPE),
+    )
+
+
+def _address(settings: Settings) -> tuple[str, int]:
+    return settings.http_host, settings.bridge_http_port

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 
 from monitor.adapters.closing import close_all
 from monitor.adapters.flags import ActuatorUnusable, actuator_for
+from monitor.adapters.kafka.bridge_checkup import BridgeCheckup
 from monitor.adapters.kafka.checkup import KafkaCheckup, skew_finding
 from monitor.adapters.kafka.security import access_of
 from monitor.adapters.kafka.topics import product_topics
 from monitor.adapters.pagers.checkup import PagersCheckup
 from monitor.adapters.redis.checkup import RedisCheckup
+from monitor.config.bridge_settings import BridgeSettings
 from monitor.config.files import check_budgets
+from monitor.config.mapping_file import MappingInvalid, load_mapping
 from monitor.config.problem import Severity
 from monitor.config.settings import Settings
 from monitor.config.settings_source import SettingsInvalid, read_settings
@@ -42,7 +45,7 @@ async def all_findings() -> list[Finding]:
     found = [warning("settings", "-", text, "remove or rename it") for text in loaded.strangers]
     found = found or [ok("settings", "-", "all of them can be used, secrets and their files included")]
     told, budgets = _budgets(settings)
-    return [*found, *told, *await examine(_checks(settings, budgets))]
+    return [*found, *told, *_mapping(settings), *await examine(_checks(settings, budgets))]
 
 
 def _budgets(settings: Settings) -> tuple[list[Finding], list[Budget]]:
@@ -70,7 +73,13 @@ def _budgets(settings: Settings) -> tuple[list[Finding], list[Budget]]:
 
 
 def _checks(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
-    return [*_kafka(settings), *_redis(settings), *_flags(settings, budgets), *_pagers(settings)]
+    return [
+        *_kafka(settings),
+        _bridge(settings),
+        *_redis(settings),
+        *_flags(settings, budgets),
+        *_pagers(settings),
+    ]
 
 
 def _kafka(settings: Settings) -> list[Check]:
@@ -88,6 +97,34 @@ def _kafka(settings: Settings) -> list[Check]:
         Check("workers", settings.group, kafka.workers, _KAFKA_REMEDY),
         Check("clock", "kafka", kafka.clock, _KAFKA_REMEDY),
     ]
+
+
+def _has_bridge(settings: Settings) -> bool:
+    """Whether somebody has set a bridge up; with its defaults alone, the collector's topic says so."""
+    return not settings.model_fields_set.isdisjoint(BridgeSettings.model_fields)
+
+
+def _mapping(settings: Settings) -> list[Finding]:
+    if not _has_bridge(settings):
+        return []
+    try:
+        mapping = load_mapping(settings.bridge_mapping)
+    except MappingInvalid as invalid:
+        remedy = "correct it, or set bridge_mapping to one that is shipped: docs/otlp.md"
+        return [failed("bridge", settings.bridge_mapping, "; ".join(map(str, invalid.problems)), remedy)]
+    return [ok("bridge", settings.bridge_mapping, f"{mapping.name} maps {len(mapping.fields)} fields")]
+
+
+def _bridge(settings: Settings) -> Check:
+    bridge = BridgeCheckup(
+        access_of(settings),
+        settings.bridge_spans_topic,
+        settings.bridge_logs_topic,
+        settings.traces_topic,
+        settings.bridge_group,
+        is_wanted=_has_bridge(settings),
+    )
+    return Check("bridge", settings.bridge_group, bridge.ask, _KAFKA_REMEDY)
 
 
 def _redis(settings: Settings) -> list[Check]:

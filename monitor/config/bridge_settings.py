@@ -53,3 +53,9 @@ class BridgeSettings(BaseSettings):
     bridge_stuck_s: float = Field(
         120.0, ge=10, le=3_600, description="`bridge`: it ends with 1 when nothing has moved for so long."
     )
+    bridge_http_port: int = Field(
+        6068,
+        ge=0,
+        le=65_535,
+        description="`bridge`: the port of its probes and metrics, at `http_host`; 0 takes a free one.",
+    )

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from monitor.core.errors import MonitorError
 from monitor.core.span import Parts
 from monitor.core.span_mapping import Facts
+from monitor.engine.bridge_sight import STILL_MS, UNOBSERVED, BridgeObserver, BridgeSight, BridgeState
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import Clock, Partition
 from monitor.engine.span_join import Place, SpanJoin
@@ -46,6 +47,8 @@ class Polled:
         watermark_ms: Every record with an earlier stamp has been handed out; None while that is not known.
         is_standby: Other bridges have all partitions.
         is_at_end: All is handed out that was there at the start; only told where that was asked for.
+        unread: Records of these partitions that are not handed out yet; None while that is not known.
+        behind_ms: How far the watermark is behind the wall clock; None where there is none.
     """
 
     generation: int
@@ -53,6 +56,8 @@ class Polled:
     watermark_ms: int | None
     is_standby: bool = False
     is_at_end: bool = False
+    unread: int | None = None
+    behind_ms: int | None = None
 
 
 class SpanTopics(Protocol):
@@ -101,6 +106,15 @@ class BridgePorts:
     steady: Clock
     report: Report
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    observer: BridgeObserver = UNOBSERVED
+
+
+class _Lag(NamedTuple):
+    """What the last look at the collector's topics said of how far it is."""
+
+    is_standby: bool = False
+    unread: int | None = None
+    behind_ms: int | None = None
 
 
 class Bridge:
@@ -116,6 +130,32 @@ class Bridge:
         now_ms = ports.steady.now_ms()
         self._moved_ms = self._committed_ms = self._reported_ms = now_ms
         self._reported: dict[str, int] = {}
+        self._looked_ms: int | None = None
+        self._lag: _Lag | None = None
+        self._away: str | None = None
+        self._settled: Mapping[str, int] = {}
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its loop goes round. Asked from another thread: what blocks the loop would keep the answer too."""
+        return self._looked_ms is None or self._ports.steady.now_ms() - self._looked_ms <= self._stuck_ms
+
+    def sight(self) -> BridgeSight:
+        """Return how it stands now; may be asked from another thread."""
+        lag, away = self._lag, self._away
+        still_ms = self._ports.steady.now_ms() - self._moved_ms
+        if away is not None:
+            state = BridgeState.AWAY
+        elif lag is None:
+            state = BridgeState.STARTING
+        elif still_ms > STILL_MS:
+            state = BridgeState.STILL
+        elif lag.is_standby:
+            state = BridgeState.STANDBY
+        else:
+            state = BridgeState.IDLE if lag.unread == 0 else BridgeState.BRIDGING
+        _, unread, behind_ms = lag or _Lag()
+        return BridgeSight(state, away, unread, behind_ms, still_ms, self._join.open_count)
 
     def stop(self) -> None:
         """End after the step that is under way: what is open stays uncommitted, and is read again."""
@@ -138,9 +178,12 @@ class Bridge:
             for task in (working, watching):
                 task.cancel()
             await asyncio.gather(working, watching, return_exceptions=True)
+            self._ports.observer.looked(self._settled, self.sight())
 
     async def _watch(self) -> None:
         while True:
+            self._looked_ms = self._ports.steady.now_ms()
+            self._ports.observer.looked(self._settled, self.sight())
             await self._ports.sleep(_LOOK_S)
             silent_ms = self._ports.steady.now_ms() - self._moved_ms
             if silent_ms > self._stuck_ms:
@@ -161,9 +204,9 @@ class Bridge:
         try:
             polled = await self._ports.spans.poll()
         except LogUnreachable as error:
-            self._ports.report.warning(f"{error}; trying again")
-            await self._ports.sleep(RETRY_S)
+            await self._wait_for_log(error, f"{error}; trying again")
             return False
+        self._away = None
         if polled.generation != self._generation:
             self._generation = polled.generation
             self._join.forget_places()
@@ -176,7 +219,8 @@ class Bridge:
         is_end = self._once and polled.is_at_end
         if is_end:
             self._join.close_all()
-        await self._send()
+        if await self._send():
+            self._settled = dict(self._join.counts.of)
         self._note_progress(polled)
         now_ms = self._ports.steady.now_ms()
         if now_ms - self._committed_ms >= COMMIT_MS:
@@ -192,11 +236,17 @@ class Bridge:
         while not self._stopping:
             try:
                 await self._ports.traces.recall(self._join.recall)
+                self._away = None
                 break
             except LogUnreachable as error:
-                self._ports.report.warning(f"{error}; trying again")
-                await self._ports.sleep(RETRY_S)
+                await self._wait_for_log(error, f"{error}; trying again")
         self._moved_ms = self._ports.steady.now_ms()
+
+    async def _wait_for_log(self, error: LogUnreachable, words: str) -> None:
+        """Say that Kafka is away, and wait before the next try; who tries clears it."""
+        self._away = str(error)
+        self._ports.report.warning(words)
+        await self._ports.sleep(RETRY_S)
 
     def _note_progress(self, polled: Polled) -> None:
         moved = polled.watermark_ms is not None and polled.watermark_ms > self._watermark_ms
@@ -204,6 +254,7 @@ class Bridge:
             self._moved_ms = self._ports.steady.now_ms()
         if polled.watermark_ms is not None:
             self._watermark_ms = polled.watermark_ms
+        self._lag = _Lag(polled.is_standby, polled.unread, polled.behind_ms)
 
     def _take_in(self, record: SpanRecord) -> None:
         counts = self._join.counts
@@ -214,10 +265,12 @@ class Bridge:
             where = f"{place.partition.topic}/{place.partition.number}@{place.offset}"
             counts.add(f"record:{found}", 1, where)
             found = {}
+        if spans := sum(len(parts.spans) for parts in found.values()):
+            counts.add("spans", spans)
         self._join.add(record.place, record.stamp_ms, found)
 
-    async def _send(self) -> None:
-        """Send what is due and wait until it is acknowledged, however long that takes."""
+    async def _send(self) -> bool:
+        """Send what is due and wait until it is acknowledged, however long that takes; False where it was not."""
         batch = self._join.take()
         values: list[tuple[str, bytes]] = []
         for trace_id, facts in batch.events:
@@ -226,20 +279,22 @@ class Bridge:
                 self._join.counts.add(f"unfit:{value}", 1, f"trace {trace_id}")
             else:
                 values.append((trace_id, value))
-        if await self._is_sent(values):
-            self._join.acknowledged(batch)
+        if not await self._is_sent(values):
+            return False
+        self._join.acknowledged(batch)
+        return True
 
     async def _is_sent(self, values: Sequence[tuple[str, bytes]]) -> bool:
         """Send until it is acknowledged; False where the bridge was told to end before that."""
         while values:
             try:
                 await self._ports.traces.send(values)
+                self._away = None
                 break
             except LogUnreachable as error:
                 if self._stopping:
                     return False
-                self._ports.report.warning(f"{error}; sending {len(values)} events again")
-                await self._ports.sleep(RETRY_S)
+                await self._wait_for_log(error, f"{error}; sending {len(values)} events again")
         return True
 
     async def _commit(self) -> None:

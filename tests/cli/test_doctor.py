@@ -34,6 +34,23 @@ def test_one_failure_keeps_no_other_check_from_being_made(
     assert "planted" not in out + err
 
 
+def test_a_bridge_is_asked_about_where_one_is_set_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def told() -> dict[str, str]:
+        assert main(["doctor", "--output", "json"]) == 1  # Kafka is away
+        findings = json.loads(capsys.readouterr().out)["findings"]
+        return {one["subject"]: one["health"] for one in findings if one["check"] == "bridge"}
+
+    assert told() == {"-": "skipped"}
+    file = tmp_path / "mine.yaml"
+    file.write_text("mapping: mine\nfields: {releas: [{root: r}]}\n", encoding="utf-8")
+    monkeypatch.setenv(f"{P}BRIDGE_MAPPING", str(file))
+    assert told() == {str(file): "failed", "rollback-budget-bridge": "failed"}
+    monkeypatch.setenv(f"{P}BRIDGE_MAPPING", "openinference.v1")
+    assert told()["openinference.v1"] == "ok"
+
+
 def test_settings_that_cannot_be_used_are_a_finding_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 
 from monitor.adapters.flags import ACTUATORS
+from monitor.adapters.telemetry.bridge_catalog import BRIDGE_INSTRUMENTS
 from monitor.adapters.telemetry.catalog import INSTRUMENTS, Kind
 from monitor.config.budget_file import load_budget
 from monitor.config.settings import PREFIX, Settings
@@ -27,10 +28,10 @@ from monitor.wire import topics
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 TOOLS = Path(sys.executable).parent
-PROFILES = ("observability", "demo")
+PROFILES = ("observability", "demo", "otlp")
 WORKERS = ("monitor-1", "monitor-2")
 # Runs once; images without a program that could ask; what listens nowhere.
-NO_HEALTH_CHECK = {"flags", "flagd", "otel-collector", "watch"}
+NO_HEALTH_CHECK = {"flags", "flagd", "otel-collector", "watch", "otlp-topics"}
 WRITES_INTO_ITSELF = {"kafka"}
 PATHS = ("/livez", "/readyz", "/metrics")
 
@@ -165,6 +166,36 @@ def test_the_watcher_shares_nothing_with_the_workers_but_kafka(
     assert f"{PREFIX}REDIS_URL" not in watcher["environment"]
 
 
+def test_the_bridge_stands_before_the_workers_and_shares_kafka_with_them_alone(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = services["bridge"]
+    assert (bridge["command"], bridge["profiles"]) == (["bridge"], ["otlp"])
+    assert bridge["depends_on"].keys() == {"kafka", "otlp-topics", WORKERS[0]}
+    assert not bridge.get("volumes")
+    for name, value in bridge["environment"].items():
+        monkeypatch.setenv(name, value)
+    settings, default = Settings(), Settings.model_fields
+    assert settings.kafka_bootstrap == "kafka:19092"
+    assert settings.traces_topic == topics.TRACES
+    for name in ("bridge_spans_topic", "bridge_logs_topic", "bridge_http_port"):
+        assert getattr(settings, name) == default[name].default
+    made = services["otlp-topics"]["entrypoint"][-1]
+    assert all(f'"{name}"' in made for name in (settings.bridge_spans_topic, settings.bridge_logs_topic))
+    assert f'"{settings.kafka_bootstrap}"' in made
+    assert f"{PREFIX}REDIS_URL" not in bridge["environment"]
+
+
+def test_the_bridges_port_is_the_same_everywhere(services: dict[str, Any]) -> None:
+    port, bridge = Settings.model_fields["bridge_http_port"].default, services["bridge"]
+    assert [one["target"] for one in bridge["ports"]] == [port]
+    assert f"127.0.0.1:{port}{PATHS[0]}" in bridge["healthcheck"]["test"][-1]
+    _, job = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert (job["metrics_path"], found["names"], found["port"]) == (PATHS[2], ["bridge"], port)
+    assert f'job="{job["job_name"]}"' in (DEPLOY / "alerts.yml").read_text()
+
+
 def test_workers_differ_in_their_name_only(services: dict[str, Any]) -> None:
     first, second = (dict(services[worker]["environment"]) for worker in WORKERS)
     assert first.pop(f"{PREFIX}WORKER_ID") != second.pop(f"{PREFIX}WORKER_ID")
@@ -179,7 +210,7 @@ def test_the_port_is_the_same_everywhere(services: dict[str, Any], dockerfile: s
         assert f"127.0.0.1:{port}{PATHS[0]}" in services[worker]["healthcheck"]["test"][-1]
     assert f"EXPOSE {port}\n" in dockerfile
     assert f"{PREFIX}HTTP_PORT={port}\n" in dockerfile
-    (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    job, _ = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
     assert job["metrics_path"] == PATHS[2]
     assert job["static_configs"][0]["targets"] == [f"{worker}:{port}" for worker in WORKERS]
 
@@ -258,7 +289,9 @@ def _queries() -> list[str]:
 
 
 def test_every_metric_and_label_value_of_the_alerts_is_in_the_catalogue() -> None:
-    exposed = {one.exposed: one for one in INSTRUMENTS if one.kind is not Kind.HISTOGRAM}
+    exposed = {
+        one.exposed: one for one in (*INSTRUMENTS, *BRIDGE_INSTRUMENTS) if one.kind is not Kind.HISTOGRAM
+    }
     for query in _queries():
         for name, matchers in re.findall(r"(rollback_budget_\w+)(?:\{(.*?)\})?", query):
             assert name in exposed, query

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from monitor.adapters.telemetry.bridge_catalog import BRIDGE_INSTRUMENTS, REASONS
+from monitor.adapters.telemetry.catalog import OTHER
 from monitor.config.bridge_settings import BridgeSettings
 from monitor.config.mapping_file import load_mapping, read_mapping
 from monitor.config.mapping_model import KINDS
 from monitor.config.settings import Settings
+from monitor.engine.bridge_sight import STILL_MS, BridgeSight, BridgeState
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "otlp.md").read_text(encoding="utf-8")
@@ -48,7 +51,7 @@ def test_every_count_is_told() -> None:
     plain = {name.partition(":")[0] for name in told}
     assert {"no_end", "no_release"} == reasons
     assert len(records) == 4
-    assert counted - {"records", "requests", "outcomes"} <= plain
+    assert counted - {"records", "spans", "requests", "outcomes"} <= plain
     assert reasons | records <= told
 
 
@@ -58,3 +61,24 @@ def test_what_is_shown_can_be_read() -> None:
     assert exporter["traces"]["topic"] == Settings().bridge_spans_topic
     assert exporter["logs"]["topic"] == Settings().bridge_logs_topic
     assert read_mapping(mapping, "acme.yaml").name == "acme.v1"
+
+
+def test_every_count_that_is_told_is_a_reason_of_the_metric() -> None:
+    cells = re.findall(r"^\| (`[^|]*) \|", section("What is left out, and where it shows"), re.MULTILINE)
+    told = {name for cell in cells for name in re.findall(r"`([a-z_]+(?::[a-z_]+)?)(?::[A-Z]+)?`", cell)}
+    assert set(REASONS) == told | {OTHER}
+
+
+def test_every_metric_and_state_is_told_and_no_other() -> None:
+    text = section("Watching it")
+    metrics = dict(re.findall(r"^\| `(\w+)(?:\{(\w+)\})?` \|", text, re.MULTILINE))
+    states = re.findall(r"^\| `([a-z]+)` \| .* \| (yes|no) \|$", text, re.MULTILINE)
+    assert {name: label for name, label in metrics.items() if name.startswith("rollback_budget_")} == {
+        one.exposed: next(iter(one.labels), "") for one in BRIDGE_INSTRUMENTS
+    }
+    assert dict(states) == {
+        state.value: "yes" if BridgeSight(state, None, 0, 0, 0, 0).is_ready else "no" for state in BridgeState
+    }
+    assert f"for {STILL_MS // 1000} s nothing has moved" in text
+    fields = set(re.findall(r"`([a-z_]+)`", text.partition("- `/readyz`")[2].partition("- `/metrics`")[0]))
+    assert fields == set(BridgeSight.__dataclass_fields__)

@@ -34,7 +34,7 @@ def test_names_and_numbers_are_the_products() -> None:
 def test_every_check_of_the_doctor_is_explained() -> None:
     asked = "\n".join(
         path.read_text(encoding="utf-8")
-        for path in [*ROOT.glob("monitor/adapters/*/checkup.py"), ROOT / "monitor/cli/doctor_checks.py"]
+        for path in [*ROOT.glob("monitor/adapters/*/*checkup.py"), ROOT / "monitor/cli/doctor_checks.py"]
     )
     names = set(re.findall(r'\b(?:Check|ok|failed|warning|skipped|failure)\(\s*"([a-z]+)"', asked))
     assert set(first_cells(DOCTOR)) == names

@@ -16,6 +16,7 @@ from monitor.config.mapping_file import load_mapping
 from monitor.core.span import Parts
 from monitor.core.span_mapping import Facts
 from monitor.engine.bridge import Bridge, BridgePorts, BridgeStuck, Polled, SpanRecord
+from monitor.engine.bridge_sight import BridgeSight
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import Partition
 from monitor.engine.span_join import JoinLimits, Place, SpanJoin
@@ -44,6 +45,7 @@ class World:
     commits: list[dict[Partition, int]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     told_before: list[Facts] = field(default_factory=list)
+    looks: list[tuple[dict[str, int], BridgeSight]] = field(default_factory=list)
     last_word: str = "no word"
     at_end: Callable[[], object] = lambda: None
 
@@ -52,7 +54,7 @@ class World:
         await asyncio.sleep(0)
         if not self.polls:
             self.at_end()
-            return Polled(1, (), None)
+            return Polled(1, (), None, unread=0)
         answer = self.polls.pop(0)
         if isinstance(answer, LogUnreachable):
             raise answer
@@ -81,11 +83,14 @@ class World:
 
     warning = info
 
-    def bridge(self, *, once: bool = False, encoded: Callable[[Facts], bytes | str] = encode) -> Bridge:
-        async def sleep(_: float) -> None:
-            await asyncio.sleep(0)
+    async def sleep(self, _: float) -> None:
+        await asyncio.sleep(0)
 
-        ports = BridgePorts(self, self, decoded, encoded, self, self, sleep)
+    def looked(self, counts: Mapping[str, int], sight: BridgeSight) -> None:
+        self.looks.append((dict(counts), sight))
+
+    def bridge(self, *, once: bool = False, encoded: Callable[[Facts], bytes | str] = encode) -> Bridge:
+        ports = BridgePorts(self, self, decoded, encoded, self, self, self.sleep, self)
         bridge = Bridge(ports, SpanJoin(MAPPING, JoinLimits()), stuck_s=60, once=once)
         self.at_end = bridge.stop
         return bridge

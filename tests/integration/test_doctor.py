@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from monitor.adapters.kafka.checkup import KafkaCheckup
 from monitor.adapters.kafka.client import stop_client
+from monitor.adapters.kafka.topic_admin import ensure_topics
 from monitor.adapters.kafka.topics import WantedTopic
 from monitor.adapters.redis.checkup import RedisCheckup
 from monitor.cli import main
@@ -77,8 +78,9 @@ async def test_a_whole_installation_is_well_and_a_broken_one_is_told_piece_by_pi
     assert not broken, broken
     assert code == 0
     assert {one["check"] for one in findings} == {
-        "settings", "budgets", "kafka", "topics", "rights", "workers", "clock", "redis", "flags", "pagers"
+        "settings", "budgets", "kafka", "topics", "rights", "workers", "clock", "redis", "flags", "pagers", "bridge"
     }  # fmt: skip
+    assert healths(findings, "bridge") == {"-": "skipped"}
     assert healths(findings, "pagers") == {"log": "warning"}
     assert healths(findings, "workers") == {stage.name: "warning"}
     assert set(healths(findings, "clock")) == {"kafka", "redis"}
@@ -99,6 +101,26 @@ async def test_a_whole_installation_is_well_and_a_broken_one_is_told_piece_by_pi
     assert healths(findings, "pagers") == {"slack": "failed"}
     assert all(one["remedy"] for one in findings if one["health"] in ("failed", "warning"))
     assert healths(findings, "kafka") == {stage.access.bootstrap: "ok"}
+
+
+async def test_a_bridge_is_well_when_its_topics_are_there_and_of_one_size(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spans, logs, group = (f"{stage.name}-{what}" for what in ("spans", "logs", "bridge"))
+    bridge = {"bridge_spans_topic": spans, "bridge_logs_topic": logs, "bridge_group": group}
+    set_up(stage, monkeypatch, **bridge)
+    code, findings = await doctor(capsys)
+    assert code == 1
+    assert healths(findings, "bridge") == {
+        "otel-genai.v1": "ok", spans: "failed", "rights": "ok", group: "warning"
+    }  # fmt: skip
+    assert all(one["remedy"] for one in findings if one["health"] in ("failed", "warning"))
+    await ensure_topics(stage.access, [WantedTopic(spans, 2)], 1)
+    code, findings = await doctor(capsys)
+    assert (code, healths(findings, "bridge")[logs]) == (0, "warning")
+    await ensure_topics(stage.access, [WantedTopic(logs, 3)], 1)
+    code, findings = await doctor(capsys)
+    assert (code, healths(findings, "bridge")[spans]) == (0, "warning")
 
 
 async def test_a_topic_with_the_wrong_clean_up_fails_and_says_what_to_type(stage: Stage) -> None:

@@ -70,7 +70,8 @@ class Worker:
         kept = {name: value for name, value in os.environ.items() if not name.startswith((_PREFIX, "PYTHON"))}
         if self._checkout is not None:  # compiled once per test run: a start takes a second then, not five
             kept["PYTHONPYCACHEPREFIX"] = str(self._folder.parent / "pycache")
-        own = {"WORKER_ID": self.name, "HTTP_PORT": str(self.port), **self._settings}
+        ports = {"HTTP_PORT": str(self.port), "BRIDGE_HTTP_PORT": str(self.port)}
+        own = {"WORKER_ID": self.name, **ports, **self._settings}
         guard = [sys.executable, "-I", "-S", str(_GUARD), str(self._pid_file), str(GRACE_S)]
         with self._log_path.open("wb") as log:
             self._guard = subprocess.Popen(

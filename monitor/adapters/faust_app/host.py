@@ -24,6 +24,7 @@ from monitor.adapters.faust_app.api_pages import add_api
 from monitor.adapters.kafka.client import tame_library_logs
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topics import PAGES, REQUESTS
+from monitor.adapters.probes import Answer, Probes, pages_of
 from monitor.engine.errors import LogUnreachable, PagerFailed
 
 _log = logging.getLogger(__name__)
@@ -65,21 +66,6 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True)
-class Probes:
-    """What the web part answers.
-
-    Attributes:
-        api: Takes orders; None where there is no such door.
-    """
-
-    is_alive: Callable[[], bool]
-    is_ready: Callable[[], bool]
-    status: Callable[[], Mapping[str, object]]
-    metrics: Callable[[], tuple[bytes, str]]
-    api: CommandApi | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class HostOptions:
     """Where the host listens and what it is called.
 
@@ -95,14 +81,26 @@ class HostOptions:
     log_level: str
 
 
-def serve(access: KafkaAccess, runs: Runs, effects: Effects, probes: Probes, options: HostOptions) -> None:
+def serve(
+    access: KafkaAccess,
+    runs: Runs,
+    effects: Effects,
+    probes: Probes,
+    options: HostOptions,
+    api: CommandApi | None = None,
+) -> None:
     """Run the worker until a signal; raises SystemExit with its code, as Faust does.
 
     The topics have to exist: an agent whose topic is missing at its start gets nothing, ever.
+
+    Args:
+        api: Takes orders; None where there is no such door.
     """
     app = _app(access, options)
     _add_agents(app, effects)
     _add_pages(app, probes)
+    if api is not None:
+        add_api(app, api)
     worker = faust.Worker(
         app,
         _Tasks(runs),
@@ -244,20 +242,16 @@ class _Trier:
 
 
 def _add_pages(app: faust.App, probes: Probes) -> None:
-    async def livez(view: Any, _request: Any) -> Any:
-        return view.json({"alive": probes.is_alive()}, status=200 if probes.is_alive() else 503)
+    for path, page in pages_of(probes).items():
+        app.page(path, name=path.strip("/"))(_page(page))
 
-    async def readyz(view: Any, _request: Any) -> Any:
-        return view.json(dict(probes.status()), status=200 if probes.is_ready() else 503)
 
-    async def metrics(view: Any, _request: Any) -> Any:
-        body, content_type = probes.metrics()
-        return view.bytes(body, content_type=content_type.partition(";")[0])
+def _page(answer: Callable[[], Answer]) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def page(view: Any, _request: Any) -> Any:
+        status, content_type, body = answer()
+        return view.bytes(body, content_type=content_type.partition(";")[0], status=status)
 
-    for path, page in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
-        app.page(path, name=path.strip("/"))(page)
-    if probes.api is not None:
-        add_api(app, probes.api)
+    return page
 
 
 class _Tasks(Service):

@@ -58,8 +58,64 @@ def skew_finding(subject: str, offset_ms: float, unsure_ms: float) -> Finding:
     )
 
 
-class KafkaCheckup:
-    """The questions; each is asked through a connection of its own and is bounded."""
+class Asker:
+    """How a cluster is asked: each question through a connection of its own, and bounded."""
+
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
+
+    def _grant(self, topic: str, operation: str) -> str:
+        """Return the command that lets this user do something with a topic."""
+        user = self._access.username or "ANONYMOUS"
+        return (
+            f"kafka-acls.sh --bootstrap-server {self._access.bootstrap} --add --allow-principal User:{user} "
+            f"--operation {operation.capitalize()} --topic {topic}"
+        )
+
+    async def _in_group(self, check: str, group: str, start: str) -> Sequence[Finding]:
+        """Tell how many are in a consumer group.
+
+        Args:
+            start: The command that puts somebody there.
+        """
+        with silent_library():
+            answers = await self._asked(
+                lambda admin: _group_as_it_is(admin, group), f"asking for the group {group}"
+            )
+        (row,) = (group for answer in answers for group in answer.groups)
+        code, _, state, _, _, members = row[:6]
+        if code in _MAY_NOT:
+            text = "this user may not look at the group"
+            grant = f"kafka-acls.sh --bootstrap-server {self._access.bootstrap} --add --operation Read"
+            return [failed(check, group, text, f"{grant} --group {group} for this user")]
+        if (
+            code or not members
+        ):  # a group that never was, or whose coordinator is being made, is an error of its own
+            return [warning(check, group, f"nobody is in the group (state {state or 'unknown'})", start)]
+        return [ok(check, group, f"{len(members)} in the group, state {state}")]
+
+    async def _asked(self, ask: Any, what: str) -> Any:
+        admin = AIOKafkaAdminClient(**self._access.client_options(), request_timeout_ms=int(_ASK_S * 1000))
+        try:
+            await bounded(admin.start(), _ASK_S, f"connecting to {self._access.bootstrap}")
+            return await bounded(ask(admin), _ASK_S, what)
+        except KafkaError as error:
+            raise LogUnreachable(f"{what}: {error}") from error
+        finally:
+            await stop_client(admin)
+
+
+async def _group_as_it_is(admin: Any, group: str) -> Any:
+    """Return the group's description; the first group of a broker has to wait for its coordinator."""
+    while True:
+        try:
+            return await admin.describe_consumer_groups([group])
+        except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+            await asyncio.sleep(_COORDINATOR_PAUSE_S)
+
+
+class KafkaCheckup(Asker):
+    """What a worker needs."""
 
     def __init__(
         self,
@@ -68,7 +124,8 @@ class KafkaCheckup:
         group: str,
         replication: int | None = None,
     ) -> None:
-        self._access, self._wanted = access, wanted
+        super().__init__(access)
+        self._wanted = wanted
         self._group, self._replication = group, replication
         self._traces = wanted[0].name
 
@@ -128,17 +185,8 @@ class KafkaCheckup:
         needed = {"describe"}
         needed |= {"read"} if topic not in _WRITTEN else set()
         needed |= {"write"} if topic not in _READ and topic != self._traces else set()
-        user = self._access.username or "ANONYMOUS"
-        grant = (
-            f"kafka-acls.sh --bootstrap-server {self._access.bootstrap} --add --allow-principal User:{user}"
-        )
         found = [
-            failed(
-                "rights",
-                topic,
-                f"this user may not {what}",
-                f"{grant} --operation {what.capitalize()} --topic {topic}",
-            )
+            failed("rights", topic, f"this user may not {what}", self._grant(topic, what))
             for what in sorted(needed - given)
         ]
         spare = {"write"} if topic in _READ or topic == self._traces else set()
@@ -149,7 +197,7 @@ class KafkaCheckup:
                     "rights",
                     topic,
                     f"this user may not {what}: a worker need not, `watch`, `rehearse` and people's orders do",
-                    f"{grant} --operation {what.capitalize()} --topic {topic}",
+                    self._grant(topic, what),
                 )
                 for what in sorted(spare - given)
             ),
@@ -157,28 +205,7 @@ class KafkaCheckup:
 
     async def workers(self) -> Sequence[Finding]:
         """Tell how many workers share the traces topic."""
-        with silent_library():
-            answers = await self._asked(self._group_as_it_is, f"asking for the group {self._group}")
-        (row,) = (group for answer in answers for group in answer.groups)
-        code, _, state, _, _, members = row[:6]
-        if code in _MAY_NOT:
-            text = "this user may not look at the group"
-            grant = f"kafka-acls.sh --bootstrap-server {self._access.bootstrap} --add --operation Read"
-            return [failed("workers", self._group, text, f"{grant} --group {self._group} for this user")]
-        if (
-            code or not members
-        ):  # a group that never was, or whose coordinator is being made, is an error of its own
-            text = f"nobody is in the group (state {state or 'unknown'})"
-            return [warning("workers", self._group, text, "start `rollback-budget run`")]
-        return [ok("workers", self._group, f"{len(members)} in the group, state {state}")]
-
-    async def _group_as_it_is(self, admin: Any) -> Any:
-        """Return the group's description; the first group of a broker has to wait for its coordinator."""
-        while True:
-            try:
-                return await admin.describe_consumer_groups([self._group])
-            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
-                await asyncio.sleep(_COORDINATOR_PAUSE_S)
+        return await self._in_group("workers", self._group, "start `rollback-budget run`")
 
     async def clock(self) -> Sequence[Finding]:
         """Tell how far the broker's clock is from ours, by one record of a few bytes on the clock's topic."""
@@ -192,13 +219,3 @@ class KafkaCheckup:
             await log.close()
         half_ms = (reading.acknowledged_at_s - before_s) * 500
         return [skew_finding("kafka", reading.broker_ms - wall_ms - half_ms, half_ms)]
-
-    async def _asked(self, ask: Any, what: str) -> Any:
-        admin = AIOKafkaAdminClient(**self._access.client_options(), request_timeout_ms=int(_ASK_S * 1000))
-        try:
-            await bounded(admin.start(), _ASK_S, f"connecting to {self._access.bootstrap}")
-            return await bounded(ask(admin), _ASK_S, what)
-        except KafkaError as error:
-            raise LogUnreachable(f"{what}: {error}") from error
-        finally:
-            await stop_client(admin)

@@ -80,6 +80,9 @@ class SpanConsumer:
         self._generation = 0
         self._given: frozenset[TopicPartition] = frozenset()
         self._clocks: dict[TopicPartition, int] = {}
+        self._left: dict[
+            TopicPartition, int
+        ] = {}  # records between what was handed out and the end, as it was told
         self._ends: Mapping[TopicPartition, int] | None = None
         self._ends_of = -1
 
@@ -148,7 +151,21 @@ class SpanConsumer:
         watermark_ms = min(known) if known and len(known) == len(clocks) else None
         if watermark_ms is not None and generation == self._generation:
             self._hold_back(consumer, given, watermark_ms)
-        return Polled(generation, records, watermark_ms, is_standby=not given, is_at_end=at_end)
+        return Polled(
+            generation,
+            records,
+            watermark_ms,
+            is_standby=not given,
+            is_at_end=at_end,
+            unread=self._unread_of(given),
+            behind_ms=None if watermark_ms is None else max(0, now_ms - watermark_ms),
+        )
+
+    def _unread_of(self, given: frozenset[TopicPartition]) -> int | None:
+        """Return how many records are left; None where a partition of ours has not been asked for its end yet."""
+        left = [self._left.get(raw) for raw in given]
+        known = [count for count in left if count is not None]
+        return sum(known) if len(known) == len(left) else None
 
     async def _look(self, consumer: Any, given: frozenset[TopicPartition], generation: int) -> bool:
         """Move the clocks of partitions that are read to their end; tell whether the ends of the start are reached."""
@@ -158,6 +175,8 @@ class SpanConsumer:
                 async with asyncio.timeout(_POLL_MS / 1000):
                     positions[raw] = await consumer.position(raw)
                 end, asked_ms = consumer.highwater(raw), consumer.last_poll_timestamp(raw)
+                if end is not None:
+                    self._left[raw] = max(0, end - positions[raw])
                 if end is not None and asked_ms is not None and positions[raw] >= end:
                     self._clocks[raw] = max(self._clocks.get(raw, 0), asked_ms - SLACK_MS)
         if self._ends is None or self._ends_of != generation or not given:
@@ -200,6 +219,7 @@ class SpanConsumer:
     def _assigned(self, partitions: Collection[TopicPartition]) -> None:
         self._given = frozenset(partitions)
         self._clocks.clear()
+        self._left.clear()
         self._generation += 1
 
 

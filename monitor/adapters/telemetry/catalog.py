@@ -1,4 +1,4 @@
-"""Every instrument of the monitor, as data: the one place a metric is declared, and what the docs are held to.
+"""Every instrument of a worker, as data: the one place a metric is declared, and what the docs are held to.
 
 Label values are closed sets, so `/metrics` has a bounded number of series whatever traffic brings: no release, tenant,
 cohort or partition is a label. The one exception, `release`, is opt-in and capped (see `metrics.py`).

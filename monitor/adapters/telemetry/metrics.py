@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 from opentelemetry.metrics import Counter, Histogram, Meter
 from opentelemetry.metrics import _Gauge as Gauge  # the API's own name for its synchronous gauge
 
-from monitor.adapters.telemetry.catalog import BY_NAME, INSTRUMENTS, OTHER, SCOPE, Instrument, Kind
+from monitor.adapters.telemetry.catalog import INSTRUMENTS, OTHER, SCOPE, Instrument, Kind
 from monitor.core.errors import MonitorError
 
 RELEASE = "release"
@@ -24,17 +25,21 @@ class Metrics:
     Counters of a closed label set start at 0, so a rate over the first increment is seen (an absent series has none).
     """
 
-    def __init__(self, meter: Meter, *, max_release_labels: int = 0) -> None:
+    def __init__(
+        self, meter: Meter, *, max_release_labels: int = 0, instruments: Sequence[Instrument] = INSTRUMENTS
+    ) -> None:
         """Create every instrument.
 
         Args:
             meter: Where they are created.
             max_release_labels: Releases with a label of their own on the instruments that may carry one;
                 the rest is `__other__`. 0, the default, means no such label at all.
+            instruments: What this process has to show.
         """
+        self._declared = {instrument.name: instrument for instrument in instruments}
         self._max_releases, self._releases = max_release_labels, set[str]()
         self._made: dict[str, Counter | Gauge | Histogram] = {}
-        for instrument in INSTRUMENTS:
+        for instrument in instruments:
             made = self._made[instrument.name] = _make(meter, instrument)
             if isinstance(made, Counter) and not (instrument.per_release and max_release_labels):
                 for values in product(*instrument.labels.values()):
@@ -46,21 +51,21 @@ class Metrics:
         Raises:
             UndeclaredMetric: The catalogue has no such counter, label or value; or the amount is negative.
         """
-        made, instrument = self._made.get(name), BY_NAME.get(name)
+        made, instrument = self._made.get(name), self._declared.get(name)
         if not isinstance(made, Counter) or instrument is None or amount < 0:
             raise UndeclaredMetric(f"{name!r} is no counter that could grow by {amount:g}; see catalog.py")
         made.add(amount, self._checked(instrument, labels))
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge; raises as `count`."""
-        made, instrument = self._made.get(name), BY_NAME.get(name)
+        made, instrument = self._made.get(name), self._declared.get(name)
         if instrument is None or instrument.kind is not Kind.GAUGE or not isinstance(made, Gauge):
             raise UndeclaredMetric(f"{name!r} is no gauge; see catalog.py")
         made.set(value, self._checked(instrument, labels))
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one value, in the instrument's unit, to a histogram; raises as `count`."""
-        made, instrument = self._made.get(name), BY_NAME.get(name)
+        made, instrument = self._made.get(name), self._declared.get(name)
         if not isinstance(made, Histogram) or instrument is None:
             raise UndeclaredMetric(f"{name!r} is no histogram; see catalog.py")
         made.record(value, self._checked(instrument, labels))

@@ -16,11 +16,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from monitor.adapters.telemetry.catalog import SCOPE
+from monitor.adapters.telemetry.catalog import INSTRUMENTS, SCOPE, Instrument
 from monitor.adapters.telemetry.metrics import Metrics
 from monitor.adapters.telemetry.spans import Spans
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+SERVICE = "rollback-budget"
 _EXPORT_TIMEOUT_S = 5.0
 _EXPORT_EVERY_MS = 15_000
 _SHUTDOWN_MS = 5_000
@@ -53,6 +54,8 @@ def configure(
     instance_id: str | None = None,
     max_release_labels: int = 0,
     span_processors: Sequence[SpanProcessor] = (),
+    service_name: str = SERVICE,
+    instruments: Sequence[Instrument] = INSTRUMENTS,
 ) -> Telemetry:
     """Set telemetry up.
 
@@ -63,8 +66,10 @@ def configure(
         instance_id: Tells workers apart, e.g. host and process id.
         max_release_labels: See `Metrics`.
         span_processors: Further receivers of spans.
+        service_name: Tells the kinds of processes apart.
+        instruments: What this process has to show.
     """
-    attributes = {"service.name": "rollback-budget", "service.version": service_version}
+    attributes = {"service.name": service_name, "service.version": service_version}
     if instance_id is not None:
         attributes["service.instance.id"] = instance_id
     resource = Resource.create(attributes)
@@ -82,7 +87,7 @@ def configure(
     meter_provider = MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
     meter = meter_provider.get_meter(SCOPE, service_version)
     return Telemetry(
-        metrics=Metrics(meter, max_release_labels=max_release_labels),
+        metrics=Metrics(meter, max_release_labels=max_release_labels, instruments=instruments),
         spans=Spans(tracer_provider.get_tracer(SCOPE, service_version)),
         registry=registry,
         meter_provider=meter_provider,

@@ -10,17 +10,19 @@ from math import prod
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.adapters.telemetry.bridge_catalog import BRIDGE_INSTRUMENTS
 from monitor.adapters.telemetry.catalog import BY_NAME, INSTRUMENTS, OTHER, Instrument, Kind
 from monitor.adapters.telemetry.metrics import REST, UndeclaredMetric
 from monitor.adapters.telemetry.setup import CONTENT_TYPE, Telemetry, configure
 
+ALL = (*INSTRUMENTS, *BRIDGE_INSTRUMENTS)  # of a worker and of a bridge
 MAX_SERIES = 100  # of one instrument; a histogram's buckets count beside
 
 
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
     """Telemetry without a collector."""
-    made = configure(service_version="1.2.3")
+    made = configure(service_version="1.2.3", instruments=ALL)
     yield made
     made.shutdown()
 
@@ -45,7 +47,7 @@ def record(telemetry: Telemetry, instrument: Instrument, labels: dict[str, str])
     recorders[instrument.kind](instrument.name, 1, **labels)
 
 
-@pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda instrument: instrument.name)
+@pytest.mark.parametrize("instrument", ALL, ids=lambda instrument: instrument.name)
 def test_every_instrument_with_every_label_value_appears_under_its_name(
     telemetry: Telemetry, instrument: Instrument
 ) -> None:
@@ -61,8 +63,8 @@ def test_every_instrument_with_every_label_value_appears_under_its_name(
 
 
 def test_names_are_unique_described_and_in_the_form_prometheus_asks_for() -> None:
-    assert len(BY_NAME) == len(INSTRUMENTS)
-    for instrument in INSTRUMENTS:
+    assert len({instrument.name for instrument in ALL}) == len(ALL)
+    for instrument in ALL:
         assert re.fullmatch(r"rollback_budget_[a-z_]+", instrument.exposed)
         assert instrument.description.endswith(".")
         assert bool(instrument.buckets) == (instrument.kind is Kind.HISTOGRAM)
@@ -70,12 +72,12 @@ def test_names_are_unique_described_and_in_the_form_prometheus_asks_for() -> Non
 
 
 def test_no_instrument_can_have_many_series() -> None:
-    series = {one.name: prod(len(values) for values in one.labels.values()) for one in INSTRUMENTS}
+    series = {one.name: prod(len(values) for values in one.labels.values()) for one in ALL}
     assert {name: count for name, count in series.items() if count > MAX_SERIES} == {}
 
 
 def test_nothing_that_names_a_release_tenant_cohort_or_partition_is_a_declared_label() -> None:
-    labels = {label for instrument in INSTRUMENTS for label in instrument.labels}
+    labels = {label for instrument in ALL for label in instrument.labels}
     assert labels & {"release", "tenant", "cohort", "partition", "topic", "trace_id", "user"} == set()
 
 
