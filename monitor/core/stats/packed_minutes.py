@@ -154,7 +154,7 @@ def weighted(above: NDArray[np.int64], weight_bits: int) -> NDArray[np.int64]:
     part = np.divide(
         n[:, ::-1], n.sum(axis=-1, keepdims=True), out=np.zeros(n.shape), where=n.all(axis=-1, keepdims=True)
     )
-    quanta = above * (part * 2.0**weight_bits)[..., None]
+    quanta: NDArray[np.float64] = above * (part * 2.0**weight_bits)[..., None]
     return np.rint(quanta, out=quanta).astype(np.int64)
 
 
