@@ -18,6 +18,7 @@ from monitor.core.derivation import EvidenceDamaged, NoEvidence
 from monitor.core.ids import canonical_json
 from monitor.core.incidents import IncidentCounts
 from monitor.core.indicator import LABELS, Direction, indicator
+from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.record import Arming, finding_data
 from monitor.core.rederive import derive
 from monitor.core.safety import incident_evidence
@@ -282,6 +283,16 @@ def test_a_check_that_is_left_out_is_no_pass() -> None:
         other = deepcopy(data)
         del other["evidence"]["stretches"][role]
         assert not passes(other), role
+
+
+@pytest.mark.parametrize("role", ["strongest", "window", "newest", "rest", "recent"])
+def test_a_stretch_of_other_minutes_is_no_evidence_of_this_tick(role: str) -> None:
+    """Moved as a whole it still agrees with its own sums."""
+    data = Run(JUDGED["success"], 7).until_it_fires(3.0)
+    stretch = data["evidence"]["stretches"][role]
+    for name in ("start", "end"):
+        stretch[name] = rfc3339(moment_ms(stretch[name]) - 60_000)
+    assert f"{role}: ends at the tick" in [check.what for check in derive(data).disagreements]
 
 
 def passes(data: dict[str, Any]) -> bool:
