@@ -125,7 +125,7 @@ class Breakdown(dict[str, int]):
         places = self.places
         if all(cell.is_changed for cell in self._held):
             return
-        for number in np.flatnonzero(np.bincount(numbers, minlength=1)).tolist():
+        for number in np.flatnonzero(np.bincount(numbers)).tolist():
             _, cell, key = places[number]
             if not cell.is_changed:
                 mark(cell, key)

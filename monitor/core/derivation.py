@@ -30,9 +30,12 @@ class Check:
 
     @property
     def agrees(self) -> bool:
-        """Tell whether they are the same, but for the last digits; null is an unbounded number."""
+        """Tell whether they are the same, whole numbers exactly and others but for the last digits.
+
+        Null is an unbounded number.
+        """
         one, other = _number(self.recorded), _number(self.found)
-        if one is None or other is None:
+        if one is None or other is None or (isinstance(self.recorded, int) and isinstance(self.found, int)):
             return self.recorded == self.found
         return isclose(one, other, rel_tol=_EQUAL, abs_tol=_NOTHING)
 

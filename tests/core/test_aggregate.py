@@ -13,6 +13,7 @@ from monitor.adapters.kafka.decode import TraceRecord
 from monitor.core.aggregate import Aggregate, merged
 from monitor.core.cell import CellKey
 from monitor.core.cohort import OVERALL
+from monitor.core.event import size_of
 from monitor.core.sketch import UNFINISHED_BIN
 from tests.engine.worlds import ACME, CANDIDATE, LAWS, START_MS, T0, folded, handoff, objective, plan_of, seen
 
@@ -130,6 +131,12 @@ def test_a_timeout_lies_above_every_finished_request() -> None:
     bins = _cell(events).distribution("latency").bins
     assert bins[UNFINISHED_BIN] == 1
     assert len(bins) == 2
+
+
+def test_a_timeout_is_a_microsecond_longer_than_the_day_that_a_request_may_take() -> None:
+    longest, hung = seen("a", START_MS, latency_ms=86_400_000.0), seen("b", START_MS, status="timeout")
+    assert size_of(longest, "latency") == 86_400_000_000
+    assert size_of(hung, "latency") == 86_400_000_001
 
 
 def test_the_first_request_is_the_earliest_one() -> None:

@@ -7,11 +7,20 @@ from math import inf, nan
 import pytest
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.assumptions import DEFAULT_OUTCOME, DEFAULT_RATES, Base, Fact, Origin, base_of, complaint
+from monitor.core.assumptions import (
+    DEFAULT_OUTCOME,
+    DEFAULT_RATES,
+    Base,
+    Fact,
+    Origin,
+    assumable,
+    base_of,
+    complaint,
+)
 from monitor.core.indicator import INCIDENTS
 from monitor.core.outlook_words import span_words
 from monitor.core.sketch import Sketch, upper_edge
-from tests.engine.worlds import cell, incidents, objective
+from tests.engine.worlds import budget, cell, incidents, objective
 
 
 @pytest.mark.parametrize(
@@ -38,6 +47,13 @@ def test_what_is_taken_for_granted_could_be_given() -> None:
         name: complaint(name, rate) for name, rate in DEFAULT_RATES.items() if complaint(name, rate)
     } == {}
     assert all(0.0 < rate < 1.0 for rate in DEFAULT_OUTCOME.values())
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit"), [("p95", "ms"), ("cost_per_request", "USD"), ("tokens_per_request", "tokens")]
+)
+def test_a_value_is_asked_for_in_the_unit_that_people_use(metric: str, unit: str) -> None:
+    assert assumable(budget(objective(metric, 15.0)))[metric] == f"the baseline's value in {unit}"
 
 
 def test_incidents_that_nobody_recorded_are_none() -> None:

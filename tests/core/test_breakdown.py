@@ -121,6 +121,12 @@ def test_values_beyond_the_cap_are_added_up_and_counted() -> None:
     assert (len(parts), parts[OTHER]) == (501, 20)
 
 
+def test_an_overall_view_has_256_strata_and_one_of_all_others() -> None:
+    fold = _many(plan_of(objective(), strata=("tenant",)), 300)
+    parts = {value: part.requests for shard in shards(fold) for value, part in shard.parts.items()}
+    assert (len(parts), parts[OTHER]) == (257, 44)
+
+
 def test_a_value_is_in_one_shard_alone() -> None:
     fold = _many(plan_of(objective(watched_dimensions=("tenant",))), 200)
     for key, cell in fold.cells.items():

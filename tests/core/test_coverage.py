@@ -172,3 +172,13 @@ def test_an_arm_that_was_away_for_days_is_no_trouble() -> None:
     for minute in range(2_200):
         coverage.append(minute, ((90, 100) if minute < 30 or minute >= 2_100 else (0, 0), (90, 100)))
         assert not coverage.judge()
+
+
+def test_what_acts_at_once_waits_five_minutes_for_its_labels() -> None:
+    coverage = Coverage(0)
+    found = []
+    for minute in range(6):
+        coverage.append(minute, ((20, 1_000), (900, 1_000)))
+        coverage.judge()
+        found.append(coverage.is_short)
+    assert found == [False] * 4 + [True] * 2

@@ -190,3 +190,10 @@ def test_evidence_of_the_level_is_what_lies_beyond_the_limit() -> None:
     for worse, is_beyond in ((0.1, False), (0.5, True)):
         series, _ = World(P95, per_min=9600).run(24, outage(14, 24, worse))
         assert (level_evidence(series, (14, 24), (0, 12)) > 0.0) is is_beyond
+
+
+@pytest.mark.parametrize(("worse", "is_outage"), [(0.035, False), (0.05, True)])
+def test_an_outage_is_beyond_twice_the_limit(worse: float, is_outage: bool) -> None:
+    """The limit is 2 %: a fall of 3.5 % is a drift, one of 5 % is more than that."""
+    _, found = World(SUCCESS, per_min=60_000).run(110, outage(80, 110, worse))
+    assert bool(found) is is_outage

@@ -215,3 +215,11 @@ def test_a_slot_keeps_the_shares_of_all_that_is_asked_for() -> None:
         assert (hits / known, known / found.requests) == pytest.approx((0.75, 0.4), abs=0.01)
         costs = found.distribution("cost")
         assert costs.total / costs.count == pytest.approx(500, rel=1e-5)
+
+
+def test_hours_in_which_nobody_measured_a_value_say_nothing_about_how_it_moves() -> None:
+    """Every other day has requests whose tokens are not known: none are not zero tokens."""
+    measured = cell(1_000)
+    measured.sketches["tokens"] = Sketch({300: 500, 330: 500}, 530_000)
+    hours = [hour(at, made=cell(1_000) if at // 24 % 2 else measured) for at in range(NOW - 240, NOW)]
+    assert best(hours, objective("tokens_per_request", 5.0)).worth == 1.0

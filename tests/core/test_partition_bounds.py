@@ -24,6 +24,15 @@ def test_what_the_plan_does_not_ask_for_takes_no_room() -> None:
     assert (fold.late_by_release, fold.totals.late) == ({}, 300)
 
 
+def test_releases_without_a_budget_are_known_by_name_up_to_256() -> None:
+    fold = PartitionFold(PLAN, SeenIds(1_000))
+    for number in range(300):
+        fold.fold(seen(f"e{number}", START_MS + number, release=f"stray-{number}"), None)
+    fold.fold(seen("earlier", START_MS - 1, release="stray-255"), None)
+    assert (len(fold.others), fold.totals.other_releases) == (256, 301)
+    assert (fold.others["stray-0"], fold.others["stray-255"]) == (START_MS, START_MS - 1)
+
+
 def test_the_memory_for_ids_is_bounded_and_says_so() -> None:
     fold = PartitionFold(PLAN, SeenIds(3))
     fates = [fold.fold(seen(name, START_MS), None) for name in ("a", "b", "c", "d", "d", "a")]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from monitor.core.budget import Unit
 from monitor.core.indicator import Direction
-from monitor.core.proof import MAX_POINTS, points_of
+from monitor.core.proof import MAX_POINTS, evidence_of, points_of
 from monitor.core.series import RateSeries
 from monitor.core.stats.limit import Limit
+from tests.core.test_rederive import JUDGED, Run
 
 
 def test_points_end_where_it_was_judged_although_more_is_known() -> None:
@@ -19,3 +22,25 @@ def test_points_end_where_it_was_judged_although_more_is_known() -> None:
     assert coarse["step_min"] > 1
     assert len(coarse["candidate"]) <= MAX_POINTS
     assert coarse["candidate_requests"][-1] == sum(range(1_391 - coarse["step_min"], 1_391))
+
+
+@pytest.mark.parametrize(("minutes", "step", "points"), [(480, 1, 480), (481, 2, 240), (1_440, 3, 480)])
+def test_a_curve_has_480_points_at_most(minutes: int, step: int, points: int) -> None:
+    """So a whole day has one for every three minutes."""
+    series = RateSeries(Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0))
+    for minute in range(minutes):
+        series.append(minute, (1, 2), (2, 2))
+    shown = points_of(series, minutes, 720, 100.0)
+    assert (shown["step_min"], len(shown["candidate"])) == (step, points)
+
+
+def test_what_was_judged_on_minutes_that_are_gone_since_has_no_evidence() -> None:
+    run = Run(JUDGED["success"], 1)
+    for _ in range(20):
+        run.minute(1.0)
+    shown = []
+    for _ in range(2):
+        for _ in range(1_000):
+            run.take(1.0)
+        shown.append(evidence_of(run.watch, (run.now - 5, run.now)) is not None)
+    assert shown == [True, False]

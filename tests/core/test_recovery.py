@@ -115,7 +115,9 @@ def test_a_level_of_nothing_is_no_measure() -> None:
     before = [cell(requests=100, human_handoff=0) for _ in range(PAST_MIN)]
     after = [cell(requests=100, human_handoff=1) for _ in range(RECOVERY_MIN)]
     assert find_unrecovered(objective("human_handoff", 8.0), before, after) is not None  # infinitely more
+    assert not is_back(objective("human_handoff", 8.0), before, after[-15:])
     assert find_unrecovered(objective("human_handoff", 8.0), before, before) is None
+    assert is_back(objective("human_handoff", 8.0), before, before[-15:])  # nothing, as before
 
 
 def test_it_is_said_in_plain_words() -> None:
@@ -128,3 +130,10 @@ def test_it_is_said_in_plain_words() -> None:
     assert "p95 latency for tenant=acme is still above what" in not_helped_words(
         "model-v42", P95, ACME, Unrecovered(800.0, 1600.0, None)
     )
+
+
+@pytest.mark.parametrize(("limit", "side"), [(-0.5, "below"), (0.5, "above")])
+def test_what_is_still_too_low_is_below_however_small_its_limit_is(limit: float, side: str) -> None:
+    judged = objective("task_success" if limit < 0 else "human_handoff", limit)
+    text = not_helped_words("model-v42", judged, OVERALL, Unrecovered(0.9, 0.8, -11.1))
+    assert f"is still 11.1 % {side} what" in text

@@ -18,6 +18,7 @@ from monitor.core.derivation import EvidenceDamaged, NoEvidence
 from monitor.core.ids import canonical_json
 from monitor.core.incidents import IncidentCounts
 from monitor.core.indicator import LABELS, Direction, indicator
+from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.record import Arming, finding_data
 from monitor.core.rederive import derive
 from monitor.core.safety import incident_evidence
@@ -282,6 +283,21 @@ def test_a_check_that_is_left_out_is_no_pass() -> None:
         other = deepcopy(data)
         del other["evidence"]["stretches"][role]
         assert not passes(other), role
+
+
+ENDS: Final = {
+    role: f"{role}: ends at the tick" for role in ("strongest", "window", "newest", "rest", "recent")
+}
+
+
+@pytest.mark.parametrize(("role", "check"), [*ENDS.items(), ("shown", "breach_started_at")])
+def test_a_stretch_of_other_minutes_is_no_evidence_of_this_tick(role: str, check: str) -> None:
+    """Moved as a whole by a minute it still agrees with its own sums."""
+    data = Run(JUDGED["success"], 7).until_it_fires(3.0)
+    stretch = data["evidence"]["stretches"][role]
+    for name in ("start", "end"):
+        stretch[name] = rfc3339(moment_ms(stretch[name]) - 60_000)
+    assert check in [one.what for one in derive(data).disagreements]
 
 
 def passes(data: dict[str, Any]) -> bool:

@@ -97,6 +97,12 @@ def test_the_mean_of_a_minute_is_that_of_its_bins() -> None:
     assert sum(one.total for one in minutes) == pytest.approx(slot.sketches["cost"].total, rel=0.01)
 
 
+def test_requests_that_never_finished_add_up_to_nothing() -> None:
+    slot = Aggregate()
+    slot.sketches["latency"] = Sketch({UNFINISHED_BIN: 120})
+    assert minute_share(slot, 7).distribution("latency") == Sketch({UNFINISHED_BIN: 2}, 0)
+
+
 @pytest.mark.parametrize(
     ("layout", "hour", "slot"),
     [

@@ -178,3 +178,20 @@ def test_named_is_only_a_slowdown_that_chance_does_not_explain(
 ) -> None:
     found = moved_most(moves)
     assert (found and found.stage) == named
+
+
+@pytest.mark.parametrize(
+    ("by_ms", "lower_pct", "is_slower"),
+    [
+        (0.0, 1.0, False),
+        (-0.5, 1.0, False),
+        (0.5, 1.0, True),
+        (0.5, 0.0, False),
+        (0.5, None, False),
+    ],
+)
+def test_only_a_stage_that_takes_longer_is_slower(
+    by_ms: float, lower_pct: float | None, is_slower: bool
+) -> None:
+    moved = StageMove("decode", 100.0, 100.0 + by_ms, by_ms, lower_pct, 9.0)
+    assert moved_most([moved]) == (moved if is_slower else None)

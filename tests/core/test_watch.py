@@ -13,7 +13,7 @@ from monitor.core.cohort import OVERALL
 from monitor.core.exemplar import Exemplar
 from monitor.core.record import Observed
 from monitor.core.rules import rules_for
-from monitor.core.sustained import Answer
+from monitor.core.sustained import Answer, Refusal
 from monitor.core.trigger import Phase
 from monitor.core.watch import Change, Watch
 from monitor.core.window import tick_ms
@@ -59,6 +59,16 @@ def test_an_episode_starts_and_clears_once() -> None:
     cleared = run.minutes(1, GOOD)
     assert cleared.cleared
     assert cleared.before.episode_ms == tick_ms(T0 + 4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal"), [({}, Refusal.NO_DATA), ({"min_samples": 1}, Refusal.MIN_SAMPLES)]
+)
+def test_too_few_samples_are_a_refusal_only_where_a_limit_asks_for_some(
+    asked: dict[str, Any], refusal: Refusal
+) -> None:
+    judgement = _Run(objective(**asked)).minutes(8, EMPTY).judgement
+    assert (judgement.answer, judgement.refusal) == (Answer.UNKNOWN, refusal)
 
 
 @pytest.mark.parametrize("judged", [objective(), objective("human_handoff", 8.0)])
