@@ -144,3 +144,4 @@ def test_numbers_begin_anew_after_all_is_forgotten() -> None:
     kinds.clear()
     assert Shapes(WATCHED, kinds).of([other]).kind.tolist() == [0]
     assert kinds.endings.tolist() == [1]
+    assert kinds.labels == [other.labels()]

@@ -157,3 +157,11 @@ def test_the_tolerance_is_a_part_of_the_smaller_arm_s_share(
     declared: TrafficSplit, allowed: tuple[float, float]
 ) -> None:
     assert declared.allowed == pytest.approx(allowed)
+
+
+@pytest.mark.parametrize(("before", "found"), [(5, False), (6, True)])
+def test_from_six_minutes_on_their_own_noise_counts_and_not_what_is_assumed(before: int, found: bool) -> None:
+    watch = SplitWatch(EXACT)
+    for minute in range(before):
+        watch.append(300 + minute % 2, 300 - minute % 2)
+    assert watch.append(180, 420) is found

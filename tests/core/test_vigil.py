@@ -177,6 +177,22 @@ def test_canaries_are_bounded_in_rate_and_every_partition_has_its_turn(partition
     assert max(sent.values()) - min(sent.values()) <= 1
 
 
+def test_an_unanswered_partition_is_asked_again_after_a_minute_and_not_before() -> None:
+    made = vigil(1)
+    made.sent(0, 7, 0)
+    assert [made.due(at_ms) for at_ms in (59_999, 60_000)] == [[], [0]]
+
+
+@pytest.mark.parametrize(
+    ("silent_ms", "words"),
+    [(119_999, "for 119 s"), (120_000, "for 2 min"), (3_599_999, "for 59 min"), (3_600_000, "for 60 min")],
+)
+def test_a_span_is_said_in_seconds_below_two_minutes(silent_ms: int, words: str) -> None:
+    made = vigil()
+    made.answered(silent_ms)
+    assert [one.text for one in made.findings(silent_ms)] == [f"no worker has given a sign of life {words}"]
+
+
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=60))
 def test_an_unanswered_partition_gets_few_canaries(steps_s: list[int]) -> None:
     made, at_ms, sent_ms = vigil(1), 0, list[int]()

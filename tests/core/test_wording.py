@@ -31,6 +31,10 @@ INF = float("inf")
             "95 % sure it lies between -15.0 and -9.5 %",
         ),
         (
+            objective(), OVERALL, (0.89, 0.8864, -0.4), (None, None),
+            "task success is 0.4 % below the baseline (88.64 % against 89.00 %, limit -2 %) over 23 min",
+        ),
+        (
             handoff(), ACME, (0.05, 0.06, 20.0), (None, None),
             "human handoff for tenant=acme is 20.0 % above the baseline (6.00 % against 5.00 %, limit +8 %) "
             "over 23 min",
@@ -94,11 +98,11 @@ def test_a_latency_in_a_sentence_ends_with_the_stage_that_moved(lower: float, te
 )
 def test_a_mean_in_a_sentence_says_what_lies_above_the_cap(lower: float | None, sure: str) -> None:
     judged = objective("cost_per_request", 20.0)
-    capped = Capped(0.00689, 0.003352, 0.003972, 18.5, 17.3, 19.6, 0.01, 0.159)
+    capped = Capped(0.00689, 0.003352, 0.003972, 18.5, 17.3, 19.6, 0.0116, 0.159)
     seen = Observed(0.003356, 0.004799, 43.0, lower, None, capped=capped)
     assert finding_words(Finding(judged, OVERALL, seen, 0, 31, ())) == (
         "cost per request is 43.0 % above the baseline (0.004799 USD against 0.003356 USD, limit +20 %) over 31 min; "
-        "15.9 % of requests cost more than the baseline's p99 of 0.00689 USD, against 1.0 %; up to it +18.5 %"
+        "15.9 % of requests cost more than the baseline's p99 of 0.00689 USD, against 1.2 %; up to it +18.5 %"
         + sure
     )
     for lacking in (

@@ -265,6 +265,30 @@ def test_what_is_older_than_a_day_is_forgotten() -> None:
     assert _learned(np.concatenate([wild, silent]))[-1] == NOT_MEASURED
 
 
+def test_what_is_known_is_that_of_the_last_day_alone() -> None:
+    """To the minute, also after a day and a half."""
+    minutes = _world(np.random.default_rng(41), 2_100, 300, 300, icc=0.01)
+    assert _learned(minutes)[-1] == _learned(minutes[-1440:])[-1]
+
+
+@pytest.mark.parametrize("hits", [870, 840, 830, 700])
+def test_what_stands_out_counts_as_three_standard_deviations(hits: int) -> None:
+    """Beside the two largest changes, that are left out: in and out of a wilder minute."""
+
+    def known(other: int) -> tuple[float, float]:
+        series, estimate = RateSeries(_SUCCESS), DispersionEstimate()
+        for minute, s_c in enumerate((900, 900, 900, 200, 900, 900, other, 900, 900, 900)):
+            series.append(minute, (s_c, 1000), (900, 1000))
+            estimate.take(series)
+        change = series.contrast((5, 6), (6, 7))
+        assert change is not None
+        return estimate.now.phi, change.square / change.variance
+
+    (phi, squares), (most, many) = known(hits), known(600)
+    assert many > 30
+    assert phi == pytest.approx(most * min(squares, 9.0) / 9.0)
+
+
 # Quantiles and means ---------------------------------------------------------------------------------------------
 
 

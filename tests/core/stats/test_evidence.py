@@ -275,6 +275,7 @@ def test_a_mean_needs_its_floor() -> None:
     assert mean_above(ok, base._replace(skew=1.1), 1.1) == 0.0
     assert mean_below(ok, base, 1.1) == 0.0
     assert mean_below(base, ok, 0.9) > 100
+    assert mean_below(base, ok, 0.0) == 0.0, "nothing is below a bound of nothing"
 
 
 def test_the_mean_evidence_is_half_the_squared_score() -> None:

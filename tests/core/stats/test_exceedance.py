@@ -110,3 +110,12 @@ def test_precision_that_is_given_up_is_given_up_for_what_is_held_too() -> None:
         history.append({at: 2**28}, {at: 2**28})
     for arm in history.window(0, 8, level=Level.MINUTES):
         assert arm[30 - history.lowest] / arm[0] == pytest.approx(1 / 4)
+
+
+def test_no_edge_lies_below_the_first_bin() -> None:
+    """However far the columns grow to the left."""
+    history = ExceedanceHistory(1440)
+    history.append({40: 2}, {40: 1})
+    history.append({0: 3}, {2: 1})
+    assert (history.lowest, history.bins()[0]) == (-1, 0)
+    assert history.window(0, 2)[:, :2].tolist() == [[5, 2], [2, 2]]
