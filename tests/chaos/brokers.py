@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monitor.adapters.embedded.kafka import EmbeddedKafka
 from monitor.adapters.embedded.process import free_port
+from tests.chaos.clocks import COMPILER, ShiftedClock
 from tests.chaos.segments import Row, rows_of
 
 _HOST = "127.0.0.1"
@@ -31,6 +32,7 @@ class Node(EmbeddedKafka):
     def __init__(self, folder: Path, number: int) -> None:
         super().__init__(folder, heap_mb=256)
         self.number, self.folder, self.more = number, folder.resolve(), ""
+        self.clock: ShiftedClock | None = None  # where there is a compiler
         self._ports = free_port(_HOST), free_port(_HOST)
 
     @property
@@ -45,6 +47,15 @@ class Node(EmbeddedKafka):
         port, controller_port = self._ports
         self._write_properties(port, controller_port)
         self._format_once()
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        if self.clock is None and shutil.which(COMPILER):
+            self.clock = ShiftedClock(self.folder)
+
+    def _java_command(self, heap_mb: int, *options: str) -> list[str]:
+        command = super()._java_command(heap_mb, *options)
+        return command if self.clock is None else self.clock.command(command)
 
     def _write_properties(self, port: int, controller_port: int) -> None:
         super()._write_properties(port, controller_port)

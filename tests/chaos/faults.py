@@ -15,6 +15,7 @@ from tests.chaos import harm_cluster as cluster
 from tests.chaos import harm_servers as servers
 from tests.chaos import harm_traffic as traffic
 from tests.chaos import harm_workers as workers
+from tests.chaos.clocks import COMPILER
 from tests.chaos.limits import TRACER
 from tests.chaos.setup import Setup
 from tests.chaos.world import World
@@ -128,6 +129,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F26", "group set back, all killed", servers.group_set_back, "workers", 2, workers.SESSION_S + 5),
     Fault("F27", "worker's clock an hour wrong", workers.clock_wrong, "workers", 3, 10.0),
     Fault("F27", "store's clock an hour wrong", servers.store_clock_wrong, "workers", 2, 11.0, cluster=False),
+    Fault(
+        "F27", "broker's clock an hour behind", servers.broker_clock_behind, "broker", 2, 15.0, tool=COMPILER
+    ),
+    Fault("F27", "broker's clock steps", servers.broker_clock_steps, "broker", 2, 15.0, tool=COMPILER),
     Fault("F28", "producers' clocks wrong", traffic.wrong_clocks, "traffic", 2, 10.0),
     Fault("F30", "one partition's source silent", traffic.source_silent, "traffic", 2, 10.0),
     Fault("F31", "flag system fails", traffic.actuator_fails, "effects", 3, 15.0),

@@ -19,7 +19,8 @@ from tests.chaos.limits import failing, limited
 from tests.chaos.stopped import stopped
 from tests.chaos.world import GROUP, World
 
-HOUR_MS = 3_600_000
+HOUR_S, HOUR_MS = 3_600, 3_600_000
+STEP_S = 3  # a minute of event time: two may be lost between a minute's end and its closing
 NOTICE_S = 60.0  # for a worker to say that the store is not to be relied on
 
 
@@ -58,6 +59,24 @@ async def majority_killed(world: World, rng: Random) -> None:
             await asyncio.to_thread(node.kill)
         await asyncio.sleep(rng.random() * 5.0)
         await asyncio.gather(*(asyncio.to_thread(node.start) for node in dead))
+
+
+async def broker_clock_behind(world: World, rng: Random) -> None:
+    """Let one broker's clock be an hour behind: by the log's own time what comes meanwhile is from the future."""
+    await _clock_wrong(world, rng, -HOUR_S, 2.0 + 3.0 * rng.random())
+
+
+async def broker_clock_steps(world: World, rng: Random) -> None:
+    """Let one broker's clock step ahead and back by less than the lateness allows."""
+    await _clock_wrong(world, rng, STEP_S, 2.0 + 6.0 * rng.random())
+
+
+async def _clock_wrong(world: World, rng: Random, by_s: int, for_s: float) -> None:
+    node = rng.choice(world.servers.kafka.nodes)
+    assert node.clock is not None  # the fault is not drawn where there is no compiler
+    world.note(f"the clock of broker {node.number} is wrong by {by_s} s for {for_s:.1f} s")
+    async with node.clock.wrong_by(by_s):
+        await asyncio.sleep(for_s)
 
 
 async def store_killed(world: World, rng: Random) -> None:

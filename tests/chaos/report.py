@@ -52,7 +52,11 @@ ELSEWHERE = (
         "halted release, which waits for a person: `tests/engine/test_halts.py`",
     ),
     ("F17", "cancelled calls of the store's client: `tests/adapters/redis`"),
-    ("F27", "a broker's clock: `tests/simulation/test_clocks.py`; one of real brokers is not set wrong"),
+    (
+        "F27",
+        "a broker's clock hours ahead, after which nothing more is decided: `tests/chaos/test_broker_clock.py`, "
+        "`tests/simulation/test_clocks.py`",
+    ),
     ("F30", "a release or a cohort that is silent: `tests/engine/test_evaluate_silence.py`"),
     (
         "F32",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulation.nemesis import heal
 from tests.simulation.traffic import MINUTE_MS
-from tests.simulation.verdict import REQUESTED, _published, judge, meta_of
+from tests.simulation.verdict import REQUESTED, judge, meta_of, published
 from tests.simulation.world import SPEED, Setup, World
 
 QUIET = Setup(minutes=14, workers=2, partitions=2, hostile=0.0)
@@ -46,7 +46,7 @@ def test_a_brokers_clock_hours_ahead_is_a_blindness_that_is_told_and_rolls_nothi
     with closing(World(4, QUIET, is_simulated=False)) as world:
         healthy = {story.release for story in world.stories if not story.incidents}
         world.run(wrong_by(3 * HOUR_MS))
-        events = list(_published(world))
+        events = list(published(world))
         assert {event["data"]["cause"] for event in events if "monitor.blind" in event["type"]} == {"clock"}
         asked = [event for event in events if event["type"] == REQUESTED]
         assert not [event for event in asked if event["data"]["release"] in healthy]

@@ -212,7 +212,7 @@ def _fencing(world: World) -> Iterator[tuple[str, str]]:
             )
 
 
-def _published(world: World) -> Iterator[Mapping[str, Any]]:
+def published(world: World) -> Iterator[Mapping[str, Any]]:
     for topic in (DECISIONS, REQUESTS, PAGES, EVAL_DEBT):
         for record in world.broker.flat(topic):
             yield to_structured(from_binary(record.value, list(record.headers)))
@@ -242,7 +242,7 @@ def _unsure(world: World, truth: oracle.Truth) -> set[str]:
 
 def _decisions(world: World, truth: oracle.Truth, limits: list[oracle.Limit]) -> Iterator[tuple[str, str]]:
     due = {limit.release for limit in limits if _must(world, truth, limit)}
-    requests = [event for event in _published(world) if event["type"] == REQUESTED]
+    requests = [event for event in published(world) if event["type"] == REQUESTED]
     asked = {str(event["data"]["release"]) for event in requests}
     unsure = _unsure(world, truth)
     due, asked = due - unsure, asked - unsure
@@ -270,7 +270,7 @@ def _effects(world: World, truth: oracle.Truth, limits: list[oracle.Limit]) -> I
                 f"{key} serves {serving} after {changes[key]} changes, and is {'' if is_due else 'not '}to turn",
             )
     told = {notice.event_id for notice in world.people.told.values()}
-    for event in _published(world):
+    for event in published(world):
         if event["type"].endswith("page.opened.v1") and event["id"] not in told:
             yield "I7 one effect per decision", f"nobody was told of page {event['id']}"
 
@@ -281,15 +281,15 @@ def _ledger(world: World) -> Iterator[tuple[str, str]]:
     for record in world.broker.flat(LEDGER):
         is_done = json.loads(record.value or b"{}")["published"]
         recorded[str(record.key)] = is_done or recorded.get(str(record.key), False)
-    published: dict[str, set[str]] = {}
-    for event in _published(world):
+    told: dict[str, set[str]] = {}
+    for event in published(world):
         if _name(event) not in _OF_THE_MONITOR:
-            published.setdefault(str(event["id"]), set()).add(str(event["type"]))
-    for one in sorted(published.keys() - recorded.keys()):
-        yield "I17 record, then act", f"{published[one]} {one} is published and not on record"
+            told.setdefault(str(event["id"]), set()).add(str(event["type"]))
+    for one in sorted(told.keys() - recorded.keys()):
+        yield "I17 record, then act", f"{told[one]} {one} is published and not on record"
     for one in sorted(one for one, is_done in recorded.items() if not is_done):
         yield "I17 record, then act", f"{one} is on record and was never published"
-    for one, kinds in published.items():
+    for one, kinds in told.items():
         if len(kinds) > 1:
             yield "I6 one decision, one id", f"{one} names {sorted(kinds)}"
 
@@ -309,7 +309,7 @@ def _like_replay(world: World, truth: oracle.Truth) -> Iterator[tuple[str, str]]
     mine = {one.decision_id: (one.type.value, one.release, one.at_ms) for one in peaceful}
     theirs = {
         str(event["id"]): (_name(event), str(event["data"]["release"]), _at_ms(event))
-        for event in _published(world)
+        for event in published(world)
         if event["data"].get("reason") not in _OF_A_TURNED_FLAG
     }
     unsure = _unsure(world, truth)
