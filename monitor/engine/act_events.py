@@ -117,7 +117,7 @@ def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | 
 def _about(kind: str, data: Mapping[str, Any], opening: Mapping[str, Any]) -> About:
     if kind.startswith("monitor."):
         return About.BLIND
-    if kind == Type.PAGE_ACKNOWLEDGED and data.get("request_id"):
+    if kind in (Type.PAGE_ACKNOWLEDGED, Type.PAGE_ESCALATED) and data.get("request_id"):
         return About.NOT_APPLIED
     if opening.get("reason") == Reason.ROLLBACK_DID_NOT_HELP:
         return About.NOT_HELPED

@@ -111,7 +111,8 @@ def _head(notice: PageNotice) -> str:
     if notice.state == "reminded":
         return f"Half of the time is over, {release}"
     if notice.state == "escalated":
-        return f"Escalated{_to(notice)}, {release}"
+        what = f"rollback of {release} NOT APPLIED" if notice.about is About.NOT_APPLIED else release
+        return f"Escalated{_to(notice)}, {what}"
     if notice.state == "extended":
         return f"{notice.event.get('author', 'Somebody')} takes more time, {release}"
     if notice.about is About.NOT_APPLIED:
@@ -207,7 +208,7 @@ def _commands(notice: PageNotice) -> Lines:
         return []
     reasons = why(notice.release, notice.event_id)
     stands = ("How it stands", "rollback-budget status")
-    if notice.about is About.NOT_APPLIED and notice.state == "opened":
+    if notice.about is About.NOT_APPLIED and notice.state in ("opened", "escalated"):
         return [seen(notice.release, notice.page_id), stands]
     if notice.about in (About.BLIND, About.NOT_APPLIED):
         return [stands]

@@ -123,7 +123,7 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
         halted=blindness(decisions, arming.release) if stage == "watching" else None,
         rollback=_rollback(ours),
         breaches=_breaches(ours) if stage == "watching" else [],
-        pages=[*_pages(ours, told), *(_unapplied_page(one, told) for one in unapplied(ours))],
+        pages=[*_pages(ours, told), *(_unapplied_page(one, ours, told) for one in unapplied(ours))],
         overrides=_overrides(ours, now_ms) if stage == "watching" else [],
         mode=mode,
         observed=_observed(ours) if mode == Mode.OBSERVE.value else [],
@@ -246,15 +246,17 @@ def _pages(decisions: Sequence[Decision], told: Mapping[str, int]) -> list[dict[
     return pages
 
 
-def _unapplied_page(one: Unapplied, told: Mapping[str, int]) -> dict[str, object]:
+def _unapplied_page(
+    one: Unapplied, decisions: Sequence[Decision], told: Mapping[str, int]
+) -> dict[str, object]:
     """Return the page that a rollback is not applied: nothing is to be decided, and somebody has to turn the flag."""
     data = {
         **one.failed.data,
         "reason": Reason.ROLLBACK_FAILED.value,
         "summary": f"rollback NOT APPLIED: {one.failed.data.get('message')}",
     }
-    seen = () if one.seen is None else (one.seen,)
-    return _page(one.page_id, replace(one.failed, data=data), seen, told.get(one.page_id))
+    since = [event for event in decisions if event.data.get("page_id") == one.page_id]
+    return _page(one.page_id, replace(one.failed, data=data), since, told.get(one.page_id))
 
 
 def _page(

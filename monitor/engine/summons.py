@@ -7,7 +7,7 @@ give it, so whoever takes the release over finds in the ledger what was said alr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from monitor.core.budget import EscalationStep
@@ -16,10 +16,11 @@ from monitor.core.moment import rfc3339
 from monitor.core.page import Page
 from monitor.core.window import tick_ms
 from monitor.engine.control import Control
-from monitor.engine.evaluate import Evaluator
+from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.halts import OUTAGES
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Clock
+from monitor.engine.unapplied import escalated, unapplied_now
 
 SEEN_MAX: Final = 10_000  # undelivered pages of which it is remembered since when they are known here
 _MINUTE_MS: Final = 60_000
@@ -58,13 +59,15 @@ class Summons:
         A page that somebody has acknowledged calls nobody, and one that is not on record yet cannot be meant.
         """
         now_ms = self._clock.now_ms()
-        return [
+        calls = [
             call
             for page in evaluator.commander.pages.values()
             if page.is_open and page.acknowledged_ms is None and self._is_on_record(page.event_id)
             for call in self._calls(evaluator, page, now_ms)
-            if not self._is_on_record(call.decision_id)
         ]
+        if evaluator.progress.stage is Stage.LOCKED and evaluator.budget.escalation:
+            calls += self._calls_unapplied(evaluator, now_ms)
+        return [call for call in calls if not self._is_on_record(call.decision_id)]
 
     def _is_on_record(self, decision_id: str) -> bool:
         known = self._control.book.get(decision_id)
@@ -73,27 +76,50 @@ class Summons:
     def _calls(self, evaluator: Evaluator, page: Page, now_ms: int) -> Iterator[Decision]:
         if _is_at_half_time(page, now_ms):
             yield _reminder(evaluator, page)
-        begins_ms = self._begins_ms(page, now_ms)
-        for number, step in enumerate(evaluator.budget.escalation, 1):
-            due_ms = begins_ms + step.after_min * _MINUTE_MS
-            if due_ms <= now_ms:
-                yield _escalation(evaluator, page, number, step, due_ms)
+        is_told = page.delivered_ms is not None
+        begins_ms = page.begins_ms if is_told else self._known_since_ms(page.event_id, page.opened_ms, now_ms)
+        for number, step, due_ms in _steps_due(evaluator, begins_ms, now_ms):
+            yield _escalation(evaluator, page, number, step, due_ms)
         deadline_ms, tick = page.deadline_ms, evaluator.progress.tick
         is_waiting = deadline_ms is not None and page.delivered_ms is not None and page.expired_ms is None
         if is_waiting and deadline_ms is not None and tick is not None and tick_ms(tick) > deadline_ms:
             yield _overdue(evaluator, page, tick_ms(tick))
 
-    def _begins_ms(self, page: Page, now_ms: int) -> int:
-        """Return since when somebody could have seen to the page.
+    def _calls_unapplied(self, evaluator: Evaluator, now_ms: int) -> Iterator[Decision]:
+        """Yield the steps that are due about a rollback that is not applied and that nobody has seen."""
+        book, release = self._control.book, evaluator.budget.release
+        waiting = [one for one in unapplied_now(book, release) if one.seen is None]
+        if not waiting:
+            return
+        decisions = [entry.decision for entry in book.of(release)]
+        told_ms = {
+            one.data.get("event_id"): one.at_ms for one in decisions if one.type is Type.PAGE_DELIVERED
+        }
+        for one in waiting:
+            begins_ms = told_ms.get(one.page_id) or self._known_since_ms(
+                one.page_id, one.failed.at_ms, now_ms
+            )
+            for number, step, due_ms in _steps_due(evaluator, begins_ms, now_ms):
+                text = _goes_to("nobody has seen that the rollback is NOT APPLIED", evaluator, number, step)
+                yield escalated(one, number, step, due_ms, text)
 
-        Of one that reached nobody: since it is known here, so that catching up after an outage does not escalate at
-        once what is about to be told.
+    def _known_since_ms(self, page_id: str, opened_ms: int, now_ms: int) -> int:
+        """Return since when a page that reached nobody is known here, and not since it was opened.
+
+        So catching up after an outage does not escalate at once what is about to be told.
         """
-        if page.delivered_ms is not None:
-            return page.begins_ms
         while len(self._known_ms) >= SEEN_MAX:
             del self._known_ms[next(iter(self._known_ms))]
-        return max(page.opened_ms, self._known_ms.setdefault(page.event_id, now_ms))
+        return max(opened_ms, self._known_ms.setdefault(page_id, now_ms))
+
+
+def _steps_due(
+    evaluator: Evaluator, begins_ms: int, now_ms: int
+) -> Sequence[tuple[int, EscalationStep, int]]:
+    """Return the budget's steps whose time is over, each with its number and when that was."""
+    steps = enumerate(evaluator.budget.escalation, 1)
+    dated = [(number, step, begins_ms + step.after_min * _MINUTE_MS) for number, step in steps]
+    return [one for one in dated if one[2] <= now_ms]
 
 
 def _is_at_half_time(page: Page, now_ms: int) -> bool:
@@ -119,11 +145,7 @@ def _reminder(evaluator: Evaluator, page: Page) -> Decision:
 
 
 def _escalation(evaluator: Evaluator, page: Page, number: int, step: EscalationStep, due_ms: int) -> Decision:
-    to = " by ".join(part for part in (step.on_call, ", ".join(step.pagers)) if part)
-    steps = len(evaluator.budget.escalation)
-    text = (
-        f"nobody has seen to this page for {step.after_min} min: it goes to {to} (step {number} of {steps})"
-    )
+    text = _goes_to("nobody has seen to this page", evaluator, number, step)
     return evaluator.commander.page_event(
         Type.PAGE_ESCALATED,
         page,
@@ -135,6 +157,12 @@ def _escalation(evaluator: Evaluator, page: Page, number: int, step: EscalationS
         pagers=list(step.pagers),
         on_call=step.on_call,
     )
+
+
+def _goes_to(what: str, evaluator: Evaluator, number: int, step: EscalationStep) -> str:
+    to = " by ".join(part for part in (step.on_call, ", ".join(step.pagers)) if part)
+    steps = len(evaluator.budget.escalation)
+    return f"{what} for {step.after_min} min: it goes to {to} (step {number} of {steps})"
 
 
 def _overdue(evaluator: Evaluator, page: Page, at_ms: int) -> Decision:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from monitor.core.budget import EscalationStep
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.moment import rfc3339
 from monitor.engine.act_events import follow_up_id, identity
@@ -48,16 +49,20 @@ def unapplied(decisions: Iterable[Decision]) -> list[Unapplied]:
     ]
 
 
-def meant(book: LedgerBook, command: Command) -> list[Unapplied]:
-    """Return the rollbacks not applied, of the release's newest arming, that a command can mean."""
-    last = book.arming(command.release)
+def unapplied_now(book: LedgerBook, release: str) -> list[Unapplied]:
+    """Return the rollbacks not applied of a release's newest arming."""
+    last = book.arming(release)
     if last is None:
         return []
     number = arming_number(last)
-    ours = (one.decision for one in book.of(command.release) if arming_number(one) == number)
+    return unapplied(one.decision for one in book.of(release) if arming_number(one) == number)
+
+
+def meant(book: LedgerBook, command: Command) -> list[Unapplied]:
+    """Return the rollbacks not applied, of the release's newest arming, that a command can mean."""
     return [
         one
-        for one in unapplied(ours)
+        for one in unapplied_now(book, command.release)
         if command.page_id in (None, one.page_id)
         and command.objective in (None, one.failed.data.get("objective"))
     ]
@@ -65,23 +70,39 @@ def meant(book: LedgerBook, command: Command) -> list[Unapplied]:
 
 def acknowledged(one: Unapplied, command: Command) -> Decision:
     """Return the event that a person has seen that a rollback is not applied."""
-    data = one.failed.data
     text = f"{command.author} has seen it; users may still get {command.release} until the flag is turned"
-    return Decision(
-        Type.PAGE_ACKNOWLEDGED,
-        follow_up_id(Type.PAGE_ACKNOWLEDGED, one.page_id),
-        command.release,
-        command.at_ms,
-        {
-            **identity(data),
-            "page_id": one.page_id,
-            "objective": data.get("objective"),
-            "cohort": data.get("cohort", {}),
-            "reason": Reason.COMMANDER.value,
-            "decided_at": rfc3339(command.at_ms),
-            "deadline": None,
-            "summary": text,
-            "author": command.author,
-            "request_id": one.request.decision_id,
-        },
-    )
+    event_id = follow_up_id(Type.PAGE_ACKNOWLEDGED, one.page_id)
+    data = {**_about(one, Reason.COMMANDER, command.at_ms, text), "author": command.author}
+    return Decision(Type.PAGE_ACKNOWLEDGED, event_id, command.release, command.at_ms, data)
+
+
+def escalated(one: Unapplied, number: int, step: EscalationStep, due_ms: int, text: str) -> Decision:
+    """Return the event that nobody has seen that a rollback is not applied: it goes to the next of the budget's path.
+
+    Args:
+        number: The step's, from 1; it makes the id.
+    """
+    event_id = follow_up_id(Type.PAGE_ESCALATED, f"{one.page_id}/{number}")
+    data = {
+        **_about(one, Reason.NOT_ACKNOWLEDGED, due_ms, text),
+        "step": number,
+        "pagers": list(step.pagers),
+        "on_call": step.on_call,
+    }
+    return Decision(Type.PAGE_ESCALATED, event_id, one.failed.release, due_ms, data)
+
+
+def _about(one: Unapplied, reason: Reason, at_ms: int, text: str) -> dict[str, object]:
+    """Return what every later event of the page says."""
+    data = one.failed.data
+    return {
+        **identity(data),
+        "page_id": one.page_id,
+        "objective": data.get("objective"),
+        "cohort": data.get("cohort", {}),
+        "reason": reason.value,
+        "decided_at": rfc3339(at_ms),
+        "deadline": None,
+        "summary": text,
+        "request_id": one.request.decision_id,
+    }

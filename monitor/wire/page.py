@@ -65,6 +65,9 @@ class PageEscalated(PageChanged):
     step: int | None = Field(description="Number of the step; null: the deadline has passed and waits.")
     pagers: list[Name] = Field(description="Who is told; empty: every pager.")
     on_call: str | None = Field(description="Who is named in it.")
+    request_id: Sha256 | None = Field(
+        None, description="The request that is not applied; of a page about that only."
+    )
 
 
 class PageExpired(PageChanged):

@@ -52,13 +52,16 @@ async def test_each_change_of_a_page_is_told(kind: str, state: str, recorded: in
     assert len(world.ledger.of(Type.PAGE_DELIVERED)) == recorded
 
 
-async def test_who_has_seen_that_a_rollback_is_not_applied_is_told_of_the_page_that_was_opened_so() -> None:
+@pytest.mark.parametrize(("kind", "state"), [("acknowledged", "acknowledged"), ("escalated", "escalated")])
+async def test_what_becomes_of_a_page_that_a_rollback_is_not_applied_is_told_of_the_page_that_was_opened_so(
+    kind: str, state: str
+) -> None:
     """The same alert to every paging system: its name and its labels come from the request, as when it was opened."""
     world = World()
-    seen = page("page.acknowledged", page_id="f1", request_id=REQUEST_ID, author="ada", cohort={})
-    assert await world.act().on_page(seen) is Outcome.DONE
+    change = page(f"page.{kind}", page_id="f1", request_id=REQUEST_ID, author="ada", cohort={})
+    assert await world.act().on_page(change) is Outcome.DONE
     (notice,) = world.pager.delivered.values()
-    assert (notice.about, notice.page_id, notice.state) == (About.NOT_APPLIED, "f1", "acknowledged")
+    assert (notice.about, notice.page_id, notice.state) == (About.NOT_APPLIED, "f1", state)
     assert notice.opened == request()["data"]
     assert severity_of(notice) is severity_of(not_applied(request(), "f1", "no token"))
 

@@ -148,6 +148,16 @@ def test_what_is_not_known_is_not_said(data: dict[str, object], question: str, a
             Severity.CRITICAL,
             ["status"],
         ),
+        (
+            notice_of(
+                page("page.escalated", on_call="platform lead", request_id=REQUEST_ID),
+                "escalated",
+                request()["data"],
+            ),
+            "Escalated to platform lead, rollback of model-v42 NOT APPLIED",
+            Severity.CRITICAL,
+            ["acknowledge", "status"],
+        ),
         (applied_after_all(request(), "f1"), "Resolved, model-v42", Severity.CRITICAL, ["status"]),
         (
             notice_of(page("monitor.blind", release=None, reason="blind"), "opened"),

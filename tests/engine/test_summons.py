@@ -15,6 +15,7 @@ from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import LedgerEntry
 from monitor.engine.summons import Summons
 from tests.engine.plant import LogWall, Plant, budget
+from tests.engine.worlds import held
 
 MINUTE_MS = 60_000
 STEPS = """\
@@ -184,3 +185,86 @@ async def test_a_release_that_is_gone_calls_nobody() -> None:
     watch = await Watch.begun()
     await watch.control.leave()
     assert await watch.at(60) == []
+
+
+class NotApplied(Watch):
+    """A release that a commander rolls back, whose flag nobody can turn."""
+
+    async def rolled_back(self) -> None:
+        await self.order("decide", decision="rollback")
+        (request,) = self.made.topics.of(Type.ROLLBACK_REQUESTED)
+        data = {
+            **request.data,
+            "request_id": request.decision_id,
+            "message": "no token",
+            "reason": "actuator",
+        }
+        failed_id = follow_up_id(Type.ROLLBACK_FAILED, request.decision_id)
+        self.page = Decision(Type.ROLLBACK_FAILED, failed_id, "v42", self.made.log.now_ms, data)
+        self.note(LedgerEntry(self.page, None, True))
+
+    def deliver(self) -> None:
+        data = {"event_id": self.page.decision_id, "page_id": self.page.decision_id, "state": "opened"}
+        told_id = follow_up_id(Type.PAGE_DELIVERED, self.page.decision_id)
+        self.note(
+            LedgerEntry(Decision(Type.PAGE_DELIVERED, told_id, "v42", self.made.log.now_ms, data), None, True)
+        )
+
+    async def turned(self) -> None:
+        """Let somebody turn the flag after all."""
+        applied_id = follow_up_id(Type.ROLLBACK_APPLIED, str(self.page.data["request_id"]))
+        data = {**self.page.data, "actuator": "webhook", "flag": "chat", "changed": True}
+        self.note(
+            LedgerEntry(Decision(Type.ROLLBACK_APPLIED, applied_id, "v42", self.page.at_ms, data), None, True)
+        )
+
+
+async def not_applied() -> NotApplied:
+    watch = await NotApplied.begun(delivered=False)
+    assert isinstance(watch, NotApplied)
+    await watch.rolled_back()
+    return watch
+
+
+async def test_a_rollback_that_is_not_applied_is_escalated_until_somebody_has_seen_it() -> None:
+    """It is the loudest page there is, and no objective's: the budget's path is walked for it all the same."""
+    watch = await not_applied()
+    watch.deliver()
+    heard = {minutes: await watch.at(minutes) for minutes in (1, 4.9, 5, 6)}
+    assert {minutes: calls for minutes, calls in heard.items() if calls} == {5: ["1"]}
+    (call,) = watch.made.topics.of(Type.PAGE_ESCALATED)
+    assert (call.data["page_id"], call.data["pagers"]) == (watch.page.decision_id, ["slack"])
+    assert (call.data["request_id"], call.data["deadline"]) == (watch.page.data["request_id"], None)
+    assert "NOT APPLIED for 5 min: it goes to slack (step 1 of 2)" in str(call.data["summary"])
+    held(call)
+    await watch.order("acknowledge")
+    assert await watch.at(60) == []
+
+
+async def test_whoever_takes_over_escalates_it_no_second_time() -> None:
+    watch = await not_applied()
+    watch.deliver()
+    assert await watch.at(5) == ["1"]
+    page = watch.page
+    watch.made.clock.ms += 60_000
+    control = watch.made.control("next")
+    await control.step()
+    after = Watch(watch.made, control)
+    after.page = page
+    assert await after.at(6) == []
+    assert await after.at(10) == ["2"]
+
+
+async def test_a_flag_that_is_turned_calls_nobody_any_more() -> None:
+    watch = await not_applied()
+    watch.deliver()
+    assert await watch.at(5) == ["1"]
+    await watch.turned()
+    assert await watch.at(10) == []
+
+
+async def test_a_failure_that_nobody_was_told_of_is_escalated_by_when_it_is_known() -> None:
+    watch = await not_applied()
+    assert await watch.at(60) == []
+    assert await watch.at(64) == []
+    assert await watch.at(65) == ["1"]
