@@ -65,8 +65,6 @@ class PackedMinutes:
         """
         plane = min(plane, len(self.first) - 1)
         kept = self.whole[plane - 1] if plane else None
-        if at == 0:
-            return self.first[plane].astype(np.int64)
         if kept is not None:
             found: Plane = kept[at]
         elif is_deep:
@@ -80,11 +78,8 @@ class PackedMinutes:
     def above(self, minutes: int) -> NDArray[np.int64]:
         """Return the exceedances of the minutes behind the first row, one by one."""
         added = np.zeros((minutes, 2, self.edges), dtype=np.int64)
-        if minutes == BLOCK_MIN - 1:
-            added.reshape(-1)[self.places] = self.numbers
-        else:
-            until = int(self.places.searchsorted(added.size))
-            added.reshape(-1)[self.places[:until]] = self.numbers[:until]
+        until = int(self.places.searchsorted(added.size))
+        added.reshape(-1)[self.places[:until]] = self.numbers[:until]
         return added[..., ::-1].cumsum(axis=-1)[..., ::-1]
 
     def less(self, base: Sequence[Plane], lowest: int) -> PackedMinutes:
