@@ -154,7 +154,7 @@ def quantile_above(above_c: Exceedances, above_b: Exceedances, tail: float, shif
     first, last = calm_b - 1, min(calm_c, size - 1) - shift
     if last <= first or calm_b == size:
         least = (float(above_c[-1]) - 1) / n_c
-        return n_c * kl(least, tail) if calm_c == size and least > tail else 0.0
+        return n_c * kl(max(least, tail), tail)
     # Edges beyond either end of the columns are dominated by the two that touch the end.
     start, end = max(first, -shift), min(last, size - 1)
     x = inf

@@ -146,6 +146,8 @@ def test_what_is_packed_loses_no_more_precision_than_it_gives_up(split_from: int
                 left = exact.lowest - rounded.lowest
                 told = told[:, left : left + exact.edges]
                 assert np.abs(told - exact.window(start, end, None, level)).max() < 2.0 ** (8 * place) * 2
+            plain = rounded.window(start, end)[:, left : left + exact.edges]
+            assert np.array_equal(plain, exact.window(start, end)), "plain counts stay as they are"
 
 
 def test_precision_that_is_given_up_is_given_up_for_packed_minutes_too() -> None:
