@@ -13,7 +13,7 @@ from math import exp, inf, log
 from typing import Final, NamedTuple
 
 from monitor.core.budget import Unit
-from monitor.core.sketch import LAST_BIN, RATIO
+from monitor.core.sketch import RATIO, UNFINISHED_BIN
 from monitor.core.stats.evidence import (
     Exceedances,
     Moments,
@@ -149,8 +149,6 @@ def mean_mde(candidate: Moments, baseline: Moments, limit: Limit, x_needed: floa
 
     The candidate's own variance and skewness stay as they are: what it costs to see less is not known.
     """
-    if baseline.mean <= 0:
-        return None
     test = mean_beyond(limit, limit.kappa)
 
     def shows(log_ratio: float) -> bool:
@@ -192,7 +190,7 @@ def _boundary(holds: Callable[[float], bool], low: float, high: float) -> float 
 
 def _last(holds: Callable[[int], bool]) -> int | None:
     """Return the last number of bins for which a condition that turns false still holds."""
-    low, high = -LAST_BIN - 1, LAST_BIN + 1
+    low, high = -UNFINISHED_BIN, UNFINISHED_BIN
     if not holds(low) or holds(high):
         return None
     while high - low > 1:
@@ -208,5 +206,5 @@ def _first_bin(holds: Callable[[int], bool]) -> int | None:
     """Return the fewest bins from 0 on for which a condition that turns true holds."""
     if holds(0):
         return 0
-    last = _last(lambda k: k <= 0 or not holds(k))
+    last = _last(lambda k: not holds(k))
     return None if last is None else last + 1

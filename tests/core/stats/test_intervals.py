@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import exp, log
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from monitor.core.indicator import Direction
 from monitor.core.stats.evidence import (
     Moments,
     evidence_for,
+    mean_above,
     points_above,
     points_below,
     quantile_above,
@@ -197,6 +201,41 @@ def test_the_smallest_delta_of_a_quantile_is_the_first_bin_that_shows() -> None:
     assert quantile_above(alike, above[1], 1 - 0.95, bound - bins) >= 14.86
     assert quantile_above(alike, above[1], 1 - 0.95, bound - bins + 1) < 14.86
     assert quantile_mde(_above(0, n_c=100), _P95, 1e4) is None
+
+
+def test_what_just_reaches_the_evidence_shows() -> None:
+    """A threshold is reached, not passed; here by the worst there is."""
+    counts, above = (
+        RateCounts(0, 100, 900, 1000),
+        np.array([[300, 40, 20, 20, 8, 0], [700, 90, 50, 20, 9, 0]]),
+    )
+    x = rate_beyond(_SUCCESS, _SUCCESS.kappa)(*counts)
+    assert rate_mde(counts, _SUCCESS, x) == pytest.approx(-100)
+    assert rate_mde(counts, _SUCCESS, x * 1.0001) is None
+    for bins in (5, 6, 8):
+        alike = above[1] * (300 / 700)
+        x = quantile_above(alike, above[1], 1 - 0.95, _P95.bins_beyond(0.5) - bins)
+        assert quantile_mde(above, _P95, x) == pytest.approx(100 * (1.02**bins - 1))
+    one, other = Moments(2000, 1.0, 0.5, 0.2), Moments(8000, 1.0, 0.5, 0.2)
+    x = mean_above(one._replace(mean=exp(log(1e6))), other, 1.05)
+    assert mean_mde(one, other, _COST, x) == pytest.approx(100 * (1e6 - 1))
+
+
+@pytest.mark.parametrize(
+    "evidence, outward, end", [(quantile_above, 1, "lower"), (quantile_below, -1, "upper")]
+)
+def test_a_quantile_that_is_rejected_by_just_what_is_needed_is_outside(
+    evidence: Callable[..., float], outward: int, end: str
+) -> None:
+    """By one bin, which is the interval's own width."""
+    above, nats, asked = _above(0), evidence_for(0.025), 0
+    for bins in range(-20, 20):
+        x, less = (evidence(above[0], above[1], 1 - 0.95, k) for k in (bins, bins + outward))
+        if less < x == x / nats * nats:
+            asked += 1
+            found = getattr(quantile_interval(above, 0.95, phi=x / nats), end)
+            assert found == pytest.approx(100 * (1.02 ** (bins - outward) - 1))
+    assert asked > 3
 
 
 def test_a_quantile_of_nobody_has_no_smallest_delta() -> None:
