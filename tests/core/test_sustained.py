@@ -2,105 +2,21 @@
 
 from __future__ import annotations
 
-from math import ceil, log
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from monitor.core.budget import Objective, Tier, Unit
 from monitor.core.indicator import Direction, indicator
 from monitor.core.series import RateSeries
 from monitor.core.stats.dispersion import Dispersion
-from monitor.core.stats.evidence import evidence_for, rate_above, rate_below
 from monitor.core.stats.limit import Limit
 from monitor.core.sustained import Answer, Judgement, Refusal, Rule, judge, make_rule, rule_for
+from tests.core.plain_rule import Minutes, PlainRule, Verdict
 
 _SUCCESS = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0)
 _LITERAL = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0, needs_evidence=False)
 _RULE = make_rule(20, window_min=1440, objectives=4)
 _HARM = 0.02 * 0.9  # one X in success, as a share
-Minutes = NDArray[np.int64]  # one row per minute: s_c, n_c, s_b, n_b
-
-
-# The rule's text, read plainly -----------------------------------------------------------------------------------
-
-
-class _Plain:
-    """Section by section as it is written, over raw minutes in floats: slow, and without any of our structure."""
-
-    def __init__(self, minutes: Minutes, t: int, hold: int, window: int, x_star: float, phi: float) -> None:
-        self.minutes, self.t, self.hold, self.window, self.x_star, self.phi = (
-            minutes,
-            t,
-            hold,
-            window,
-            x_star,
-            phi,
-        )
-
-    def sums(self, parts: list[tuple[int, int]]) -> tuple[float, float, float, float]:
-        rows = np.concatenate([self.minutes[a:b] for a, b in parts]).astype(np.float64)
-        s_c, n_c, s_b, n_b = rows[(rows[:, 1] > 0) & (rows[:, 3] > 0)].T
-        if n_c.sum() < 0.9 * rows[:, 1].sum() or not len(n_c):
-            s_c, n_c, s_b, n_b = rows.sum(axis=0).tolist()
-            return s_c, n_c, s_b, n_b
-        w = n_c * n_b / (n_c + n_b)
-        sizes = [w.sum() ** 2 / (w * w / n).sum() for n in (n_c, n_b)]
-        rates = [(w * s / n).sum() / w.sum() for s, n in ((s_c, n_c), (s_b, n_b))]
-        return rates[0] * sizes[0], sizes[0], rates[1] * sizes[1], sizes[1]
-
-    def beyond(self, parts: list[tuple[int, int]], scale: float) -> bool:
-        s_c, n_c, s_b, n_b = self.sums(parts)
-        return bool(n_c and n_b and s_c / n_c < (1 - scale * 0.02) * s_b / n_b - 1e-9)
-
-    def x_in(self, parts: list[tuple[int, int]]) -> float:
-        return rate_below(*self.sums(parts), 0.99) / self.phi
-
-    def x_out(self, part: tuple[int, int]) -> float:
-        return rate_above(*self.sums([part]), 0.98) / self.phi
-
-    def strongest(self) -> float:
-        found, j = 0.0, 0
-        while (length := round(self.hold * 2 ** (j / 2))) <= min(self.t, self.window):
-            w = [(self.t - length, self.t)]
-            if self.t % max(1, length // 24) == 0 and self.beyond(w, 1):
-                found = max(found, self.x_in(w))
-            j += 1
-        return found
-
-    def fires(self) -> tuple[int, int] | None:
-        """The first window that fires."""
-        e, j = self.strongest(), 0
-        if e < self.x_star:
-            return None
-        while (d := self.hold - 1 + round(2 ** (j / 2))) <= min(self.t, self.window):
-            if self.now(d) and self.spread(d) and self.lasted(d, e) and not self.back(d):
-                return self.t - d, self.t
-            j += 1
-        return None
-
-    def now(self, d: int) -> bool:
-        w, newest = [(self.t - d, self.t)], [(self.t - min(ceil(d / 4), self.hold), self.t)]
-        return self.beyond(w, 1) and self.x_in(w) >= 0.75 * self.x_star and self.beyond(newest, 1)
-
-    def spread(self, d: int) -> bool:
-        g = max(ceil(self.hold / 4), ceil(d / 5))
-        return all(self.beyond([(a, a + g)], 0.5) for a in range(self.t - d, self.t - g + 1))
-
-    def lasted(self, d: int, e: float) -> bool:
-        start, end, y = self.t - d, self.t, self.hold
-        needed = 1.92 + 2 * log(max(e, self.x_in([(start, end)]), self.x_star) / self.x_star)
-        cuts = [(j, j + y - 1) for j in range(start, end - y + 2)] + [(end - k, end) for k in range(1, y)]
-        rests = [[(start, a), (b, end)] for a, b in cuts]
-        return all(self.beyond(rest, 1) and self.x_in(rest) >= needed for rest in rests)
-
-    def back(self, d: int) -> bool:
-        q, t = ceil(self.hold / 4), self.t
-        blocks = [(t - (i + 1) * q, t - i * q) for i in range(d // q)]
-        return any(self.x_out(block) >= evidence_for(0.01 / len(blocks)) for block in blocks) or any(
-            self.x_out((t - k, t)) >= evidence_for(0.01) for k in range(1, q + 1)
-        )
 
 
 def _series(minutes: Minutes, limit: Limit = _SUCCESS, first: int = 0) -> RateSeries:
@@ -110,30 +26,64 @@ def _series(minutes: Minutes, limit: Limit = _SUCCESS, first: int = 0) -> RateSe
     return series
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_the_rule_is_its_plain_text(seed: int) -> None:
-    """Uneven traffic with gaps, spells of harm of any length: same tick, same window, same evidence."""
-    rng = np.random.default_rng(seed)
-    hold, phi = [(4, 1.0), (9, 1.0), (20, 1.0), (9, 2.5)][seed % 4]
-    per_minute = int(rng.choice([6, 30, 150]))
-    n_c = rng.poisson(per_minute, 150) * (rng.random(150) > 0.03)
-    n_b = rng.poisson(4 * per_minute, 150)
-    success = np.full(150, 0.9)
+# The rule's text, read plainly -----------------------------------------------------------------------------------
+
+
+def _uneven(rng: np.random.Generator, length: int, per_minute: int, quiet: float = 0.03) -> Minutes:
+    """Uneven traffic with gaps, and spells of harm of any length."""
+    n_c = rng.poisson(per_minute, length) * (rng.random(length) > quiet)
+    n_b = rng.poisson(4 * per_minute, length) * (rng.random(length) > quiet / 4)
+    success = np.full(length, 0.9)
     for _ in range(3):
-        at, long = rng.integers(0, 120), rng.integers(2, 70)
+        at, long = rng.integers(0, length - 30), rng.integers(2, 70)
         success[at : at + long] -= rng.choice([0.05, 0.15, 0.4])
     s_c, s_b = rng.binomial(n_c, success.clip(0.1)), rng.binomial(n_b, 0.9)
-    minutes = np.stack([s_c, n_c, s_b, n_b], axis=1)
-    rule, first = make_rule(hold, window_min=120, objectives=4), 1000 * seed
+    return np.stack([s_c, n_c, s_b, n_b], axis=1)
+
+
+def _as_plain(found: Judgement, first: int) -> Verdict:
+    """A judgement in the words of the plain text, its minutes counted from the series' first."""
+    whole, cut = found.window, None if found.rest is None else found.rest.cut
+    parts = [None if part is None else (part[0] - first, part[1] - first) for part in (whole, cut)]
+    return Verdict(found.answer, found.refusal, *parts)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_rule_is_its_plain_text(seed: int) -> None:
+    """Same tick, same window, same evidence; same check that refuses, same rest that carries most of the harm."""
+    rng = np.random.default_rng(seed)
+    hold, phi, fewest = [(4, 1.0, 0), (9, 1.0, 400), (20, 1.0, 0), (9, 2.5, 0)][seed % 4]
+    minutes = _uneven(rng, 150, int(rng.choice([6, 30, 150])))
+    rule, first = make_rule(hold, window_min=120, objectives=4, min_samples=fewest), 1000 * seed
     series = _series(minutes, first=first)
-    for t in range(1, 151):
-        plain = _Plain(minutes, t, hold, 120, rule.x_star, phi)
+    for t in range(1 + seed // 8, 151, 3):
+        plain = PlainRule(minutes, t, hold, 120, rule.x_star, phi, fewest)
         found = judge(series, first + t, rule, Dispersion(phi))
-        fires = plain.fires()
         assert found.strongest == pytest.approx(plain.strongest(), rel=1e-9)
-        assert (found.answer is Answer.FIRES) is (fires is not None)
-        if fires is not None:
-            assert found.window == (first + fires[0], first + fires[1])
+        assert _as_plain(found, first) == plain.sustained()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_hold_of_nothing_is_its_plain_text(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fewest = 100 * (seed % 2)
+    minutes = _uneven(rng, 90, int(rng.choice([6, 30, 150])), 0.2)
+    rule = make_rule(0, window_min=60, objectives=4, min_samples=fewest)
+    series = _series(minutes, first=70)
+    for t in range(1, 91, 2):
+        plain = PlainRule(minutes, t, 0, 60, rule.x_star, min_samples=fewest)
+        assert _as_plain(judge(series, 70 + t, rule), 70) == plain.at_once()
+
+
+@pytest.mark.parametrize("hold", [0, 1, 3, 9])
+def test_the_literal_rule_is_its_plain_text(hold: int) -> None:
+    minutes = _uneven(np.random.default_rng(hold), 120, 150, 0.1)
+    series = _series(minutes, _LITERAL, first=70)
+    for fewest in (0, 500):
+        rule = make_rule(hold, window_min=120, objectives=4, min_samples=fewest)
+        for t in range(121):
+            plain = PlainRule(minutes, t, hold, 120, rule.x_star, min_samples=fewest)
+            assert _as_plain(judge(series, 70 + t, rule), 70) == plain.literal()
 
 
 # What simulated releases show ------------------------------------------------------------------------------------
