@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from random import Random
 
@@ -54,7 +55,7 @@ def _above(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
     return above
 
 
-def _weighted(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
+def weighted(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
     """A stratum's weighted exceedances, from their definition."""
     c, b = (sum(arm.values()) for arm in pair)
     if not c or not b:
@@ -63,11 +64,17 @@ def _weighted(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
     return np.rint(_above(pair, lowest, edges) * (parts * 2.0**32)[:, None]).astype(np.int64)
 
 
+def both(strata: Sequence[_Pair]) -> _Pair:
+    """All requests of a minute's strata, of each arm."""
+    nothing: Bins = {}
+    candidate, baseline = (reduce(_both, (one[arm] for one in strata), nothing) for arm in (0, 1))
+    return candidate, baseline
+
+
 def _history(minutes: list[list[_Pair]], keep_min: int = 1440) -> ExceedanceHistory:
     history = ExceedanceHistory(keep_min)
     for strata in minutes:
-        candidate, baseline = (reduce(_both, (one[arm] for one in strata)) for arm in (0, 1))
-        history.append(candidate, baseline, strata if len(strata) > 1 else ())
+        history.append(*both(strata), strata if len(strata) > 1 else ())
     return history
 
 
@@ -78,7 +85,9 @@ def test_packed_minutes_add_up_to_the_last_bit(split_from: int | None) -> None:
     history = _history(minutes)
     size = history.lowest, history.edges
     plain = np.array([sum(_above(one, *size) for one in strata) for strata in minutes])
-    fine = np.array([sum(_weighted(one, *size) for one in strata) for strata in minutes])
+    fine = np.array([sum(weighted(one, *size) for one in strata) for strata in minutes])
+    for minute in range(260):
+        assert np.array_equal(history.window(minute, minute + 1), plain[minute])
     for _ in range(20):
         start, end = sorted(draw.sample(range(261), 2))
         first, last = sorted(draw.choices(range(start, end + 1), k=2))
@@ -97,9 +106,9 @@ def test_a_block_brings_back_the_rows_it_is_made_of(many: int, is_told: bool) ->
     pairs = [(_bins_of(draw), _bins_of(draw)) for _ in range(31)]
     pairs[4], pairs[5], pairs[30] = ({}, {3: 4}), ({}, {}), ({7: 300, UNFINISHED_BIN: 2}, {})
     plain = np.array([_above(one, *size) for one in pairs])
-    weighted = np.array([_weighted(one, *size) for one in pairs])
+    parts = np.array([weighted(one, *size) for one in pairs])
     planes: list[Plane] = [(_summed(plain) + 5).astype(np.uint32)]
-    planes += [_summed(weighted) + 7, _summed(weighted * 3)][: many - 1]
+    planes += [_summed(parts) + 7, _summed(parts * 3)][: many - 1]
     planes[1][20:] += 0 if is_told else 1
     block = pack(planes, -1, 32)
     assert block.edges == 50
