@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from monitor.core.budget import Objective, Tier, Unit
 from monitor.core.indicator import Direction, indicator
 from monitor.core.series import RateSeries
 from monitor.core.stats.dispersion import Dispersion
+from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.limit import Limit
 from monitor.core.sustained import Answer, Judgement, Refusal, Rule, judge, make_rule, rule_for
 from tests.core.plain_rule import Minutes, PlainRule, Verdict
@@ -16,6 +19,7 @@ from tests.core.plain_rule import Minutes, PlainRule, Verdict
 _SUCCESS = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0)
 _LITERAL = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0, needs_evidence=False)
 _RULE = make_rule(20, window_min=1440, objectives=4)
+_AT_ONCE = make_rule(0, window_min=1440, objectives=4)
 _HARM = 0.02 * 0.9  # one X in success, as a share
 
 
@@ -41,11 +45,18 @@ def _uneven(rng: np.random.Generator, length: int, per_minute: int, quiet: float
     return np.stack([s_c, n_c, s_b, n_b], axis=1)
 
 
-def _as_plain(found: Judgement, first: int) -> Verdict:
-    """A judgement in the words of the plain text, its minutes counted from the series' first."""
-    whole, cut = found.window, None if found.rest is None else found.rest.cut
-    parts = [None if part is None else (part[0] - first, part[1] - first) for part in (whole, cut)]
-    return Verdict(found.answer, found.refusal, *parts)
+def _assert_is(found: Judgement, plain: PlainRule, expected: Verdict, first: int) -> None:
+    """A judgement says what the plain text says, its minutes counted from the series' first."""
+    rest = None
+    if found.rest is not None:
+        assert found.rest.cut is not None
+        rest = found.rest.cut[0] - first, found.rest.cut[1] - first
+    whole = None if found.window is None else (found.window[0] - first, found.window[1] - first)
+    assert Verdict(found.answer, found.refusal, whole, rest) == expected
+    if found.whole is not None and whole is not None:
+        assert found.whole.evidence == pytest.approx(plain.x_in([whole]), rel=1e-9)
+    if found.rest is not None and whole is not None and rest is not None:
+        assert found.rest.evidence == pytest.approx(plain.x_in([(whole[0], rest[0]), (rest[1], whole[1])]))
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -60,7 +71,7 @@ def test_the_rule_is_its_plain_text(seed: int) -> None:
         plain = PlainRule(minutes, t, hold, 120, rule.x_star, phi, fewest)
         found = judge(series, first + t, rule, Dispersion(phi))
         assert found.strongest == pytest.approx(plain.strongest(), rel=1e-9)
-        assert _as_plain(found, first) == plain.sustained()
+        _assert_is(found, plain, plain.sustained(), first)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -72,7 +83,7 @@ def test_a_hold_of_nothing_is_its_plain_text(seed: int) -> None:
     series = _series(minutes, first=70)
     for t in range(1, 91, 2):
         plain = PlainRule(minutes, t, 0, 60, rule.x_star, min_samples=fewest)
-        assert _as_plain(judge(series, 70 + t, rule), 70) == plain.at_once()
+        _assert_is(judge(series, 70 + t, rule), plain, plain.at_once(), 70)
 
 
 @pytest.mark.parametrize("hold", [0, 1, 3, 9])
@@ -83,7 +94,9 @@ def test_the_literal_rule_is_its_plain_text(hold: int) -> None:
         rule = make_rule(hold, window_min=120, objectives=4, min_samples=fewest)
         for t in range(121):
             plain = PlainRule(minutes, t, hold, 120, rule.x_star, min_samples=fewest)
-            assert _as_plain(judge(series, 70 + t, rule), 70) == plain.literal()
+            found = judge(series, 70 + t, rule)
+            _assert_is(found, plain, plain.literal(), 70)
+            assert found.strongest == 0.0, "no evidence is asked for"
 
 
 # What simulated releases show ------------------------------------------------------------------------------------
@@ -198,6 +211,86 @@ def test_every_answer_has_its_reason(minutes: Minutes, answer: Answer, refusal: 
     assert (found.answer, found.refusal) == (answer, refusal)
 
 
+def _harm(*minutes: tuple[int, float]) -> Minutes:
+    """Minutes of so many candidate requests, and four times as many of the baseline, harmed by so many percent."""
+    return np.array([(round(n * 0.9 * (1 - pct / 100)), n, round(3.6 * n), 4 * n) for n, pct in minutes])
+
+
+_SHORT = make_rule(4, window_min=1440, objectives=4)
+
+
+@pytest.mark.parametrize("pct, refusal", [(1.9, Refusal.YOUNGER_OR_BURST), (2.1, None)])
+def test_what_is_left_without_a_stretch_is_beyond_the_limit_itself(
+    pct: float, refusal: Refusal | None
+) -> None:
+    """However strong its evidence of being beyond half of it."""
+    minutes = _harm((10**6, pct), *[(10**6, 3.0)] * 3)
+    found = judge(_series(minutes), 4, _SHORT)
+    assert found.refusal is refusal
+    assert found.rest is not None
+    assert (found.rest.cut, found.rest.evidence > 100) == ((1, 4), True)
+
+
+def test_the_newest_minute_alone_may_carry_most_of_the_harm() -> None:
+    found = judge(_series(_harm((10**6, 5.0), (10**6, 1.1), (10**6, 1.1), (10**6, 30.0))), 4, _SHORT)
+    assert found.rest is not None
+    assert found.rest.cut == (3, 4)
+
+
+@pytest.mark.parametrize("pct, refusal", [(1.5, Refusal.EVIDENTLY_BACK), (2.5, None)])
+def test_the_oldest_minute_of_a_window_may_show_that_it_was_within(
+    pct: float, refusal: Refusal | None
+) -> None:
+    """The first of those that hold enough requests begins with it; what lies before is no part of it."""
+    rule = make_rule(4, window_min=1440, objectives=4, min_samples=250_000)
+    minutes = _harm(*[(10**5, 0.0)] * 5, (10**5, pct), *[(50_000, 30.0)] * 4)
+    found = judge(_series(minutes), 10, rule)
+    assert (found.refusal, found.window) == (refusal, (5, 10))
+
+
+@pytest.mark.parametrize(
+    "newest, n_c, refusal",
+    [(2, 10_000, Refusal.EVIDENTLY_BACK), (2, 7_000, None), (3, 7_000, None)],
+)
+def test_the_newest_minutes_up_to_a_quarter_of_the_hold_may_show_recovery(
+    newest: int, n_c: int, refusal: Refusal | None
+) -> None:
+    """Of 8 minutes; by less evidence than a block asks for. Three of them are more than a quarter."""
+    rule = make_rule(8, window_min=1440, objectives=4)
+    series, now = _series(_harm(*[(10**5, 30.0)] * 12, *[(n_c, 1.3)] * newest)), 12 + newest
+    assert (series.evidence_out(now - newest, now) > evidence_for(0.01)) is (n_c * newest >= 20_000)
+    assert series.evidence_out(now - 2, now) < evidence_for(0.01 / 4)
+    assert judge(series, now, rule).refusal is refusal
+
+
+@pytest.mark.parametrize("pct, refusal, since", [(1.9, Refusal.NOT_BEYOND_NOW, 8), (2.5, None, 9)])
+def test_at_once_no_window_within_the_limit_is_asked_for_evidence(
+    pct: float, refusal: Refusal | None, since: int
+) -> None:
+    """Of being beyond half of the limit it may hold a lot."""
+    minutes = _harm(*[(10**6, 0.0)] * 8, (10**6, 5.0), (10**6, pct))
+    found = judge(_series(minutes), 10, _AT_ONCE)
+    assert (found.refusal, found.window) == (refusal, (since, 10))
+
+
+def test_evidence_that_just_reaches_what_is_asked_for_is_enough() -> None:
+    series = _series(_steady((60, _BAD)))
+    strongest = judge(series, 60, _RULE).strongest
+    assert judge(series, 60, replace(_RULE, x_star=strongest)).answer is Answer.FIRES
+    at_once = judge(series, 60, _AT_ONCE)
+    assert at_once.whole is not None
+    exact = replace(_AT_ONCE, x_star=at_once.whole.evidence)
+    assert judge(series, 60, exact).window == at_once.window
+    assert judge(series, 60, replace(exact, x_star=at_once.strongest)).answer is Answer.FIRES
+
+
+def test_a_window_holds_three_quarters_of_the_evidence_while_a_longer_one_holds_it_all() -> None:
+    series = _series(_steady((60, _BAD)))
+    held = series.evidence_in(40, 60)
+    assert judge(series, 60, replace(_RULE, x_star=held / 0.75)).window == (40, 60)
+    assert judge(series, 60, replace(_RULE, x_star=held / 0.7499)).window == (39, 60)
+
+
 def test_a_newest_minute_that_is_evidently_back_refuses() -> None:
     """All longer stretches are still bad, yet the newest minute shows that the harm has ended."""
     awful = (40, _AWFUL)
@@ -251,8 +344,6 @@ def test_no_minute_at_all_is_unknown() -> None:
 
 
 # Holds of 0 and the literal rule ---------------------------------------------------------------------------------
-
-_AT_ONCE = make_rule(0, window_min=1440, objectives=4)
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_a_quantile_that_is_rejected_by_just_what_is_needed_is_outside(
     evidence: Callable[..., float], outward: int, end: str
 ) -> None:
     """By one bin, which is the interval's own width."""
-    above, nats, asked = _above(0), evidence_for(0.025), 0
+    above, nats, asked = _above(0), evidence_for((1 - 0.95) / 2), 0
     for bins in range(-20, 20):
         x, less = (evidence(above[0], above[1], 1 - 0.95, k) for k in (bins, bins + outward))
         if less < x == x / nats * nats:
