@@ -124,9 +124,9 @@ def test_columns_reach_a_margin_beyond_what_was_seen_on_either_side() -> None:
     ]:  # fmt: skip
         history.append(bins, {})
         assert (history.lowest, history.edges) == columns
+        assert history.bin_at(history.edges) == UNFINISHED_BIN
         assert history.window(history.minutes - 1, history.minutes)[0][0] == sum(bins.values())
     assert history.bin_at(history.edges - 1) == LAST_BIN
-    assert history.bin_at(history.edges) == UNFINISHED_BIN
     for bins, columns in [({3: 1}, (-1, 21)), ({LAST_BIN: 1}, (LAST_BIN - 16, 17))]:
         other = ExceedanceHistory(1440)
         other.append({}, bins)
@@ -175,6 +175,32 @@ def test_precision_that_is_given_up_is_given_up_for_what_is_held_too(low: int, i
     assert history.window(0, 40, level=Level.MINUTES)[:, 0].tolist() == [40 * 2**27 * 2**24] * 2
     for arm in history.window(0, 40, level=Level.MINUTES):
         assert arm[30 - history.lowest] / arm[0] == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize(
+    "minutes, bits",
+    [
+        ([(2**33, 2**33)], [24]),  # one minute that would wrap
+        ([(2**29, 2**29)], [32]),  # one that might fill a quarter of the room, and does not yet pass it
+        ([(2**29, 2**29)] * 2, [24, 24]),
+        (
+            [(2**28, 2**40)] * 2 + [(2**26, 2**26)],
+            [24, 24, 24],
+        ),  # what is held takes no more than what is added
+    ],
+)
+def test_no_more_precision_is_given_up_than_the_sums_ask_for(
+    at: int, minutes: list[tuple[int, int]], bits: list[int]
+) -> None:
+    """Eight bits at a time, before a minute that might not fit."""
+    history = ExceedanceHistory(1440)
+    for c, b in minutes:
+        history.append({at: c}, {at: b})
+    for minute, ((c, b), left) in enumerate(zip(minutes, bits, strict=True)):
+        weight = c * b / (c + b) * 2**left
+        found = history.window(minute, minute + 1, level=Level.MINUTES)[:, 0].tolist()
+        assert found == pytest.approx([weight] * 2, rel=1e-9)
 
 
 def test_a_minute_with_few_partners_costs_no_precision() -> None:
