@@ -294,6 +294,7 @@ _columns = st.lists(st.integers(0, 40), min_size=1, max_size=30)
 @example([0, 0, 9], [1], (0, 0), 1, 0.1)  # a baseline of one request
 @example([0], [0], (9, 1), 0, 0.1)  # which is unfinished
 @example([5, 5], [0], (9, 0), 0, 0.1)  # no baseline
+@example([40], [24], (60, 1), 0, 0.1)  # a baseline's request that is one and a half below the tail's
 @example([0], [20], (3, 0), 0, 0.1)  # an unfinished share that is the tail's, less the one of continuity
 @settings(max_examples=200, deadline=None)
 def test_the_quantile_formula_is_its_plain_text(
