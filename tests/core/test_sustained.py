@@ -2,105 +2,25 @@
 
 from __future__ import annotations
 
-from math import ceil, log
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from monitor.core.budget import Objective, Tier, Unit
 from monitor.core.indicator import Direction, indicator
 from monitor.core.series import RateSeries
 from monitor.core.stats.dispersion import Dispersion
-from monitor.core.stats.evidence import evidence_for, rate_above, rate_below
+from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.limit import Limit
 from monitor.core.sustained import Answer, Judgement, Refusal, Rule, judge, make_rule, rule_for
+from tests.core.plain_rule import Minutes, PlainRule, Verdict
 
 _SUCCESS = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0)
 _LITERAL = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0, needs_evidence=False)
 _RULE = make_rule(20, window_min=1440, objectives=4)
+_AT_ONCE = make_rule(0, window_min=1440, objectives=4)
 _HARM = 0.02 * 0.9  # one X in success, as a share
-Minutes = NDArray[np.int64]  # one row per minute: s_c, n_c, s_b, n_b
-
-
-# The rule's text, read plainly -----------------------------------------------------------------------------------
-
-
-class _Plain:
-    """Section by section as it is written, over raw minutes in floats: slow, and without any of our structure."""
-
-    def __init__(self, minutes: Minutes, t: int, hold: int, window: int, x_star: float, phi: float) -> None:
-        self.minutes, self.t, self.hold, self.window, self.x_star, self.phi = (
-            minutes,
-            t,
-            hold,
-            window,
-            x_star,
-            phi,
-        )
-
-    def sums(self, parts: list[tuple[int, int]]) -> tuple[float, float, float, float]:
-        rows = np.concatenate([self.minutes[a:b] for a, b in parts]).astype(np.float64)
-        s_c, n_c, s_b, n_b = rows[(rows[:, 1] > 0) & (rows[:, 3] > 0)].T
-        if n_c.sum() < 0.9 * rows[:, 1].sum() or not len(n_c):
-            s_c, n_c, s_b, n_b = rows.sum(axis=0).tolist()
-            return s_c, n_c, s_b, n_b
-        w = n_c * n_b / (n_c + n_b)
-        sizes = [w.sum() ** 2 / (w * w / n).sum() for n in (n_c, n_b)]
-        rates = [(w * s / n).sum() / w.sum() for s, n in ((s_c, n_c), (s_b, n_b))]
-        return rates[0] * sizes[0], sizes[0], rates[1] * sizes[1], sizes[1]
-
-    def beyond(self, parts: list[tuple[int, int]], scale: float) -> bool:
-        s_c, n_c, s_b, n_b = self.sums(parts)
-        return bool(n_c and n_b and s_c / n_c < (1 - scale * 0.02) * s_b / n_b - 1e-9)
-
-    def x_in(self, parts: list[tuple[int, int]]) -> float:
-        return rate_below(*self.sums(parts), 0.99) / self.phi
-
-    def x_out(self, part: tuple[int, int]) -> float:
-        return rate_above(*self.sums([part]), 0.98) / self.phi
-
-    def strongest(self) -> float:
-        found, j = 0.0, 0
-        while (length := round(self.hold * 2 ** (j / 2))) <= min(self.t, self.window):
-            w = [(self.t - length, self.t)]
-            if self.t % max(1, length // 24) == 0 and self.beyond(w, 1):
-                found = max(found, self.x_in(w))
-            j += 1
-        return found
-
-    def fires(self) -> tuple[int, int] | None:
-        """The first window that fires."""
-        e, j = self.strongest(), 0
-        if e < self.x_star:
-            return None
-        while (d := self.hold - 1 + round(2 ** (j / 2))) <= min(self.t, self.window):
-            if self.now(d) and self.spread(d) and self.lasted(d, e) and not self.back(d):
-                return self.t - d, self.t
-            j += 1
-        return None
-
-    def now(self, d: int) -> bool:
-        w, newest = [(self.t - d, self.t)], [(self.t - min(ceil(d / 4), self.hold), self.t)]
-        return self.beyond(w, 1) and self.x_in(w) >= 0.75 * self.x_star and self.beyond(newest, 1)
-
-    def spread(self, d: int) -> bool:
-        g = max(ceil(self.hold / 4), ceil(d / 5))
-        return all(self.beyond([(a, a + g)], 0.5) for a in range(self.t - d, self.t - g + 1))
-
-    def lasted(self, d: int, e: float) -> bool:
-        start, end, y = self.t - d, self.t, self.hold
-        needed = 1.92 + 2 * log(max(e, self.x_in([(start, end)]), self.x_star) / self.x_star)
-        cuts = [(j, j + y - 1) for j in range(start, end - y + 2)] + [(end - k, end) for k in range(1, y)]
-        rests = [[(start, a), (b, end)] for a, b in cuts]
-        return all(self.beyond(rest, 1) and self.x_in(rest) >= needed for rest in rests)
-
-    def back(self, d: int) -> bool:
-        q, t = ceil(self.hold / 4), self.t
-        blocks = [(t - (i + 1) * q, t - i * q) for i in range(d // q)]
-        return any(self.x_out(block) >= evidence_for(0.01 / len(blocks)) for block in blocks) or any(
-            self.x_out((t - k, t)) >= evidence_for(0.01) for k in range(1, q + 1)
-        )
 
 
 def _series(minutes: Minutes, limit: Limit = _SUCCESS, first: int = 0) -> RateSeries:
@@ -110,30 +30,73 @@ def _series(minutes: Minutes, limit: Limit = _SUCCESS, first: int = 0) -> RateSe
     return series
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_the_rule_is_its_plain_text(seed: int) -> None:
-    """Uneven traffic with gaps, spells of harm of any length: same tick, same window, same evidence."""
-    rng = np.random.default_rng(seed)
-    hold, phi = [(4, 1.0), (9, 1.0), (20, 1.0), (9, 2.5)][seed % 4]
-    per_minute = int(rng.choice([6, 30, 150]))
-    n_c = rng.poisson(per_minute, 150) * (rng.random(150) > 0.03)
-    n_b = rng.poisson(4 * per_minute, 150)
-    success = np.full(150, 0.9)
+# The rule's text, read plainly -----------------------------------------------------------------------------------
+
+
+def _uneven(rng: np.random.Generator, length: int, per_minute: int, quiet: float = 0.03) -> Minutes:
+    """Uneven traffic with gaps, and spells of harm of any length."""
+    n_c = rng.poisson(per_minute, length) * (rng.random(length) > quiet)
+    n_b = rng.poisson(4 * per_minute, length) * (rng.random(length) > quiet / 4)
+    success = np.full(length, 0.9)
     for _ in range(3):
-        at, long = rng.integers(0, 120), rng.integers(2, 70)
+        at, long = rng.integers(0, length - 30), rng.integers(2, 70)
         success[at : at + long] -= rng.choice([0.05, 0.15, 0.4])
     s_c, s_b = rng.binomial(n_c, success.clip(0.1)), rng.binomial(n_b, 0.9)
-    minutes = np.stack([s_c, n_c, s_b, n_b], axis=1)
-    rule, first = make_rule(hold, window_min=120, objectives=4), 1000 * seed
+    return np.stack([s_c, n_c, s_b, n_b], axis=1)
+
+
+def _assert_is(found: Judgement, plain: PlainRule, expected: Verdict, first: int) -> None:
+    """A judgement says what the plain text says, its minutes counted from the series' first."""
+    rest = None
+    if found.rest is not None:
+        assert found.rest.cut is not None
+        rest = found.rest.cut[0] - first, found.rest.cut[1] - first
+    whole = None if found.window is None else (found.window[0] - first, found.window[1] - first)
+    assert Verdict(found.answer, found.refusal, whole, rest) == expected
+    if found.whole is not None and whole is not None:
+        assert found.whole.evidence == pytest.approx(plain.x_in([whole]), rel=1e-9)
+    if found.rest is not None and whole is not None and rest is not None:
+        assert found.rest.evidence == pytest.approx(plain.x_in([(whole[0], rest[0]), (rest[1], whole[1])]))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_rule_is_its_plain_text(seed: int) -> None:
+    """Same tick, same window, same evidence; same check that refuses, same rest that carries most of the harm."""
+    rng = np.random.default_rng(seed)
+    hold, phi, fewest = [(4, 1.0, 0), (9, 1.0, 400), (20, 1.0, 0), (9, 2.5, 0)][seed % 4]
+    minutes = _uneven(rng, 150, int(rng.choice([6, 30, 150])))
+    rule, first = make_rule(hold, window_min=120, objectives=4, min_samples=fewest), 1000 * seed
     series = _series(minutes, first=first)
-    for t in range(1, 151):
-        plain = _Plain(minutes, t, hold, 120, rule.x_star, phi)
+    for t in range(1 + seed // 8, 151, 3):
+        plain = PlainRule(minutes, t, hold, 120, rule.x_star, phi, fewest)
         found = judge(series, first + t, rule, Dispersion(phi))
-        fires = plain.fires()
         assert found.strongest == pytest.approx(plain.strongest(), rel=1e-9)
-        assert (found.answer is Answer.FIRES) is (fires is not None)
-        if fires is not None:
-            assert found.window == (first + fires[0], first + fires[1])
+        _assert_is(found, plain, plain.sustained(), first)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_hold_of_nothing_is_its_plain_text(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fewest = 100 * (seed % 2)
+    minutes = _uneven(rng, 90, int(rng.choice([6, 30, 150])), 0.2)
+    rule = make_rule(0, window_min=60, objectives=4, min_samples=fewest)
+    series = _series(minutes, first=70)
+    for t in range(1, 91, 2):
+        plain = PlainRule(minutes, t, 0, 60, rule.x_star, min_samples=fewest)
+        _assert_is(judge(series, 70 + t, rule), plain, plain.at_once(), 70)
+
+
+@pytest.mark.parametrize("hold", [0, 1, 3, 9])
+def test_the_literal_rule_is_its_plain_text(hold: int) -> None:
+    minutes = _uneven(np.random.default_rng(hold), 120, 150, 0.1)
+    series = _series(minutes, _LITERAL, first=70)
+    for fewest in (0, 500):
+        rule = make_rule(hold, window_min=120, objectives=4, min_samples=fewest)
+        for t in range(121):
+            plain = PlainRule(minutes, t, hold, 120, rule.x_star, min_samples=fewest)
+            found = judge(series, 70 + t, rule)
+            _assert_is(found, plain, plain.literal(), 70)
+            assert found.strongest == 0.0, "no evidence is asked for"
 
 
 # What simulated releases show ------------------------------------------------------------------------------------
@@ -248,6 +211,86 @@ def test_every_answer_has_its_reason(minutes: Minutes, answer: Answer, refusal: 
     assert (found.answer, found.refusal) == (answer, refusal)
 
 
+def _harm(*minutes: tuple[int, float]) -> Minutes:
+    """Minutes of so many candidate requests, and four times as many of the baseline, harmed by so many percent."""
+    return np.array([(round(n * 0.9 * (1 - pct / 100)), n, round(3.6 * n), 4 * n) for n, pct in minutes])
+
+
+_SHORT = make_rule(4, window_min=1440, objectives=4)
+
+
+@pytest.mark.parametrize("pct, refusal", [(1.9, Refusal.YOUNGER_OR_BURST), (2.1, None)])
+def test_what_is_left_without_a_stretch_is_beyond_the_limit_itself(
+    pct: float, refusal: Refusal | None
+) -> None:
+    """However strong its evidence of being beyond half of it."""
+    minutes = _harm((10**6, pct), *[(10**6, 3.0)] * 3)
+    found = judge(_series(minutes), 4, _SHORT)
+    assert found.refusal is refusal
+    assert found.rest is not None
+    assert (found.rest.cut, found.rest.evidence > 100) == ((1, 4), True)
+
+
+def test_the_newest_minute_alone_may_carry_most_of_the_harm() -> None:
+    found = judge(_series(_harm((10**6, 5.0), (10**6, 1.1), (10**6, 1.1), (10**6, 30.0))), 4, _SHORT)
+    assert found.rest is not None
+    assert found.rest.cut == (3, 4)
+
+
+@pytest.mark.parametrize("pct, refusal", [(1.5, Refusal.EVIDENTLY_BACK), (2.5, None)])
+def test_the_oldest_minute_of_a_window_may_show_that_it_was_within(
+    pct: float, refusal: Refusal | None
+) -> None:
+    """The first of those that hold enough requests begins with it; what lies before is no part of it."""
+    rule = make_rule(4, window_min=1440, objectives=4, min_samples=250_000)
+    minutes = _harm(*[(10**5, 0.0)] * 5, (10**5, pct), *[(50_000, 30.0)] * 4)
+    found = judge(_series(minutes), 10, rule)
+    assert (found.refusal, found.window) == (refusal, (5, 10))
+
+
+@pytest.mark.parametrize(
+    "newest, n_c, refusal",
+    [(2, 10_000, Refusal.EVIDENTLY_BACK), (2, 7_000, None), (3, 7_000, None)],
+)
+def test_the_newest_minutes_up_to_a_quarter_of_the_hold_may_show_recovery(
+    newest: int, n_c: int, refusal: Refusal | None
+) -> None:
+    """Of 8 minutes; by less evidence than a block asks for. Three of them are more than a quarter."""
+    rule = make_rule(8, window_min=1440, objectives=4)
+    series, now = _series(_harm(*[(10**5, 30.0)] * 12, *[(n_c, 1.3)] * newest)), 12 + newest
+    assert (series.evidence_out(now - newest, now) > evidence_for(0.01)) is (n_c * newest >= 20_000)
+    assert series.evidence_out(now - 2, now) < evidence_for(0.01 / 4)
+    assert judge(series, now, rule).refusal is refusal
+
+
+@pytest.mark.parametrize("pct, refusal, since", [(1.9, Refusal.NOT_BEYOND_NOW, 8), (2.5, None, 9)])
+def test_at_once_no_window_within_the_limit_is_asked_for_evidence(
+    pct: float, refusal: Refusal | None, since: int
+) -> None:
+    """Of being beyond half of the limit it may hold a lot."""
+    minutes = _harm(*[(10**6, 0.0)] * 8, (10**6, 5.0), (10**6, pct))
+    found = judge(_series(minutes), 10, _AT_ONCE)
+    assert (found.refusal, found.window) == (refusal, (since, 10))
+
+
+def test_evidence_that_just_reaches_what_is_asked_for_is_enough() -> None:
+    series = _series(_steady((60, _BAD)))
+    strongest = judge(series, 60, _RULE).strongest
+    assert judge(series, 60, replace(_RULE, x_star=strongest)).answer is Answer.FIRES
+    at_once = judge(series, 60, _AT_ONCE)
+    assert at_once.whole is not None
+    exact = replace(_AT_ONCE, x_star=at_once.whole.evidence)
+    assert judge(series, 60, exact).window == at_once.window
+    assert judge(series, 60, replace(exact, x_star=at_once.strongest)).answer is Answer.FIRES
+
+
+def test_a_window_holds_three_quarters_of_the_evidence_while_a_longer_one_holds_it_all() -> None:
+    series = _series(_steady((60, _BAD)))
+    held = series.evidence_in(40, 60)
+    assert judge(series, 60, replace(_RULE, x_star=held / 0.75)).window == (40, 60)
+    assert judge(series, 60, replace(_RULE, x_star=held / 0.7499)).window == (39, 60)
+
+
 def test_a_newest_minute_that_is_evidently_back_refuses() -> None:
     """All longer stretches are still bad, yet the newest minute shows that the harm has ended."""
     awful = (40, _AWFUL)
@@ -301,8 +344,6 @@ def test_no_minute_at_all_is_unknown() -> None:
 
 
 # Holds of 0 and the literal rule ---------------------------------------------------------------------------------
-
-_AT_ONCE = make_rule(0, window_min=1440, objectives=4)
 
 
 @pytest.mark.parametrize(

@@ -167,11 +167,10 @@ class CappedHistory:
         """
         bins = self._sketches.bins()
         baseline = self._sketches.window(0, self.minutes)[1]
-        finished = baseline - baseline[-1]
-        column = quantile_column(finished, _CAP_QUANTILE) if finished[0] else len(bins)
+        column = quantile_column(baseline, _CAP_QUANTILE) if baseline[0] else len(bins)
         cap_bin = self._sketches.bin_at(column)
-        self._cap = upper_edge(cap_bin) if finished[0] else None
-        return _weights_of(int(bins[0]) if len(bins) else 0, len(bins), cap_bin)
+        self._cap = upper_edge(cap_bin) if baseline[0] else None
+        return _weights_of(int(bins[0]), len(bins), cap_bin)
 
 
 @lru_cache(maxsize=_WEIGHTS_KEPT)

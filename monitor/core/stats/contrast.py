@@ -65,10 +65,9 @@ def mean_contrast(before: tuple[Moments, Moments], after: tuple[Moments, Moments
 def rate_noise(counts: RateCounts, minutes: int) -> Noise | None:
     """Return the noise of a rate at a window's traffic; None without data, or where all outcomes are equal."""
     requests = counts.n_c + counts.n_b
-    if not (counts.n_c and counts.n_b):
+    if not requests:
         return None
-    share = (counts.s_c + counts.s_b) / requests
-    return share_noise(share, counts.n_c, counts.n_b, minutes)
+    return share_noise((counts.s_c + counts.s_b) / requests, counts.n_c, counts.n_b, minutes)
 
 
 def share_noise(share: float, n_c: float, n_b: float, minutes: int) -> Noise | None:

@@ -80,15 +80,13 @@ class ExceedanceHistory:
         self._asked.clear()
         self._cover(candidate, baseline, *chain.from_iterable(strata))
         self._make_room()
-        is_split = len(strata) > 1
-        if candidate or baseline or is_split:
+        if candidate or baseline:
             above = self._above(candidate, baseline)
             self._append_counts(above)
         else:  # most cohorts have many such minutes
             self._repeat(self._planes[:1])
-        if is_split or (candidate and baseline):
-            if above.size:
-                self._append_weighted(above, strata)
+        if candidate and baseline:
+            self._append_weighted(above, strata)
         else:  # nobody has a partner
             self._repeat(self._planes[1:])
         self._rows += 1
@@ -146,7 +144,7 @@ class ExceedanceHistory:
     def _append_counts(self, above: NDArray[np.int64]) -> None:
         counts = self._planes[0]
         before = counts[self._rows - 1]
-        if counts.dtype == np.uint32 and before.size:
+        if counts.dtype == np.uint32:
             if max(map(add, before[:, 0].tolist(), above[:, 0].tolist())) > _UINT32_MAX:
                 counts = self._planes[0] = counts.astype(np.int64)
                 before = counts[self._rows - 1]
@@ -175,7 +173,7 @@ class ExceedanceHistory:
         """Give up precision before a weighted sum could wrap: at 10**9 requests within a day's minutes."""
         weight = float(min(above[:, 0].tolist()))  # at least n_c n_b / (n_c + n_b)
         planes = self._planes[1:]
-        held = float(max(max(plane[self._rows - 1, :, 0].tolist()) for plane in planes))
+        held = float(planes[0][self._rows - 1, 0, 0])  # alike in both arms, and strata together weigh no more
         while held + weight * 2.0**self._weight_bits > _MOST:
             self._weight_bits -= _FEWER_BITS
             held /= 2.0**_FEWER_BITS
@@ -193,7 +191,7 @@ class ExceedanceHistory:
             np.minimum(places, edges - 1, out=places)
             places[len(candidate) :] += edges
             counts = chain(candidate.values(), baseline.values())
-            added.reshape(-1)[places] = np.fromiter(counts, np.int64, many)
+            added.ravel()[places] = np.fromiter(counts, np.int64, many)
         return added[:, ::-1].cumsum(axis=1)[:, ::-1]
 
     def _cover(self, *minutes: Bins) -> None:

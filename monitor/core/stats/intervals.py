@@ -13,7 +13,7 @@ from math import exp, inf, log
 from typing import Final, NamedTuple
 
 from monitor.core.budget import Unit
-from monitor.core.sketch import LAST_BIN, RATIO
+from monitor.core.sketch import RATIO, UNFINISHED_BIN
 from monitor.core.stats.evidence import (
     Exceedances,
     Moments,
@@ -115,7 +115,7 @@ def rate_mde(counts: RateCounts, limit: Limit, x_needed: float) -> float | None:
     Args:
         x_needed: Evidence that decides (nats), already times the over-dispersion.
     """
-    if counts.n_c <= 0 or counts.n_b <= 0:
+    if not (counts.n_c and counts.n_b):
         return None
     test = rate_beyond(limit, limit.kappa)
     rate = counts.s_b / counts.n_b
@@ -125,7 +125,7 @@ def rate_mde(counts: RateCounts, limit: Limit, x_needed: float) -> float | None:
         s_c = counts.n_c * (rate + share * (worst - rate))
         return test(*counts._replace(s_c=s_c)) >= x_needed
 
-    share = _first_share(shows)
+    share = _boundary(lambda share: not shows(share), 0.0, 1.0)
     if share is None:
         return None
     delta = limit.delta(rate + share * (worst - rate), rate)
@@ -135,7 +135,7 @@ def rate_mde(counts: RateCounts, limit: Limit, x_needed: float) -> float | None:
 def quantile_mde(above: Exceedances, limit: Limit, x_needed: float) -> float | None:
     """Return the smallest slowdown (percent) of all requests alike that these sample sizes would have shown."""
     n_c, n_b = float(above[0][0]), float(above[1][0])
-    if n_c <= 0 or n_b <= 0 or limit.quantile is None:
+    if not (n_c and n_b) or limit.quantile is None:
         return None
     tail, bound = 1.0 - limit.quantile, limit.bins_beyond(limit.kappa)
     alike = above[1] * (n_c / n_b)
@@ -149,17 +149,15 @@ def mean_mde(candidate: Moments, baseline: Moments, limit: Limit, x_needed: floa
 
     The candidate's own variance and skewness stay as they are: what it costs to see less is not known.
     """
-    if baseline.mean <= 0:
-        return None
     test = mean_beyond(limit, limit.kappa)
 
     def shows(log_ratio: float) -> bool:
         ratio = exp(log_ratio) if limit.higher_is_worse else exp(-log_ratio)
         return test(candidate._replace(mean=ratio * baseline.mean), baseline) >= x_needed
 
-    if not shows(_LOG_SPAN):
+    grown = _boundary(lambda g: not shows(g), 0.0, _LOG_SPAN)
+    if grown is None:
         return None
-    grown = _boundary(lambda g: not shows(g), 0.0, _LOG_SPAN) or 0.0
     return 100.0 * ((exp(grown) if limit.higher_is_worse else exp(-grown)) - 1.0)
 
 
@@ -192,7 +190,7 @@ def _boundary(holds: Callable[[float], bool], low: float, high: float) -> float 
 
 def _last(holds: Callable[[int], bool]) -> int | None:
     """Return the last number of bins for which a condition that turns false still holds."""
-    low, high = -LAST_BIN - 1, LAST_BIN + 1
+    low, high = -UNFINISHED_BIN, UNFINISHED_BIN
     if not holds(low) or holds(high):
         return None
     while high - low > 1:
@@ -208,12 +206,5 @@ def _first_bin(holds: Callable[[int], bool]) -> int | None:
     """Return the fewest bins from 0 on for which a condition that turns true holds."""
     if holds(0):
         return 0
-    last = _last(lambda k: k <= 0 or not holds(k))
+    last = _last(lambda k: not holds(k))
     return None if last is None else last + 1
-
-
-def _first_share(holds: Callable[[float], bool]) -> float | None:
-    """Return the smallest share of the way, 0 to 1, at which a condition that turns true holds."""
-    if not holds(1.0):
-        return None
-    return 0.0 if holds(0.0) else _boundary(lambda share: not holds(share), 0.0, 1.0)

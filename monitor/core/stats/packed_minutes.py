@@ -31,8 +31,9 @@ class PackedMinutes:
 
     Attributes:
         lowest: The bin whose upper edge the first column stands for.
-        weight_bits: Of a weighted request's whole-number sums.
-        first: The first row of each plane: plain counts, weighted over minutes, and over strata where there are any.
+        weight_bits: Of a weighted request's whole-number sums, where the numbers tell them.
+        first: The first row of each plane: plain counts, weighted over minutes, and over strata where there are any;
+            of no meaning where a plane is whole.
         places, numbers: Where in the later rows' bins there were requests, and how many.
         whole: The planes behind the first that the numbers do not tell, as they are; None for one that they tell.
     """
@@ -47,7 +48,7 @@ class PackedMinutes:
     @property
     def edges(self) -> int:
         """How many columns there are."""
-        return int(self.first[0].shape[-1])
+        return int(self.first[0].shape[1])
 
     @property
     def nbytes(self) -> int:
@@ -65,8 +66,6 @@ class PackedMinutes:
         """
         plane = min(plane, len(self.first) - 1)
         kept = self.whole[plane - 1] if plane else None
-        if at == 0:
-            return self.first[plane].astype(np.int64)
         if kept is not None:
             found: Plane = kept[at]
         elif is_deep:
@@ -80,11 +79,8 @@ class PackedMinutes:
     def above(self, minutes: int) -> NDArray[np.int64]:
         """Return the exceedances of the minutes behind the first row, one by one."""
         added = np.zeros((minutes, 2, self.edges), dtype=np.int64)
-        if minutes == BLOCK_MIN - 1:
-            added.reshape(-1)[self.places] = self.numbers
-        else:
-            until = int(self.places.searchsorted(added.size))
-            added.reshape(-1)[self.places[:until]] = self.numbers[:until]
+        until = int(self.places.searchsorted(added.size))
+        added.ravel()[self.places[:until]] = self.numbers[:until]
         return added[..., ::-1].cumsum(axis=-1)[..., ::-1]
 
     def less(self, base: Sequence[Plane], lowest: int) -> PackedMinutes:
@@ -102,9 +98,9 @@ class PackedMinutes:
     def coarser(self, bits: int) -> PackedMinutes:
         """Return the block with so many bits of its weighted sums given up."""
         minutes = _unpacked(self)[1]
-        whole = tuple((minutes if plane is None else plane) >> bits for plane in self.whole)
-        first = (self.first[0], *(plane[0] for plane in whole))
-        return replace(self, weight_bits=self.weight_bits - bits, first=first, whole=whole)
+        return replace(
+            self, whole=tuple((minutes if plane is None else plane) >> bits for plane in self.whole)
+        )
 
 
 def pack(planes: Sequence[Plane], lowest: int, weight_bits: int) -> PackedMinutes:
@@ -112,7 +108,7 @@ def pack(planes: Sequence[Plane], lowest: int, weight_bits: int) -> PackedMinute
     above = np.diff(planes[0].astype(np.int64), axis=0)
     added = above.copy()
     added[..., :-1] -= above[..., 1:]
-    found = added.reshape(-1)
+    found = added.ravel()
     places = np.flatnonzero(found)
     numbers = found[places]
     packed = PackedMinutes(
@@ -152,7 +148,7 @@ def weighted(above: NDArray[np.int64], weight_bits: int) -> NDArray[np.int64]:
     """
     n = above[..., :1].sum(axis=-1)
     part = np.divide(
-        n[:, ::-1], n.sum(axis=-1, keepdims=True), out=np.zeros(n.shape), where=n.all(axis=-1, keepdims=True)
+        n[:, ::-1], n.sum(axis=1, keepdims=True), out=np.zeros(n.shape), where=n.all(axis=1, keepdims=True)
     )
     quanta: NDArray[np.float64] = above * (part * 2.0**weight_bits)[..., None]
     return np.rint(quanta, out=quanta).astype(np.int64)

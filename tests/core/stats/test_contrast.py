@@ -78,6 +78,8 @@ def test_outcomes_that_are_all_equal_tell_nothing() -> None:
     all_good = RateCounts(10, 10, 10, 10)
     assert rate_contrast(all_good, all_good) is None
     assert rate_noise(all_good, 5) is None
+    constant = Moments(10, 3.0, 0.0, 0.0)
+    assert mean_contrast((constant, constant), (constant, constant)) is None
 
 
 def test_noise_is_that_of_five_minutes_at_the_windows_traffic() -> None:
@@ -91,11 +93,21 @@ def test_noise_is_that_of_five_minutes_at_the_windows_traffic() -> None:
     assert mean_noise(*arms, 20) == pytest.approx(noise)
 
 
-@pytest.mark.parametrize("counts", [RateCounts(0, 0, 5, 10), RateCounts(5, 10, 0, 0)])
+@pytest.mark.parametrize("counts", [RateCounts(0, 0, 5, 10), RateCounts(5, 10, 0, 0), RateCounts(0, 0, 0, 0)])
 def test_no_data_has_no_noise(counts: RateCounts) -> None:
     assert rate_noise(counts, 5) is None
     assert share_noise(0.05, counts.n_c, counts.n_b, 5) is None
-    assert mean_noise(Moments(0, 0.0, 0.0, 0.0), Moments(10, 1.0, 1.0, 0.0), 5) is None
+    candidate, baseline = (Moments(n, 1.0, 1.0, 0.0) for n in (counts.n_c, counts.n_b))
+    assert mean_noise(candidate, baseline, 5) is None
+
+
+def test_one_request_of_an_arm_is_data() -> None:
+    """It varies no less than any other: its part of the noise is the request's own."""
+    one, many = Moments(1, 1.0, 4.0, 0.0), Moments(10, 1.0, 4.0, 0.0)
+    assert mean_noise(one, many, 5) == mean_noise(many, one, 5) == pytest.approx((4.0, 4.0 * 1.1))
+
+
+def test_values_that_do_not_vary_have_no_noise() -> None:
     assert mean_noise(Moments(10, 1.0, 0.0, 0.0), Moments(10, 1.0, 0.0, 0.0), 5) is None
 
 

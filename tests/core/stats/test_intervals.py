@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import exp, log
+
 import numpy as np
 import pytest
 
@@ -10,13 +13,17 @@ from monitor.core.indicator import Direction
 from monitor.core.stats.evidence import (
     Moments,
     evidence_for,
+    mean_above,
     points_above,
+    points_below,
     quantile_above,
+    quantile_below,
     rate_above,
     rate_below,
 )
 from monitor.core.stats.harm import rate_beyond
 from monitor.core.stats.intervals import (
+    Interval,
     RateCounts,
     mean_interval,
     mean_mde,
@@ -55,13 +62,19 @@ def test_the_ends_of_a_relative_interval_are_where_the_evidence_turns(counts: Ra
 
 
 @pytest.mark.parametrize("counts", _CASES[:2])
-def test_the_ends_of_an_interval_in_points(counts: RateCounts) -> None:
-    found = rate_interval(counts, Unit.POINTS)
+@pytest.mark.parametrize("confidence, phi", [(0.95, 1.0), (0.5, 2.0)])
+def test_the_ends_of_an_interval_in_points_are_where_the_evidence_turns(
+    counts: RateCounts, confidence: float, phi: float
+) -> None:
+    found = rate_interval(counts, Unit.POINTS, confidence=confidence, phi=phi)
     delta = 100 * (counts.s_c / counts.n_c - counts.s_b / counts.n_b)
     assert found.lower is not None
     assert found.upper is not None
     assert found.lower < delta < found.upper
-    assert points_above(*counts, found.lower / 100) == pytest.approx(evidence_for(0.025), rel=1e-6)
+    needed = phi * evidence_for((1 - confidence) / 2)
+    assert points_above(*counts, found.lower / 100) == pytest.approx(needed, rel=1e-6)
+    assert points_below(*counts, found.upper / 100) == pytest.approx(needed, rel=1e-6)
+    assert found.confidence == confidence
 
 
 def test_more_confidence_and_more_dispersion_widen_an_interval() -> None:
@@ -80,9 +93,7 @@ def test_more_confidence_and_more_dispersion_widen_an_interval() -> None:
 
 @pytest.mark.parametrize("unit", [Unit.PERCENT, Unit.POINTS])
 def test_nothing_bounds_nothing(unit: Unit) -> None:
-    found = rate_interval(RateCounts(0, 0, 5, 10), unit)
-    assert found.lower is None
-    assert found.upper is None
+    assert rate_interval(RateCounts(0, 0, 5, 10), unit, confidence=0.9) == Interval(None, None, 0.9)
 
 
 def test_a_rate_interval_covers_as_often_as_it_says() -> None:
@@ -124,6 +135,12 @@ def test_too_few_requests_show_no_delta_at_all(counts: RateCounts) -> None:
 
 def test_a_baseline_of_zero_has_no_relative_delta() -> None:
     assert rate_mde(RateCounts(0, 1000, 0, 1000), _HANDOFF, 15.13) is None
+    assert rate_mde(RateCounts(0, 1000, 0, 1000), _POINTS, 15.13) is not None
+
+
+def test_a_baseline_that_could_be_no_worse_has_no_smallest_delta() -> None:
+    assert rate_mde(RateCounts(0, 1000, 0, 1000), _SUCCESS, 15.13) is None
+    assert rate_mde(RateCounts(0, 1000, 1000, 1000), _POINTS, 15.13) is None
 
 
 def _above(moved: int, n_c: int = 2000, n_b: int = 9000, unfinished: int = 0) -> np.ndarray:
@@ -145,6 +162,19 @@ def test_a_quantile_interval_holds_the_shift(moved: int) -> None:
     assert found.upper is not None
     assert found.lower < truth < found.upper
     assert found.upper - found.lower < 30
+
+
+@pytest.mark.parametrize("moved, phi", [(-7, 1.0), (0, 1.0), (3, 2.0)])
+def test_a_quantile_interval_is_one_bin_wider_than_what_the_evidence_rejects(moved: int, phi: float) -> None:
+    above, tail = _above(moved), 1 - 0.95
+    for confidence in (0.95, 0.5):
+        needed = phi * evidence_for((1 - confidence) / 2)
+        rejected = max(k for k in range(-80, 80) if quantile_above(above[0], above[1], tail, k) >= needed)
+        held = max(k for k in range(-80, 80) if quantile_below(above[0], above[1], tail, k) < needed)
+        found = quantile_interval(above, 0.95, confidence=confidence, phi=phi)
+        expected = [100 * (1.02**bins - 1) for bins in (rejected - 1, held + 2)]
+        assert [found.lower, found.upper] == pytest.approx(expected)
+        assert found.confidence == confidence
 
 
 def test_a_quantile_among_the_unfinished_has_no_ends() -> None:
@@ -173,6 +203,56 @@ def test_the_smallest_delta_of_a_quantile_is_the_first_bin_that_shows() -> None:
     assert quantile_mde(_above(0, n_c=100), _P95, 1e4) is None
 
 
+def test_what_just_reaches_the_evidence_shows() -> None:
+    """A threshold is reached, not passed; here by the worst there is."""
+    counts, above = (
+        RateCounts(0, 100, 900, 1000),
+        np.array([[300, 40, 20, 20, 8, 0], [700, 90, 50, 20, 9, 0]]),
+    )
+    x = rate_beyond(_SUCCESS, _SUCCESS.kappa)(*counts)
+    assert rate_mde(counts, _SUCCESS, x) == pytest.approx(-100)
+    assert rate_mde(counts, _SUCCESS, x * 1.0001) is None
+    for bins in (5, 6, 8):
+        alike = above[1] * (300 / 700)
+        x = quantile_above(alike, above[1], 1 - 0.95, _P95.bins_beyond(0.5) - bins)
+        assert quantile_mde(above, _P95, x) == pytest.approx(100 * (1.02**bins - 1))
+    one, other = Moments(2000, 1.0, 0.5, 0.2), Moments(8000, 1.0, 0.5, 0.2)
+    x = mean_above(one._replace(mean=exp(log(1e6))), other, 1.05)
+    assert mean_mde(one, other, _COST, x) == pytest.approx(100 * (1e6 - 1))
+
+
+@pytest.mark.parametrize(
+    "evidence, outward, end", [(quantile_above, 1, "lower"), (quantile_below, -1, "upper")]
+)
+def test_a_quantile_that_is_rejected_by_just_what_is_needed_is_outside(
+    evidence: Callable[..., float], outward: int, end: str
+) -> None:
+    """By one bin, which is the interval's own width."""
+    above, nats, asked = _above(0), evidence_for((1 - 0.95) / 2), 0
+    for bins in range(-20, 20):
+        x, less = (evidence(above[0], above[1], 1 - 0.95, k) for k in (bins, bins + outward))
+        if less < x == x / nats * nats:
+            asked += 1
+            found = getattr(quantile_interval(above, 0.95, phi=x / nats), end)
+            assert found == pytest.approx(100 * (1.02 ** (bins - outward) - 1))
+    assert asked > 3
+
+
+def test_a_quantile_of_nobody_has_no_smallest_delta() -> None:
+    above = _above(0)
+    for arm in (0, 1):
+        nobody = above.copy()
+        nobody[arm] = 0
+        assert quantile_mde(nobody, _P95, 14.86) is None
+    assert quantile_mde(above, _COST, 14.86) is None, "nor has a mean"
+    assert quantile_mde(_above(0, n_c=1, n_b=1), _P95, 1e-9) is None
+
+
+def test_arms_whose_quantile_never_finishes_show_it_without_a_slowdown() -> None:
+    """What is unfinished is told by its own share, however alike both arms are."""
+    assert quantile_mde(_above(0, unfinished=900), _P95, 14.86) == 0.0
+
+
 def test_a_mean_interval_is_fiellers() -> None:
     c, b = Moments(2000, 1.3, 0.5, 0.2), Moments(8000, 1.0, 0.5, 0.2)
     found = mean_interval(c, b)
@@ -196,4 +276,12 @@ def test_the_smallest_delta_of_a_mean() -> None:
     assert mean_mde(c, b._replace(mean=0.0), _COST, 15.13) is None
     fallen = mean_mde(c, b, Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -10.0), 15.13)
     assert fallen is not None
-    assert -100 < fallen < 0
+    score = (1 - (1 + fallen / 100) / 0.95) / (0.5 / 8000 + 0.5 / 2000 / 0.95**2) ** 0.5
+    assert score**2 / 2 == pytest.approx(15.13, rel=1e-5)
+
+
+def test_the_smallest_delta_of_a_mean_has_no_unit() -> None:
+    """In cents or in dollars: a percentage."""
+    c, b = Moments(2000, 1.0, 0.5, 0.2), Moments(8000, 1.0, 0.5, 0.2)
+    mine, theirs = (one._replace(mean=one.mean / 100, variance=one.variance / 100**2) for one in (c, b))
+    assert mean_mde(mine, theirs, _COST, 15.13) == pytest.approx(mean_mde(c, b, _COST, 15.13))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from random import Random
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN
 from monitor.core.stats.exceedance import Bins, ExceedanceHistory
+from monitor.core.stats.packed_minutes import Plane, pack
 from monitor.core.stats.strata import Level
 
 _Pair = tuple[Bins, Bins]
@@ -45,15 +47,15 @@ def _minutes(seed: int, count: int, *, largest: int = 1, split_from: int | None 
 
 def _above(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
     """How many requests of a stratum lie above each edge, from the definition."""
-    return np.array(
-        [
-            [sum(n for index, n in arm.items() if index > lowest + column) for column in range(edges)]
-            for arm in pair
-        ]
-    )
+    columns = lowest + np.arange(edges)
+    above = np.zeros((2, edges), dtype=np.int64)
+    for row, arm in zip(above, pair, strict=True):
+        for index, count in arm.items():
+            row[index > columns] += count
+    return above
 
 
-def _weighted(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
+def weighted(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
     """A stratum's weighted exceedances, from their definition."""
     c, b = (sum(arm.values()) for arm in pair)
     if not c or not b:
@@ -62,11 +64,17 @@ def _weighted(pair: _Pair, lowest: int, edges: int) -> NDArray[np.int64]:
     return np.rint(_above(pair, lowest, edges) * (parts * 2.0**32)[:, None]).astype(np.int64)
 
 
-def _history(minutes: list[list[_Pair]]) -> ExceedanceHistory:
-    history = ExceedanceHistory(1440)
+def both(strata: Sequence[_Pair]) -> _Pair:
+    """All requests of a minute's strata, of each arm."""
+    nothing: Bins = {}
+    candidate, baseline = (reduce(_both, (one[arm] for one in strata), nothing) for arm in (0, 1))
+    return candidate, baseline
+
+
+def _history(minutes: list[list[_Pair]], keep_min: int = 1440) -> ExceedanceHistory:
+    history = ExceedanceHistory(keep_min)
     for strata in minutes:
-        candidate, baseline = (reduce(_both, (one[arm] for one in strata)) for arm in (0, 1))
-        history.append(candidate, baseline, strata if len(strata) > 1 else ())
+        history.append(*both(strata), strata if len(strata) > 1 else ())
     return history
 
 
@@ -75,30 +83,80 @@ def test_packed_minutes_add_up_to_the_last_bit(split_from: int | None) -> None:
     """Against sums made anew from the minutes, over windows that begin and end anywhere."""
     minutes, draw = _minutes(3, 260, split_from=split_from), Random(5)
     history = _history(minutes)
-    lowest, edges = history.lowest, history.edges
-    for _ in range(12):
+    size = history.lowest, history.edges
+    plain = np.array([sum(_above(one, *size) for one in strata) for strata in minutes])
+    fine = np.array([sum(weighted(one, *size) for one in strata) for strata in minutes])
+    for minute in range(260):
+        assert np.array_equal(history.window(minute, minute + 1), plain[minute])
+    for _ in range(20):
         start, end = sorted(draw.sample(range(261), 2))
-        fine = sum(_weighted(one, lowest, edges) for strata in minutes[start:end] for one in strata)
-        assert np.array_equal(history.window(start, end, None, Level.STRATA), fine)
-        plain = sum(_above(one, lowest, edges) for strata in minutes[start:end] for one in strata)
-        assert np.array_equal(history.window(start, end), plain)
-        first, last = sorted(draw.sample(range(start, end + 1), 2)) if end > start else (start, end)
-        without = history.window(start, end, (first, last), Level.STRATA)
-        assert np.array_equal(without, fine - history.window(first, last, None, Level.STRATA))
+        first, last = sorted(draw.choices(range(start, end + 1), k=2))
+        for level, each in ((Level.POOLED, plain), (Level.STRATA, fine)):
+            found = each[start:end].sum(axis=0)
+            assert np.array_equal(history.window(start, end, None, level), found)
+            without = history.window(start, end, (first, last), level)
+            assert np.array_equal(without, found - each[first:last].sum(axis=0))
 
 
-def test_what_is_forgotten_changes_no_window_of_what_is_left() -> None:
-    minutes = _minutes(7, 1_800)
-    history, late = _history(minutes), _history(minutes[600:])
-    assert (history.minutes, history.dropped) == (1_480, 320)
-    for start in (0, 31, 32, 700, 1_450):
-        for level in (Level.POOLED, Level.MINUTES):
-            found = history.window(start, history.minutes, None, level)
-            if start < 280:
-                continue
-            same = late.window(start - 280, late.minutes, None, level)
-            left = late.lowest - history.lowest
+@pytest.mark.parametrize("many", [2, 3])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_block_brings_back_the_rows_it_is_made_of(many: int, is_told: bool) -> None:
+    """Of plain counts, and of those weighted over minutes and strata; whether asked for one by one or all at once."""
+    draw, size = Random(2), (-1, 50)
+    pairs = [(_bins_of(draw), _bins_of(draw)) for _ in range(31)]
+    pairs[4], pairs[5], pairs[30] = ({}, {3: 4}), ({}, {}), ({7: 300, UNFINISHED_BIN: 2}, {})
+    plain = np.array([_above(one, *size) for one in pairs])
+    parts = np.array([weighted(one, *size) for one in pairs])
+    planes: list[Plane] = [(_summed(plain) + 5).astype(np.uint32)]
+    planes += [_summed(parts) + 7, _summed(parts * 3)][: many - 1]
+    planes[1][20:] += 0 if is_told else 1
+    block = pack(planes, -1, 32)
+    assert block.edges == 50
+    assert (block.whole[0] is None) is is_told, "what the numbers tell is not kept beside them"
+    for plane, rows in enumerate([*planes, planes[-1]][:3]):
+        for at, row in enumerate(rows):
+            assert np.array_equal(block.row(plane, at, is_deep=False), row)
+            assert np.array_equal(block.row(plane, at, is_deep=True), row)
+
+
+def _bins_of(draw: Random) -> Bins:
+    return {draw.randrange(49): draw.randint(1, 9) for _ in range(3)}
+
+
+def _summed(added: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros_like(added[:1]), added.cumsum(axis=0)])
+
+
+@pytest.mark.parametrize("split_from", [None, 250])
+def test_what_is_forgotten_changes_no_window_of_what_is_left(split_from: int | None) -> None:
+    minutes = _minutes(7, 500, split_from=split_from)
+    history, late = _history(minutes, keep_min=200), _history(minutes[250:])
+    assert (history.minutes, history.dropped) == (244, 256)
+    left = late.lowest - history.lowest
+    for start in (6, 31, 32, 100, 230):
+        for level in Level:
+            found = history.window(start - 6, history.minutes, None, level)
+            same = late.window(start, late.minutes, None, level)
             assert np.array_equal(found[:, left : left + late.edges - 1], same[:, :-1])
+
+
+@pytest.mark.parametrize("split_from", [None, 20])
+def test_what_is_packed_loses_no_more_precision_than_it_gives_up(split_from: int | None) -> None:
+    """A minute of a billion requests takes 8 bits of every sum, and one of a hundred billion 8 more."""
+    minutes = _minutes(3, 140, split_from=split_from)
+    exact, rounded = _history(minutes), _history(minutes)
+    for place, many in enumerate((2**30, 2**38), start=1):
+        rounded.append({600: many}, {600: many})
+        for _ in range(40):
+            rounded.append({600: 1}, {600: 1})
+        for start, end in ((0, 1), (3, 30), (20, 90), (32, 64), (100, 140)):
+            for level in (Level.MINUTES, Level.STRATA):
+                told = rounded.window(start, end, None, level) * 2.0 ** (8 * place)
+                left = exact.lowest - rounded.lowest
+                told = told[:, left : left + exact.edges]
+                assert np.abs(told - exact.window(start, end, None, level)).max() < 2.0 ** (8 * place) * 2
+            plain = rounded.window(start, end)[:, left : left + exact.edges]
+            assert np.array_equal(plain, exact.window(start, end)), "plain counts stay as they are"
 
 
 def test_precision_that_is_given_up_is_given_up_for_packed_minutes_too() -> None:
