@@ -232,7 +232,7 @@ def test_a_mean_s_level_moves_against_the_spread_of_the_whole_past() -> None:
 
 
 def _minute(judged: Objective, minutes: int, worse: int) -> Arm | Sketch:
-    n = minutes * {0: 6000, 10: 100, 20: 300}[worse]
+    n = minutes * {0: 20_000, 10: 300, 20: 900}[worse]
     if judged is SUCCESS:
         return n * (90 - worse) // 100, n
     # As many slow ones in each as it takes for them to be the cap of a mean.

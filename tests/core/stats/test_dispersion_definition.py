@@ -16,6 +16,9 @@ from monitor.core.series import RateSeries
 from monitor.core.stats.dispersion import NOT_MEASURED, Dispersion, DispersionEstimate
 from monitor.core.stats.limit import Limit
 
+Minute = tuple[int, int, int, int]
+"""Hits and requests of the candidate, and of the baseline."""
+
 SUCCESS = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0)
 
 
@@ -62,9 +65,7 @@ def by_definition(series: RateSeries) -> list[Dispersion]:
     return known[1:]
 
 
-def world(
-    seed: int, *, icc: float, lasts: int, per_min: float, length: int
-) -> list[tuple[int, int, int, int]]:
+def world(seed: int, *, icc: float, lasts: int, per_min: float, length: int) -> list[Minute]:
     """Minutes of two arms whose success is drawn anew after so many; some are empty, and some without a failure."""
     rng = np.random.default_rng(seed)
     weight = 1 / icc - 1
@@ -86,11 +87,59 @@ def world(
 )
 def test_minute_by_minute_it_is_what_its_definition_says(icc: float, lasts: int, per_min: float) -> None:
     minutes = world(int(per_min), icc=icc, lasts=lasts, per_min=per_min, length=170)
+    series, found = learned(minutes)
+    for one, expected in zip(found, by_definition(series), strict=True):
+        assert (one.phi, one.tau2) == pytest.approx((expected.phi, expected.tau2), rel=1e-6, abs=1e-12)
+        assert one.assumed_icc == expected.assumed_icc
+
+
+def learned(minutes: Sequence[Minute], *, asked_from: int = 0) -> tuple[RateSeries, list[Dispersion]]:
     series, estimated, found = RateSeries(SUCCESS), DispersionEstimate(), []
     for at, (s_c, n_c, s_b, n_b) in enumerate(minutes):
         series.append(at, (s_c, n_c), (s_b, n_b))
         estimated.take(series)
-        found.append(estimated.now)
-    for one, expected in zip(found, by_definition(series), strict=True):
-        assert (one.phi, one.tau2) == pytest.approx((expected.phi, expected.tau2), rel=1e-6, abs=1e-12)
-        assert one.assumed_icc == expected.assumed_icc
+        if at >= asked_from:
+            found.append(estimated.now)
+    return series, found
+
+
+def test_what_is_known_is_that_of_the_last_day() -> None:
+    """After each block of five minutes: as if the release had begun a day before."""
+    minutes = world(1, icc=0.05, lasts=1, per_min=8, length=1535)
+    found = learned(minutes, asked_from=1484)[1]
+    for end in (1485, 1535):
+        assert found[end - 1485] == learned(minutes[end - 1440 : end], asked_from=1439)[1][0]
+
+
+@pytest.mark.parametrize("busy", [60, 65])
+def test_after_a_day_without_requests_nothing_is_known(busy: int) -> None:
+    """Nor is what comes then held against what was before."""
+    minutes = world(2, icc=0.05, lasts=1, per_min=60, length=busy)
+    again = world(3, icc=0.05, lasts=1, per_min=60, length=40)
+    empty = [(0, 0, 0, 0)] * (1535 - busy)
+    found = learned([*minutes, *empty, *again], asked_from=1534)[1]
+    assert found[0] == NOT_MEASURED
+    assert found[1:] == learned(again)[1]
+
+
+@pytest.mark.parametrize("away", [1436, 1438, 1439, 1440])
+def test_what_was_a_day_ago_is_compared_with_nothing(away: int) -> None:
+    minutes = [(1, 2, 1, 2), (1, 2, 2, 2)] * 3
+    found = learned([*minutes, *[(0, 0, 0, 0)] * away, *minutes], asked_from=6 + away)[1]
+    assert found[4] == NOT_MEASURED
+    assert found[-1] == learned(minutes)[1][-1] != NOT_MEASURED
+
+
+def test_what_is_known_divides_the_evidence_of_a_stretch() -> None:
+    """Phi, or more where the stretch has so much traffic that what does not average out is more of it."""
+    series, found = learned(world(2, icc=0.05, lasts=1, per_min=60, length=60))
+    estimated = DispersionEstimate()
+    estimated.take(series)
+    noise = series.noise(10, 40)
+    assert noise is not None
+    assert estimated.now == found[-1]
+    for known in (Dispersion(2.0, tau2=1e-3), Dispersion(2.0, tau2=2.0), Dispersion(2.0, assumed_icc=2.0)):
+        expected = max(2.0, 1 + (known.tau2 + 2 / 5 * known.assumed_icc * noise.request) / noise.block)
+        assert known.dispersion is known
+        assert known.over(series, 10, 40) == pytest.approx(expected)
+    assert estimated.known.over(series, 10, 40) == found[-1].over(series, 10, 40)
