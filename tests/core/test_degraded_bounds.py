@@ -70,6 +70,14 @@ def test_each_quarter_of_the_newest_twenty_minutes_has_to_show_it_in_both_arms(
     assert found(series) is None
 
 
+@pytest.mark.parametrize("quarter", range(4))
+def test_a_quarter_is_all_of_its_five_minutes(quarter: int) -> None:
+    """Of which the last has so many requests that they are well together."""
+    ill, busy = (5, ILL, ILL), (1, (18_000, 20_000), (18_000, 20_000))
+    series = rates((60, WELL, WELL), *[ill] * quarter, (4, ILL, ILL), busy, *[ill] * (3 - quarter))
+    assert found(series, needed=0.0) is None
+
+
 def test_a_minute_that_is_well_in_each_quarter_hides_nothing() -> None:
     assert found(rates((60, WELL, WELL), *[(1, WELL, WELL), (4, ILL, ILL)] * 4)) is not None
 
