@@ -211,14 +211,15 @@ def test_fewer_than_six_whole_blocks_say_nothing() -> None:
 
 def test_a_quantile_s_level_is_the_share_above_the_past_s_own() -> None:
     """Of 6 and 2 % slow requests 4 % are slow in all: the middle value is the p95, and the slow are above it."""
-    up, down = (5, Sketch({100: 86, 200: 8, 300: 6})), (5, Sketch({100: 90, 200: 8, 300: 2}))
+    up, down = (5, Sketch({0: 86, 200: 8, 300: 6})), (5, Sketch({0: 90, 200: 8, 300: 2}))
     assert level_phi(values(P95, *[up, down] * 3), (0, 30)) == pytest.approx(
         0.04**2 / (2 * 0.04 * 0.96 / 500)
     )
 
 
 def test_where_the_quantile_is_unfinished_its_level_is_the_share_of_those() -> None:
-    up, down = (5, Sketch({100: 90, UNFINISHED_BIN: 10})), (5, Sketch({100: 98, UNFINISHED_BIN: 2}))
+    up = (5, Sketch({100: 80, 200: 10, UNFINISHED_BIN: 10}))
+    down = (5, Sketch({100: 95, 200: 3, UNFINISHED_BIN: 2}))
     assert level_phi(values(P95, *[up, down] * 3), (0, 30)) == pytest.approx(
         0.08**2 / (2 * 0.06 * 0.94 / 500)
     )
@@ -255,7 +256,7 @@ def test_the_level_s_evidence_is_that_of_the_weaker_arm_now_against_the_baseline
     """As if the baseline's past ran beside it; and the whole of the limit has to be proven."""
     series = series_for(judged)
     for minute in range(80):
-        arms = [_minute(judged, 1, one if minute >= 60 else 0) for one in worse]
+        arms = [_minute(judged, 1, one) for one in (worse if minute >= 60 else (20, 0))]
         series.append(minute, *arms)  # type: ignore[arg-type]
     each = []
     for one in worse:
