@@ -17,7 +17,7 @@ from monitor.core.degraded import (
     level_phi,
 )
 from monitor.core.series import AnySeries, RateSeries, series_for
-from monitor.core.sketch import UNFINISHED_BIN, Sketch
+from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN, Sketch
 from monitor.core.stats.limit import limit_of
 from tests.engine.worlds import objective
 
@@ -218,8 +218,8 @@ def test_a_quantile_s_level_is_the_share_above_the_past_s_own() -> None:
 
 
 def test_where_the_quantile_is_unfinished_its_level_is_the_share_of_those() -> None:
-    up = (5, Sketch({100: 80, 200: 10, UNFINISHED_BIN: 10}))
-    down = (5, Sketch({100: 95, 200: 3, UNFINISHED_BIN: 2}))
+    up = (5, Sketch({100: 80, LAST_BIN: 10, UNFINISHED_BIN: 10}))
+    down = (5, Sketch({100: 95, LAST_BIN: 3, UNFINISHED_BIN: 2}))
     assert level_phi(values(P95, *[up, down] * 3), (0, 30)) == pytest.approx(
         0.08**2 / (2 * 0.06 * 0.94 / 500)
     )

@@ -242,7 +242,7 @@ def _need_in_all(expected: Expectation, rule: Rule, per_min: float | None, phi: 
     """
     if expected.information <= 0.0:
         return Need(inf, None)
-    if per_min is None or per_min <= 0.0:
+    if per_min is None:
         return Need(None, None)
     block = rule.recent_min
     nats = 0.0 if expected.objective.evidence is EvidenceMode.OFF else SPEND_NATS

@@ -7,7 +7,7 @@ from math import ceil, inf, sqrt
 from statistics import NormalDist
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.budget import Accounting, EvidenceMode, Objective, Unit
@@ -79,6 +79,8 @@ def test_a_mean_takes_its_floor_or_what_the_evidence_takes_where_that_is_more() 
     rate=st.floats(0.01, 0.99),
     limit=st.floats(0.3, 30.0),
 )
+@example(judged=HANDOFF, rate=0.58, limit=13.9)  # just above 1, and just below 0
+@example(judged=SUCCESS, rate=0.03, limit=16.4)
 def test_a_harmed_rate_is_a_rate(judged: Objective, rate: float, limit: float) -> None:
     """Also where the largest harm takes it to 0 or to 1 by computing with rounded numbers."""
     edge = 0 if judged is SUCCESS else 1

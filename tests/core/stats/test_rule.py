@@ -36,6 +36,7 @@ def test_what_a_stretch_looks_at(hold: int, length: int, newest: int, fifth: int
     rule = make_rule(hold, window_min=DAY, objectives=4)
     assert Span(length, newest, fifth, evidence_for(0.01 / blocks)) in rule.spans
     assert all(one.length_min >= max(hold, 1) for one in rule.spans)
+    assert rule.recent_min == {20: 5, 4: 1, 0: 1}[hold]
 
 
 def test_a_rule_by_itself_is_that_of_one_cohort_and_one_measure() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.stats.intervals import RateCounts
-from monitor.core.stats.strata import Level, Pair, StrataSums
+from monitor.core.stats.strata import Arm, Level, Pair, StrataSums
 
 _arm = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 _pair = st.tuples(_arm, _arm)
@@ -130,6 +130,7 @@ def test_what_came_before_a_window_does_not_show(rows: list[list[Pair]], many: i
             Level.MINUTES,
         ),  # what only the baseline has weighs nothing
         ([[((1, 1), (0, 0))], [((1, 8), (1, 10))]], Level.POOLED),  # 8 of 9
+        ([[((1, 10), (0, 5))], [((1, 9), (1, 10))]], Level.MINUTES),  # who has no hits is a partner
         ([[((0, 0), (5, 9))]], Level.POOLED),
         ([[((5, 9), (0, 0))]], Level.POOLED),
         ([[((0, 0), (0, 0))]], Level.POOLED),
@@ -172,8 +173,7 @@ def test_what_is_cut_out_might_never_have_been(rows: list[list[Pair]], seed: int
     assert cut.totals(start, end, (a, b)) == without.totals(1, last)
     for level in (None, *Level):
         assert cut.sums(start, end, (a, b), level) == without.sums(1, last, level=level)
-    (_, n_c), (_, n_b) = _total([pair for row in kept[1:] for pair in row])
-    assert cut.has_both(start, end, (a, b)) is without.has_both(1, last) is (n_c > 0 and n_b > 0)
+    assert cut.has_both(start, end, (a, b)) is without.has_both(1, last)
 
 
 def test_strata_may_begin_late() -> None:
@@ -210,14 +210,32 @@ def test_without_a_partner_nothing_counts() -> None:
     assert sums.totals(0, 2) == RateCounts(3, 5, 7, 10)
 
 
-def test_who_met_before_a_window_is_no_partner_in_it() -> None:
-    """In its minutes all meet, by strata only half do."""
+@pytest.mark.parametrize(
+    ("lonely", "within"),
+    [
+        ([((5, 50), (0, 0))], Level.POOLED),
+        (
+            [((3, 50), (0, 0)), ((2, 50), (9, 400)), ((0, 0), (1, 10))],
+            Level.MINUTES,
+        ),  # by strata half of them meet
+    ],
+)
+def test_who_met_outside_of_a_window_is_no_partner_in_it(lonely: list[Pair], within: Level) -> None:
+    """Neither before it nor in what is cut out of it."""
+    met: list[Pair] = [((3, 50), (7, 100)), ((1, 50), (90, 900))]
+    last: list[Pair] = [((2, 7), (3, 300))]
+    sums = _sums([*[met] * 9, lonely, *[met] * 9, lonely, last])
+    assert sums.level(0, 21) is Level.STRATA
+    assert sums.level(19, 21) is within
+    assert sums.level(9, 21, (10, 19)) is within
+
+
+@pytest.mark.parametrize("arm", [(0, 1), (1, 1), (5, 9)])
+def test_both_arms_are_there_where_each_has_a_request(arm: Arm) -> None:
     sums = StrataSums()
-    met = [((3, 50), (7, 100)), ((1, 50), (90, 900))]
-    for _ in range(3):
-        sums.append(*_total(met), met)
-    half = [((3, 50), (0, 0)), ((2, 50), (9, 400)), ((0, 0), (1, 10))]
-    sums.append((90, 100), (1, 7))
-    sums.append(*_total(half), half)
-    assert sums.level(0, 4) is Level.STRATA
-    assert sums.level(3, 5) is Level.MINUTES
+    for candidate, baseline in ((arm, (0, 0)), ((0, 0), arm), ((0, 0), (0, 0))):
+        sums.append(candidate, baseline)
+    assert sums.has_both(0, 2)
+    assert not any(sums.has_both(start, 3) for start in (1, 2))
+    assert not sums.has_both(0, 1)
+    assert not sums.has_both(0, 3, (1, 2))
