@@ -122,12 +122,25 @@ def test_after_a_day_without_requests_nothing_is_known(busy: int) -> None:
     assert found[1:] == learned(again)[1]
 
 
-@pytest.mark.parametrize("away", [1436, 1438, 1439, 1440])
-def test_what_was_a_day_ago_is_compared_with_nothing(away: int) -> None:
-    minutes = [(1, 2, 1, 2), (1, 2, 2, 2)] * 3
-    found = learned([*minutes, *[(0, 0, 0, 0)] * away, *minutes], asked_from=6 + away)[1]
+SIX: list[Minute] = [(1, 2, 1, 2), (1, 2, 2, 2)] * 3
+EMPTY: Minute = (0, 0, 0, 0)
+
+
+def test_a_change_counts_until_its_older_minute_is_a_day_old() -> None:
+    """Six minutes have five changes, the fewest that say anything."""
+    last, forgotten = learned([*SIX, *[EMPTY] * 1435], asked_from=1439)[1]
+    assert last == learned(SIX)[1][-1] != NOT_MEASURED
+    assert forgotten == NOT_MEASURED
+
+
+@pytest.mark.parametrize("first", [0, 505, 506, 507])
+def test_what_is_kept_no_more_is_compared_with_nothing(first: int) -> None:
+    """Minutes are let go 512 at a time: what begins before those that are left is gone."""
+    minutes = [*[EMPTY] * first, *SIX, *[EMPTY] * (1954 - first), *SIX]
+    series, found = learned(minutes, asked_from=1960)
+    assert series.kept_minute == 512
     assert found[4] == NOT_MEASURED
-    assert found[-1] == learned(minutes)[1][-1] != NOT_MEASURED
+    assert found[-1] == learned(SIX)[1][-1]
 
 
 def test_what_is_known_divides_the_evidence_of_a_stretch() -> None:
@@ -138,7 +151,7 @@ def test_what_is_known_divides_the_evidence_of_a_stretch() -> None:
     noise = series.noise(10, 40)
     assert noise is not None
     assert estimated.now == found[-1]
-    for known in (Dispersion(2.0, tau2=1e-3), Dispersion(2.0, tau2=2.0), Dispersion(2.0, assumed_icc=2.0)):
+    for known in (Dispersion(2.0, tau2=1e-3), Dispersion(2.0, tau2=2.0), Dispersion(2.0, assumed_icc=0.5)):
         expected = max(2.0, 1 + (known.tau2 + 2 / 5 * known.assumed_icc * noise.request) / noise.block)
         assert known.dispersion is known
         assert known.over(series, 10, 40) == pytest.approx(expected)
