@@ -163,11 +163,13 @@ def _levels(series: AnySeries, past: Span) -> list[tuple[float, float]]:
     else:
         assert series.limit.quantile is not None
         whole = series.stretch(*past).above[1]
-        if not whole.size or not whole[0]:
+        if not whole.size:
             return []
         column = min(quantile_column(whole, series.limit.quantile), len(whole) - 1)
         arms = [series.stretch(*block).above[1] for block in blocks]
         counts = [(float(arm[column]), float(arm[0])) for arm in arms]
     requests = sum(n for _, n in counts)
-    share = sum(hits for hits, _ in counts) / requests if requests else 0.0
+    if not requests:
+        return []
+    share = sum(hits for hits, _ in counts) / requests
     return [(hits / n, share * (1.0 - share) / n) for hits, n in counts if n]

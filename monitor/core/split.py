@@ -85,23 +85,28 @@ class SplitWatch:
     """The split of one arming against one declaration, minute by minute.
 
     Attributes:
-        is_wrong: From an e-value of 10,000 on, until the split is shown to be right over the last hour (over more
-            where an hour has too few requests to show it).
         seen: What the current test has seen so far, unweighted.
     """
 
-    __slots__ = ("_minutes", "_noise", "_tested", "_wrong_share", "declared", "is_wrong", "seen")
+    __slots__ = ("_minutes", "_noise", "_tested", "_wrong_share", "declared", "seen")
 
     def __init__(self, declared: TrafficSplit) -> None:
         self.declared = declared
-        self.is_wrong = False
         self.seen = Split(0, 0)
         self._tested = Split(0.0, 0.0)
         self._minutes: deque[Split] = deque(
             maxlen=_KEEP_MIN
         )  # weighted, since the split was found to be wrong
-        self._wrong_share = 0.0
+        self._wrong_share: float | None = None  # at which it was found to be wrong
         self._noise = (_Changes(1), _Changes(BLOCK_MIN))
+
+    @property
+    def is_wrong(self) -> bool:
+        """From an e-value of 10,000 on, until the last hour shows the split to be right.
+
+        Until more than an hour does, where that has too few requests to show it.
+        """
+        return self._wrong_share is not None
 
     def append(self, candidate: int, baseline: int) -> bool:
         """Take in one closed minute's requests, and tell whether the answer changed."""
@@ -112,23 +117,22 @@ class SplitWatch:
         self.seen = Split(self.seen.candidate + candidate, self.seen.both + both)
         tested = self._tested
         self._tested = Split(tested.candidate + weight * candidate, tested.both + weight * both)
-        if self.is_wrong:
-            return self._returns(Split(weight * candidate, weight * both))
-        return self._fails()
+        if self._wrong_share is None:
+            return self._fails()
+        return self._returns(Split(weight * candidate, weight * both), self._wrong_share)
 
     def _fails(self) -> bool:
         # The mixture is no likelier than its best share: most minutes need no more than this look.
         can_be = _misfit(self._tested, self.declared) >= WRONG_NATS
-        self.is_wrong = can_be and e_nats(self._tested, self.declared) >= WRONG_NATS
-        if self.is_wrong:
+        if can_be and e_nats(self._tested, self.declared) >= WRONG_NATS:
             self._wrong_share = self._tested.share
         return self.is_wrong
 
-    def _returns(self, counted: Split) -> bool:
+    def _returns(self, counted: Split, wrong: float) -> bool:
         self._minutes.append(counted)
-        if not any(is_right(one, self.declared, self._wrong_share) for one in self._newest()):
+        if not any(is_right(one, self.declared, wrong) for one in self._newest()):
             return False
-        self.is_wrong = False
+        self._wrong_share = None
         self.seen, self._tested = Split(0, 0), Split(0.0, 0.0)
         self._minutes.clear()
         return True
@@ -140,12 +144,11 @@ class SplitWatch:
             yield _total(islice(reversed(self._minutes), length))
             length *= 2
 
-    def _phi(self, requests: float) -> float:
+    def _phi(self, requests: int) -> float:
         """How much more the split varies than independent requests would, as known before this minute."""
-        minutes, blocks = self._noise
-        if minutes.count < _LEAST:
-            return 1.0 + max(0.0, requests - 1.0) * ASSUMED_ICC
-        return max(1.0, minutes.phi, blocks.phi if blocks.count >= _LEAST else 1.0)
+        if self._noise[0].count < _LEAST:
+            return 1.0 + (requests - 1) * ASSUMED_ICC
+        return max(1.0, *(noise.phi for noise in self._noise if noise.count >= _LEAST))
 
 
 class _Changes:
@@ -156,7 +159,7 @@ class _Changes:
     def __init__(self, length_min: int) -> None:
         self._length_min = length_min
         self._candidate = self._both = self._minutes = 0
-        self._last = (0, 0)
+        self._last: tuple[int, int] | None = None
         self._sum = 0.0
         self.count = 0
 
@@ -164,10 +167,10 @@ class _Changes:
     def phi(self) -> float:
         """The mean of the squared changes over their variance under independence, two standard errors up.
 
-        Needs a change. What independence explains is certain: only the excess over 1 is raised.
+        Needs a change. What independence explains is certain, so that only the excess over 1 is raised.
         """
         mean = self._sum / self.count
-        return mean + max(0.0, mean - 1.0) * 2.0 * sqrt(3.0 / self.count)
+        return mean + (mean - 1.0) * 2.0 * sqrt(3.0 / self.count)
 
     def take(self, candidate: int, both: int) -> None:
         """Take in a minute; an empty block is skipped."""
@@ -182,9 +185,11 @@ class _Changes:
         self._candidate = self._both = self._minutes = 0
         if not block[1]:
             return
-        (before, n_before), (after, n_after) = self._last, block
-        variance = pot_variance(before + after, n_before, n_after) if n_before else 0.0
-        self._last = block
+        last, self._last = self._last, block
+        if last is None:
+            return
+        (before, n_before), (after, n_after) = last, block
+        variance = pot_variance(before + after, n_before, n_after)
         if variance > 0.0:
             self._sum += (after / n_after - before / n_before) ** 2 / variance
             self.count += 1

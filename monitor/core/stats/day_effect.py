@@ -72,9 +72,9 @@ def day_variance(hours: Sequence[Hour], levels: Mapping[int, Level], fitted: int
 
 
 def effective_size(n: float, unit: float, tau2: float, days: int) -> float:
-    """Return how many requests of today `n` requests of `days` past days stand for."""
-    if n <= 0.0 or unit <= 0.0 or days < 1:
-        return max(n, 0.0)
+    """Return how many requests of today `n` requests of `days` past days, 1 and more, stand for."""
+    if unit <= 0.0:
+        return n
     return n / (1.0 + n * tau2 * (1.0 + 1.0 / days) / unit)
 
 
@@ -87,7 +87,7 @@ def _beyond_chance(moves: Sequence[tuple[float, float]], free: int, *, is_few: b
     """
     weights = [1.0 / chance for _, chance in moves]
     whole = sum(weights)
-    room = whole - sum(weight * weight for weight in weights) / whole
+    room = sum(weight * (whole - weight) for weight in weights) / whole
     if free < 1:
         free, spread = 1, 1.0
     else:
@@ -95,10 +95,10 @@ def _beyond_chance(moves: Sequence[tuple[float, float]], free: int, *, is_few: b
     if is_few:
         spread *= free / low_chi_square(free)
     # A single day leaves no room to compare: then it is judged as if there were two.
-    return max(0.0, spread - free) / (room if room > 0.0 else whole / 2)
+    return max(0.0, spread - free) / (room or whole / 2)
 
 
 def low_chi_square(free: int) -> float:
     """Return the 10 % quantile of chi-square with `free` degrees of freedom."""
     step = 2.0 / (9.0 * free)
-    return max(_LOW_OF_ONE, free * max(0.0, 1.0 - step - _LOW_Z * sqrt(step)) ** 3)
+    return max(_LOW_OF_ONE, free * (1.0 - step - _LOW_Z * sqrt(step)) ** 3)

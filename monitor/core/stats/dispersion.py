@@ -119,7 +119,8 @@ class _Past(NamedTuple):
         """Return phi and tau**2 of a block of 5 minutes, neither floored; needs three changes."""
         _, ratios, variances = self.rows
         size = len(ratios)
-        middle = float(np.partition(ratios, size // 2)[size // 2])  # the median, or the value just above it
+        half = size // 2
+        middle = float(np.partition(ratios, half)[half])  # the median, or the value just above it
         typical = max(1.0, middle / _MEDIAN)  # phi is at least 1
         kept = ratios.copy()
         for _ in range(2):
@@ -176,7 +177,7 @@ class DispersionEstimate:
 
     def __init__(self) -> None:
         self._minutes = _Changes(1, concedes_from=_CONCEDES_FROM)
-        self._blocks = _Changes(BLOCK_MIN)
+        self._blocks = _Changes(BLOCK_MIN, concedes_from=_LEAST)
         self.known = Known()
 
     @property
@@ -197,7 +198,7 @@ class _Changes:
 
     __slots__ = ("_at", "_concedes_from", "_end", "_first", "_last", "_length_min", "_rows")
 
-    def __init__(self, length_min: int, *, concedes_from: int = 0) -> None:
+    def __init__(self, length_min: int, *, concedes_from: int) -> None:
         self._length_min = length_min
         self._concedes_from = concedes_from
         self._at: int | None = None  # where the next block begins
@@ -221,9 +222,8 @@ class _Changes:
             at += self._length_min
         self._at = at
         oldest = end - MAX_WINDOW_MIN
-        if oldest > first:  # none is older than the series
-            while self._first < self._end and self._rows[0, self._first] < oldest:
-                self._first += 1
+        while self._first < self._end and self._rows[0, self._first] < oldest:
+            self._first += 1
         return at > began
 
     def past(self) -> _Past | None:

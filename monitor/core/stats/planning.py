@@ -31,6 +31,7 @@ UNKNOWN_START_NATS: Final = log(72 * 4 / 1e-3)
 _SCALE: Final = 10**12  # requests at which whole counts and the continuity correction no longer show
 _ALIGNMENTS: Final = 6  # where a bin's edges may lie against a quantile; live traffic does not choose
 _BISECTIONS: Final = 50
+_HALVINGS: Final = 16  # to less than the 2 % that a sketch resolves, and three digits of most rates
 _ROUNDING: Final = 1e-12  # of a share: a success of 0.9 that falls by all of it falls to 0
 _LOG_RATIO: Final = log(RATIO)
 
@@ -94,7 +95,7 @@ class Expectation:
         if self.information <= 0.0:
             return inf
         low, high = nats / self.information, float(_SCALE)
-        if self.moments is None or nats <= 0.0 or self.evidence(low * (1.0 + 1e-9)) >= nats:
+        if self.moments is None or self.evidence(low * (1.0 + 1e-9)) >= nats:
             return low
         for _ in range(_BISECTIONS):  # from zero to the floor's other side
             middle = sqrt(low * high)
@@ -241,7 +242,7 @@ def _need_in_all(expected: Expectation, rule: Rule, per_min: float | None, phi: 
     """
     if expected.information <= 0.0:
         return Need(inf, None)
-    if per_min is None or per_min <= 0.0:
+    if per_min is None:
         return Need(None, None)
     block = rule.recent_min
     nats = 0.0 if expected.objective.evidence is EvidenceMode.OFF else SPEND_NATS
@@ -249,7 +250,7 @@ def _need_in_all(expected: Expectation, rule: Rule, per_min: float | None, phi: 
     lacking = sqrt(2.0 * nats) - sqrt(2.0 * shown)
     chance = p_value(0.5 * lacking * lacking)
     chance = chance if lacking > 0.0 else 1.0 - chance
-    if not shown or chance <= 0.0:
+    if not shown:
         return Need(None, None)
     blocks = (floor(rule.hold_min / block) + 1) / chance
     if blocks * block > rule.window_min:
@@ -268,9 +269,9 @@ def smallest_multiple(
         return expected is not None and need(expected, rule, per_min=per_min, phi=phi).minutes is not None
 
     low, high = 1.0, largest_multiple(objective, shape)
-    if high <= low or not decides(high):
+    if not decides(high):
         return None
-    for _ in range(16):  # to less than the 2 % that a sketch resolves, and three digits of most rates
+    for _ in range(_HALVINGS):
         middle = sqrt(low * high)
         low, high = (low, middle) if decides(middle) else (middle, high)
     return high

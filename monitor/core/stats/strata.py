@@ -67,7 +67,7 @@ class StrataSums:
 
     def __init__(self) -> None:
         # Sums before each row.
-        self._totals: SumRows[_Plain] = SumRows((0, 0, 0, 0, 0, 0))
+        self._totals: SumRows[_Plain] = SumRows((*_NOTHING, 0))
         self._minutes: _Rows = SumRows(_NOTHING)  # A, B, W, V_c, V_b
         self._fine: _Rows | None = None  # until a minute comes in strata
 

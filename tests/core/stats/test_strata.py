@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.stats.intervals import RateCounts
-from monitor.core.stats.strata import Level, Pair, StrataSums
+from monitor.core.stats.strata import Arm, Level, Pair, StrataSums
 
 _arm = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 _pair = st.tuples(_arm, _arm)
@@ -42,13 +42,11 @@ def _exact(strata: list[Pair]) -> tuple[Fraction, Fraction, Fraction, Fraction] 
     return rates[0], sizes[0], rates[1], sizes[1]
 
 
-@given(_rows, st.sampled_from([Level.STRATA, Level.MINUTES]), st.data())
-@settings(max_examples=150, deadline=None)
-def test_a_window_without_a_cut_is_the_formula(
-    rows: list[list[Pair]], level: Level, data: st.DataObject
-) -> None:
+@given(_rows, st.sampled_from([Level.STRATA, Level.MINUTES]), st.integers(0, 10**6))
+@settings(max_examples=50, deadline=None)
+def test_a_window_without_a_cut_is_the_formula(rows: list[list[Pair]], level: Level, seed: int) -> None:
     sums = _sums(rows)
-    start, a, b, end = sorted(data.draw(st.integers(0, len(rows))) for _ in range(4))
+    start, a, b, end = sorted(Random(seed).choices(range(len(rows) + 1), k=4))
     held = rows[start:a] + rows[b:end]
     expected = _exact([pair for row in held for pair in (row if level is Level.STRATA else [_total(row)])])
     s_c, n_c, s_b, n_b = sums.sums(start, end, (a, b), level)
@@ -63,7 +61,7 @@ def test_a_window_without_a_cut_is_the_formula(
 
 
 @given(_rows)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_plain_totals_are_kept_beside(rows: list[list[Pair]]) -> None:
     sums = _sums(rows)
     assert len(sums) == len(rows)
@@ -92,7 +90,7 @@ def test_a_constant_split_is_plain_counts(parts: list[list[int]], split: tuple[i
 
 
 @given(_rows, st.integers(0, 10**6))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_neither_the_order_of_strata_nor_that_of_minutes_shows(rows: list[list[Pair]], seed: int) -> None:
     random, end = Random(seed), len(rows)
     shuffled = [random.sample(row, len(row)) for row in random.sample(rows, end)]
@@ -131,6 +129,8 @@ def test_what_came_before_a_window_does_not_show(rows: list[list[Pair]], many: i
             [[((0, 0), (1, 5))], [((1, 9), (1, 10))]],
             Level.MINUTES,
         ),  # what only the baseline has weighs nothing
+        ([[((1, 1), (0, 0))], [((1, 8), (1, 10))]], Level.POOLED),  # 8 of 9
+        ([[((1, 10), (0, 5))], [((1, 9), (1, 10))]], Level.MINUTES),  # who has no hits is a partner
         ([[((0, 0), (5, 9))]], Level.POOLED),
         ([[((5, 9), (0, 0))]], Level.POOLED),
         ([[((0, 0), (0, 0))]], Level.POOLED),
@@ -143,16 +143,51 @@ def test_the_ladder(rows: list[list[Pair]], level: Level) -> None:
     assert sums.sums(0, len(rows)) == sums.sums(0, len(rows), level=level)
 
 
+@given(st.lists(st.one_of(_pair, st.just(((0, 0), (0, 0))), _arm.map(lambda arm: (arm, arm))), max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_a_minute_of_one_stratum_is_a_minute_without_strata(minutes: list[Pair]) -> None:
+    """Also where it is empty, and where both arms are alike."""
+    alone, end = StrataSums(), len(minutes)
+    for minute in minutes:
+        alone.append(*minute)
+    one = _sums([[minute] for minute in minutes])
+    assert len(alone) == end
+    for start in range(end):
+        assert alone.level(start, end) is one.level(start, end)
+        assert alone.totals(start, end) == RateCounts(
+            *_total(minutes[start:])[0], *_total(minutes[start:])[1]
+        )
+        for level in (None, *Level):
+            assert alone.sums(start, end, level=level) == one.sums(start, end, level=level)
+
+
+@given(_rows, st.integers(0, 10**6))
+@settings(max_examples=50, deadline=None)
+def test_what_is_cut_out_might_never_have_been(rows: list[list[Pair]], seed: int) -> None:
+    """To the last digit, and in how finely the rest is compared."""
+    before = [[_FULL, ((1, 7), (2, 9))]]  # strata in both
+    start, a, b, end = (1 + at for at in sorted(Random(seed).choices(range(len(rows) + 1), k=4)))
+    cut, kept = _sums(before + rows), [before[0], *(before + rows)[start:a], *(before + rows)[b:end]]
+    without, last = _sums(kept), len(kept)
+    assert cut.level(start, end, (a, b)) is without.level(1, last)
+    assert cut.totals(start, end, (a, b)) == without.totals(1, last)
+    for level in (None, *Level):
+        assert cut.sums(start, end, (a, b), level) == without.sums(1, last, level=level)
+    assert cut.has_both(start, end, (a, b)) is without.has_both(1, last)
+
+
 def test_strata_may_begin_late() -> None:
     """Minutes without strata are one stratum each, before and after such that have some."""
     strata: list[Pair] = [((1, 4), (5, 5)), ((2, 6), (0, 15))]
     sums = StrataSums()
-    sums.append(*_FULL)
+    for one in (_FULL, ((0, 0), (0, 0))):
+        sums.append(*one)
     sums.append(*_total(strata), strata)
-    sums.append(*_FULL)
+    for one in (((0, 0), (0, 0)), _FULL):
+        sums.append(*one)
     expected = _exact([_FULL, *strata, _FULL])
     assert expected is not None
-    s_c, n_c, s_b, n_b = sums.sums(0, 3)
+    s_c, n_c, s_b, n_b = sums.sums(0, 5)
     assert (s_c / n_c, n_c, s_b / n_b, n_b) == pytest.approx([float(one) for one in expected], rel=1e-12)
 
 
@@ -175,14 +210,32 @@ def test_without_a_partner_nothing_counts() -> None:
     assert sums.totals(0, 2) == RateCounts(3, 5, 7, 10)
 
 
-def test_who_met_before_a_window_is_no_partner_in_it() -> None:
-    """In its minutes all meet, by strata only half do."""
+@pytest.mark.parametrize(
+    ("lonely", "within"),
+    [
+        ([((5, 50), (0, 0))], Level.POOLED),
+        (
+            [((3, 50), (0, 0)), ((2, 50), (9, 400)), ((0, 0), (1, 10))],
+            Level.MINUTES,
+        ),  # by strata half of them meet
+    ],
+)
+def test_who_met_outside_of_a_window_is_no_partner_in_it(lonely: list[Pair], within: Level) -> None:
+    """Neither before it nor in what is cut out of it."""
+    met: list[Pair] = [((3, 50), (7, 100)), ((1, 50), (90, 900))]
+    last: list[Pair] = [((2, 7), (3, 300))]
+    sums = _sums([*[met] * 9, lonely, *[met] * 9, lonely, last])
+    assert sums.level(0, 21) is Level.STRATA
+    assert sums.level(19, 21) is within
+    assert sums.level(9, 21, (10, 19)) is within
+
+
+@pytest.mark.parametrize("arm", [(0, 1), (1, 1), (5, 9)])
+def test_both_arms_are_there_where_each_has_a_request(arm: Arm) -> None:
     sums = StrataSums()
-    met = [((3, 50), (7, 100)), ((1, 50), (90, 900))]
-    for _ in range(3):
-        sums.append(*_total(met), met)
-    half = [((3, 50), (0, 0)), ((2, 50), (9, 400)), ((0, 0), (1, 10))]
-    sums.append((90, 100), (1, 7))
-    sums.append(*_total(half), half)
-    assert sums.level(0, 4) is Level.STRATA
-    assert sums.level(3, 5) is Level.MINUTES
+    for candidate, baseline in ((arm, (0, 0)), ((0, 0), arm), ((0, 0), (0, 0))):
+        sums.append(candidate, baseline)
+    assert sums.has_both(0, 2)
+    assert not any(sums.has_both(start, 3) for start in (1, 2))
+    assert not sums.has_both(0, 1)
+    assert not sums.has_both(0, 3, (1, 2))
