@@ -118,6 +118,7 @@ def test_what_counts_in_a_rate(source: str, fields: dict[str, Any], counted: tup
         ("stage.tool", {"stage_ms": {"tool": 2.0, "model": 9.0}}, 1, 2_000),
         ("stage.tool", {"stage_ms": {"tool": 2.0}, "status": "error"}, 0, 0),
         ("cost", {"cost_usd": 0.5, "status": "error"}, 1, 500_000),  # a failed request was paid for
+        ("cost", {"cost_usd": 3.0}, 1, 3_000_000),
         ("tokens", {"tokens_in": 3, "tokens_out": 4}, 1, 7),
         ("tokens", {"tokens_in": 3}, 0, 0),  # half a sum would look cheap
     ],
