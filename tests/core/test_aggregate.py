@@ -161,7 +161,8 @@ def test_units_are_added_up_too() -> None:
     one, other = Aggregate(), Aggregate()
     other.serve("user-1")
     one.merge(other)
-    assert one.units == other.units is not None
+    assert one.units is not None
+    assert one.units == other.units
     assert one.units.hashes == (unit_hash("user-1"),)
     assert one.units is not other.units  # what comes to one later is none of the other's
 

@@ -142,9 +142,11 @@ def test_requests_wait_to_be_added_up_only_until_they_are_many(
 def test_combinations_of_labels_are_forgotten_when_they_are_many_and_counted_all_the_same(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labels = [dict(zip(("task_success", "human_handoff"), pair, strict=True))
-              for pair in ((True, True), (True, False), (False, None), (None, True), (False, False))]  # fmt: skip
-    events = [seen(f"e-{number}", START_MS, **labels[number % 5]) for number in range(15)]
+    labels = ((True, True), (True, False), (False, None), (None, True), (False, False))
+    events = [
+        seen(f"e-{number}", START_MS, task_success=success, human_handoff=handed_over)
+        for number, (success, handed_over) in enumerate(labels * 3)
+    ]
     whole, _ = folded(events, plan_of(objective()))
     monkeypatch.setattr(partition, "SHAPES_MAX", 4)
     fold, sizes = PartitionFold(plan_of(objective()), SeenIds(99)), []

@@ -152,6 +152,14 @@ def test_a_full_memory_forgets_one_for_each_that_comes(known: int, new: int, evi
     assert (seen.evicted, len(seen)) == (evicted, 3)
 
 
+def test_what_is_too_old_by_the_time_it_would_be_in_the_way_is_not_forgotten_early() -> None:
+    """Two of the three old ones are two minutes old when the second new one comes, to the millisecond."""
+    seen = SeenIds(3)
+    seen.are_new(["a", "b", "c"], np.zeros(3, dtype=np.int64))
+    seen.are_new(["d", "e"], np.array([1, DUPLICATE_MS]))
+    assert (seen.evicted, len(seen)) == (1, 2)
+
+
 def test_a_batch_that_spans_minutes_forgets_nothing_that_its_first_id_still_knows() -> None:
     seen = SeenIds(100)
     seen.are_new([f"old-{n}" for n in range(99)], np.zeros(99, dtype=np.int64))

@@ -11,6 +11,7 @@ from monitor.core.event import MAX_AT_MS
 from monitor.core.span import Event, Span, Trace, Value
 from monitor.core.span_mapping import (
     Convert,
+    Field,
     as_choice,
     as_count,
     as_hashed,
@@ -116,7 +117,14 @@ def test_what_does_not_fit_is_named_and_the_next_source_is_asked() -> None:
 
 def test_an_event_names_its_request_by_release_traffic_and_cohort_alone() -> None:
     """What else stands beside an evaluation is the evaluation's own: its cost, its time."""
-    told = {"r": "v42", "kind": "shadow", "tenant": "acme", "task": "chat", "usd": 1.0, "good": True}
+    told: dict[str, Value] = {
+        "r": "v42",
+        "kind": "shadow",
+        "tenant": "acme",
+        "task": "chat",
+        "usd": 1.0,
+        "good": True,
+    }
     mapping = read_mapping(MORE, "t.yaml")
     named = request_named_by(mapping, "t", Event("e", TOLD_MS * MS + MS - 1, told, {}))
     assert named == {
@@ -150,7 +158,11 @@ def test_an_outcome_is_known_by_all_that_it_says() -> None:
         **base, "event_id": told["event_id"], "kind": "outcome", "task_success": True, "outcomes": {"grounded": False},
     }  # fmt: skip
     assert outcome_of(dict(base), [(grounded, False), (good, True)]) == told
-    others = [[(good, True)], [(good, False), (grounded, False)], [(good, True), (grounded, True)]]
+    others: list[list[tuple[Field, object]]] = [
+        [(good, True)],
+        [(good, False), (grounded, False)],
+        [(good, True), (grounded, True)],
+    ]
     ids = [told["event_id"], *(outcome_of(base, labels)["event_id"] for labels in others)]
     assert len(set(ids)) == 4
     assert base == {"at": 7, "trace_id": "t", "release": "v42"}
