@@ -238,6 +238,17 @@ def test_a_part_that_was_stored_is_not_counted_as_a_new_one_towards_the_cap() ->
     assert (len(parts), parts[OTHER], parts["t-0"]) == (257, 2, 2)
 
 
+def test_a_cell_that_was_put_back_is_written_when_it_changes_again() -> None:
+    first, _ = folded([seen("a", START_MS, cohort={"tenant": "acme"})], WATCHED)
+    again = PartitionFold(WATCHED, SeenIds(9))
+    for key, cell in deepcopy(first.cells).items():
+        cell.is_changed = False  # as it is read from the store
+        again.restore(key, cell)
+    assert again.changed == set()
+    again.fold_many([seen("b", START_MS, cohort={"tenant": "acme"})])
+    assert again.changed == first.changed
+
+
 PAIRS = st.tuples(st.text("12:a", max_size=4), st.text("12:a", max_size=4))
 
 

@@ -67,6 +67,15 @@ def test_a_sample_is_its_hashes(ids: list[int]) -> None:
     assert UnitSample(made.hashes) == made
 
 
+def test_a_unit_just_below_the_largest_that_is_kept_takes_its_place() -> None:
+    """Also long after the sample was cut for the first time."""
+    ranked = sorted(range(600), key=lambda one: unit_hash(f"user-{one}"))
+    made = sample([*ranked[:255], *ranked[256:513]])
+    assert made.ceiling == unit_hash(f"user-{ranked[256]}")
+    made.offer(f"user-{ranked[255]}")
+    assert made.hashes == sample(ranked[:256]).hashes
+
+
 def test_a_hash_is_the_same_everywhere() -> None:
     assert unit_hash("user-1").hex() == "9aac5a8621eae188"
     assert len(unit_hash("")) == 8
