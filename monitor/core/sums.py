@@ -20,7 +20,7 @@ from monitor.core.series import (
     Series,
     rate_is_beyond,
 )
-from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN
+from monitor.core.sketch import UNFINISHED_BIN
 from monitor.core.sketch_series import mean_is_beyond
 from monitor.core.stats.capped import Measure
 from monitor.core.stats.contrast import Noise, mean_noise, rate_noise
@@ -267,12 +267,11 @@ def tail_bins(
     as the limit spans. Below, all bins are one; above, all finished ones are; no count is lost.
     """
     assert limit.quantile is not None
-    reach = max(abs(limit.bins_beyond(limit.kappa)), abs(limit.bins_reached(1.0))) + _CORRECTION
+    reach = limit.bins_reached(1.0) + _CORRECTION
     ends = [_tail_ends(arm, 1.0 - limit.quantile) for arm in (candidate, baseline) if arm]
     if not ends:
         return {}, {}
-    low = max(0, min(first for first, _ in ends) - reach)
-    high = min(LAST_BIN - 1, max(last for _, last in ends) + reach)
+    low, high = min(first for first, _ in ends) - reach, max(last for _, last in ends) + reach
     return _joined(candidate, low, high), _joined(baseline, low, high)
 
 

@@ -212,6 +212,14 @@ def test_of_the_newest_minutes_those_are_said_that_are_short_by_most(
     assert found == (None if said is None else pytest.approx(said))
 
 
+def test_short_by_most_is_the_difference_of_the_arms() -> None:
+    """Of the newest four minutes 50 against 60, of eight 55 against 80: fewer are labelled in the first."""
+    coverage = Coverage(4)
+    for minute in range(8):
+        coverage.append(minute, ((60, 100), (100, 100)) if minute < 4 else ((50, 100), (60, 100)))
+    assert coverage.shortfall() == pytest.approx((0.55, 0.8, 8))
+
+
 def test_an_arm_that_was_away_for_days_is_no_trouble() -> None:
     coverage = Coverage(HOLD)
     for minute in range(2_200):

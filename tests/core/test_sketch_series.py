@@ -112,6 +112,12 @@ def test_a_quantiles_contrast_is_of_the_shares_above_the_baselines_own(
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
+def test_a_baseline_whose_requests_are_all_as_fast_has_a_quantile_too() -> None:
+    series = series_of([({5: 8, 9: 2}, {5: 10}), ({5: 5, 9: 5}, {5: 10})])
+    expected = rate_contrast(RateCounts(2, 10, 0, 10), RateCounts(5, 10, 0, 10))
+    assert series.contrast((0, 1), (1, 2)) == expected
+
+
 UNEVEN: list[Minute] = [({5: 90, 6: 10}, {5: 30, 6: 20}), ({5: 30, 6: 40}, {5: 90, 6: 10})]
 ALONE: list[Minute] = [({5: 200, 7: 50}, {}), ({5: 10, 6: 3}, {5: 10, 6: 5})]
 

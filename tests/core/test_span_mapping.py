@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
@@ -20,11 +21,21 @@ from monitor.core.span_mapping import (
     as_truth,
     labels_of,
     outcome_of,
+    reads_events,
     repeated_by_outcomes,
     request_id_of,
     request_named_by,
     request_of,
     said_by,
+)
+from monitor.core.span_sources import (
+    Evaluation,
+    EventAttribute,
+    RootAttribute,
+    Scaled,
+    Source,
+    SpanAttribute,
+    Translated,
 )
 
 MS = 1_000_000
@@ -189,26 +200,44 @@ def test_labels_that_an_event_has_are_told_from_facts_and_from_entries_of_that_n
 
 
 @pytest.mark.parametrize(
-    ("convert", "fits", "does_not"),
+    ("make", "fits", "does_not"),
     [
-        (as_text(3), {"abc": "abc", 123: "123", True: None}, ("", "abcd", 0.5, ("a",))),
-        (as_choice("live", "shadow"), {"live": "live", "shadow": "shadow"}, ("", "Live", 1)),
-        (as_truth, {True: True, False: False, "true": True, "FALSE": False}, ("yes", "", 1, 0, 0.0)),
+        (lambda: as_text(3), {"abc": "abc", 123: "123"}, ("", "abcd", 0.5, True, ("a",))),
+        (lambda: as_choice("live", "shadow"), {"live": "live", "shadow": "shadow"}, ("", "Live", 1)),
+        (lambda: as_truth, {True: True, False: False, "true": True, "FALSE": False}, ("yes", "", 1, 0, 0.0)),
         (
-            as_number(9.5),
+            lambda: as_number(9.5),
             {0: 0.0, 0.25: 0.25, 9.5: 9.5},
             (-0.25, 9.75, "1", True, float("nan"), float("inf")),
         ),
-        (as_count(9), {0: 0, 3.0: 3, 9: 9}, (-1, 10, 0.5, "1", True, float("nan"), float("inf"))),
+        (lambda: as_count(9), {0: 0, 3.0: 3, 9: 9}, (-1, 10, 0.5, "1", True, float("nan"), float("inf"))),
     ],
     ids=["text", "choice", "truth", "number", "count"],
 )
 def test_a_fact_is_what_its_field_wants_or_absent(
-    convert: Convert, fits: dict[Value, object], does_not: tuple[Value, ...]
+    make: Callable[[], Convert], fits: dict[Value, object], does_not: tuple[Value, ...]
 ) -> None:
+    convert = make()
     for value, fact in fits.items():
         assert (convert(value), type(convert(value))) == (fact, type(fact)), value
     assert [value for value in does_not if convert(value) is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "may_come_later"),
+    [
+        (Evaluation("task"), True),
+        (EventAttribute("fed", "good"), True),
+        (Translated(EventAttribute("fed", "good"), {}), True),
+        (Scaled(Translated(Evaluation("task"), {}), 2.0), True),
+        (RootAttribute("good"), False),
+        (Scaled(RootAttribute("good"), 2.0), False),
+        (SpanAttribute("good"), False),
+    ],
+    ids=str,
+)
+def test_what_reads_events_may_come_later_in_other_words_too(source: Source, may_come_later: bool) -> None:
+    assert reads_events(source) is may_come_later
 
 
 def test_a_unit_is_told_apart_and_not_named() -> None:

@@ -156,6 +156,18 @@ def test_the_bins_that_are_joined_change_no_answer(quantile: float, size: float)
         assert kept.evidence_out() == pytest.approx(whole.evidence_out(), rel=1e-6, abs=1e-6)
 
 
+def test_what_no_formula_looks_at_is_one_bin_on_either_side() -> None:
+    """15 % are passed with the eighth bin; with the two of the correction, ten on either side of both medians."""
+    limit = Limit(_UP, Unit.PERCENT, 15.0, quantile=0.5)
+    arms = {100: 1, 300: 4, 600: 1_000, 900: 2}, {100: 2, 610: 1_000, 700: 3, 900: 4, UNFINISHED_BIN: 1}
+    assert tail_bins(*arms, limit) == (
+        {590: 5, 600: 1_000, 621: 2},
+        {590: 2, 610: 1_000, 621: 7, UNFINISHED_BIN: 1},
+    )
+    edges = {590: 1, 591: 1, 600: 100, 620: 1, 621: 1, 622: 1}
+    assert tail_bins(edges, {610: 100}, limit)[0] == {590: 1, 591: 1, 600: 100, 620: 1, 621: 2}
+
+
 @pytest.mark.parametrize(
     "candidate, baseline",
     [

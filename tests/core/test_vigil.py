@@ -206,6 +206,13 @@ def test_a_partition_that_nobody_has_stored_has_not_answered() -> None:
     assert made.delays_ms == {0: 2_000}
 
 
+def test_a_blindness_stands_from_when_it_began_and_not_from_when_the_watch_did() -> None:
+    made = alive(well(), 109_999)
+    made.blind("p1", 50_000, "Redis is away")
+    assert troubles(made, 109_999) == []
+    assert troubles(alive(made, 110_000), 110_000) == [Trouble.BLIND]
+
+
 def test_a_canary_that_came_late_is_trouble_until_one_comes_in_time() -> None:
     made = alive(vigil(1), 25_000)
     made.sent(0, 7, 0)
