@@ -290,12 +290,12 @@ def mean_is_beyond(limit: Limit, scale: float, candidate: Moments, baseline: Mom
     return excess > EQUAL * bound
 
 
-def _requests(sketch: Sketch) -> Arm:
-    """A minute's requests; what counts as a hit is another one for each edge."""
-    return 0, sketch.count
-
-
 def _above(above: Exceedances, column: int, scales: tuple[float, float]) -> RateCounts:
     """Requests above an edge, and all of them."""
     (s_c, s_b), (n_c, n_b), (of_c, of_b) = above[:, column].tolist(), above[:, 0].tolist(), scales
     return RateCounts(float(s_c * of_c), float(n_c * of_c), float(s_b * of_b), float(n_b * of_b))
+
+
+def _requests(sketch: Sketch) -> Arm:
+    """A minute's requests; what counts as a hit is another one for each edge."""
+    return 0, sketch.count
