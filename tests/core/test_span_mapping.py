@@ -91,6 +91,13 @@ def test_an_event_says_when_its_request_ended_or_it_is_when_the_event_was(
     assert found == {"release": "model-v42", "trace_id": "t", "at": at_ms}
 
 
+def test_a_cohort_and_a_stage_are_no_labels_though_events_tell_them() -> None:
+    told = FIELDS + "cohort: {tenant: [{event: {name: fed, attribute: tenant}}]}\n"
+    mapping = read_mapping(told, "t.yaml")
+    assert [field.path for field in mapping.late] == ["task_success"]
+    assert labels_of(mapping, "t", Event("fed", 5, {"tenant": "acme"}, {})) == []
+
+
 def _trace(start_ns: int = 0, end_ns: int = MS, **attributes: Value) -> Trace:
     root = Span("root", True, start_ns, end_ns, 0, attributes, {})
     return Trace("t", root, (root,), ())
