@@ -108,7 +108,6 @@ class Aggregate:
 
     def add_outcomes(self, said: Mapping[str, bool], wanted: tuple[str, ...]) -> None:
         """Count the named outcomes that are wanted."""
-        self.packed = None
         for name in wanted:
             value = said.get(name)
             if value is not None:
@@ -179,7 +178,6 @@ class Aggregate:
     def _add(self, other: Aggregate, exemplars: int = EXEMPLARS_PER_CELL) -> None:
         """Add what `other` holds outside its parts."""
         self.packed = None
-        self.settle()
         other.settle()
         self.requests += other.requests
         self.errors += other.errors

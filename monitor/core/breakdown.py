@@ -77,7 +77,6 @@ class Breakdown(dict[str, int]):
     __slots__ = ("_by", "_cells", "_dimension", "_held", "_keys", "_parts_max", "places", "view")
 
     def __init__(self, view: View, key: CellKey, cells: dict[CellKey, Aggregate]) -> None:
-        super().__init__()
         self.view = view
         self._by = view.by
         self._dimension = view.by[0] if len(view.by) == 1 else None

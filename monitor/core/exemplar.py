@@ -58,13 +58,12 @@ class ExemplarHistory:
     Of a day with thousands that is some hundred: an exemplar that enough later ones outrank is never shown again.
     """
 
-    __slots__ = ("_keep_min", "_kept", "_most", "_newest", "_room")
+    __slots__ = ("_keep_min", "_kept", "_most", "_room")
 
     def __init__(self, most: int, keep_min: int) -> None:
         self._most = most
         self._keep_min = keep_min
         self._kept: list[tuple[int, Exemplar]] = []
-        self._newest = 0
         self._room = _ROOM
 
     def __len__(self) -> int:
@@ -72,21 +71,20 @@ class ExemplarHistory:
 
     def append(self, minute: int, exemplars: Iterable[Exemplar]) -> None:
         """Take in a minute's; minutes come in order."""
-        self._newest = minute
         self._kept += [(minute, one) for one in exemplars]
         if len(self._kept) >= self._room:
-            self._kept = list(self._unrivalled())[::-1]
+            self._kept = list(self._unrivalled(minute))[::-1]
             self._room = 2 * len(self._kept) + _ROOM
 
     def best(self, start: int, size: int) -> list[Exemplar]:
         """Return the `size` smallest of the minutes from `start` to the newest, each trace once; at most `most`."""
         return smallest([[one for minute, one in self._kept if minute >= start]], min(size, self._most))
 
-    def _unrivalled(self) -> Iterator[tuple[int, Exemplar]]:
+    def _unrivalled(self, newest: int) -> Iterator[tuple[int, Exemplar]]:
         """Yield what may still be shown, newest first."""
         best: dict[str, Exemplar] = {}
         for minute, exemplar in reversed(self._kept):
-            if minute <= self._newest - self._keep_min:
+            if minute <= newest - self._keep_min:
                 return
             known = best.get(exemplar.trace_id)
             if known is not None and known <= exemplar:

@@ -264,9 +264,7 @@ class PartitionFold:
         later = False
         if at_ms < clock_ms - LATENESS_MS or minute < open_from:
             delay_ms = self.plan.label_delay_ms.get(release, 0) if is_outcome else 0
-            later = delay_ms > 0 and (
-                at_ms >= clock_ms - LATENESS_MS - delay_ms and minute + delay_ms // BUCKET_MS >= open_from
-            )
+            later = at_ms >= clock_ms - LATENESS_MS - delay_ms and minute + delay_ms // BUCKET_MS >= open_from
             if not later:
                 self.totals.late += 1
                 if views is not None:  # by name only what a budget watches: names come from outside
@@ -347,7 +345,6 @@ class PartitionFold:
         self._shapes = Shapes(plan, self._kinds)
 
     def _forget_rows(self) -> None:
-        self._gather()
         self._settle()
         self._rows.clear()
 
@@ -360,7 +357,7 @@ class PartitionFold:
         """Note that these cells are stored as they are now."""
         for key in keys:
             cell = self._cells.get(key)
-            if cell is not None and cell.is_changed:
+            if cell is not None:
                 cell.is_changed = False
         self._changed -= frozenset(keys)
         self._changed_bytes = sum(self._cells[key].packed_bytes for key in self._changed)

@@ -40,7 +40,7 @@ class ExemplarRule:
         if self.kind is IndicatorKind.RATE:
             value = event.rate_value(self.source)
             return fair_rank(exemplar_id(event)) if value is self.harmful else None
-        size = event.size_of(self.source)
+        size = None if event.is_outcome else event.size_of(self.source)
         return None if size is None else -size
 
 

@@ -231,9 +231,6 @@ class _Settled:
             values, bins = self.sizes[rule.source]
             rows = np.flatnonzero(bins != NO_BIN)
             return rows, -values[rows]
-        if rule.kind is not IndicatorKind.RATE:
-            nothing = np.zeros(0, dtype=np.int64)
-            return nothing, nothing
         rows = np.flatnonzero(self._is_harmful(rule))
         return rows, np.array([fair_rank(self.ids[row]) for row in rows.tolist()], dtype=np.int64)
 

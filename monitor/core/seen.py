@@ -89,7 +89,7 @@ class SeenIds:
     def _bound_by(self, clocks: NDArray[np.int64]) -> None:
         """Make the room that each of the newest ids would have found, as if they had come one after the other."""
         count = len(clocks)
-        first = max(0, self._max - len(self._known) + count)  # before it, all had room
+        first = self._max - len(self._known) + count  # before it, all had room
         for behind, clock_ms in enumerate(clocks[first:].tolist(), first - count):
             if self._clocks[self._start] <= clock_ms - DUPLICATE_MS:
                 self._forget(clock_ms - DUPLICATE_MS)

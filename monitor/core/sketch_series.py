@@ -17,7 +17,7 @@ from monitor.core.stats.intervals import CONFIDENCE, Interval, RateCounts, mean_
 from monitor.core.stats.limit import Limit
 from monitor.core.stats.minutes import EQUAL, Counts, Cut, Held, Observed, length_min, observe
 from monitor.core.stats.quantile_stretch import QuantileStretch
-from monitor.core.stats.strata import Level, StrataSums
+from monitor.core.stats.strata import Arm, Level, StrataSums
 from monitor.core.stats.thresholds import MAX_WINDOW_MIN
 
 SketchPair: TypeAlias = tuple[Sketch, Sketch]
@@ -59,9 +59,9 @@ class QuantileSeries(Held):
         self._newest = None
         self._history.append(candidate.bins, baseline.bins, [(one.bins, other.bins) for one, other in strata])
         self._strata.append(
-            (0, candidate.count),
-            (0, baseline.count),
-            [((0, one.count), (0, other.count)) for one, other in strata],
+            _requests(candidate),
+            _requests(baseline),
+            [(_requests(one), _requests(other)) for one, other in strata],
         )
         self._strata.drop(len(self._strata) - self._history.minutes)
         self._minutes.kept = self._minutes.end - self._history.minutes
@@ -186,7 +186,7 @@ class MeanSeries(Held):
 
     def plain(self) -> MeanSeries:
         """Return the plain mean of the same values: a view of the same minutes, which goes on with them."""
-        view = MeanSeries(self.limit, keep_min=0)
+        view = MeanSeries(self.limit)
         view.measure, view._minutes, view._history = Measure.PLAIN, self._minutes, self._history
         return view
 
@@ -294,3 +294,8 @@ def _above(above: Exceedances, column: int, scales: tuple[float, float]) -> Rate
     """Requests above an edge, and all of them."""
     (s_c, s_b), (n_c, n_b), (of_c, of_b) = above[:, column].tolist(), above[:, 0].tolist(), scales
     return RateCounts(float(s_c * of_c), float(n_c * of_c), float(s_b * of_b), float(n_b * of_b))
+
+
+def _requests(sketch: Sketch) -> Arm:
+    """A minute's requests; what counts as a hit is another one for each edge."""
+    return 0, sketch.count

@@ -20,7 +20,7 @@ from monitor.core.series import (
     Series,
     rate_is_beyond,
 )
-from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN
+from monitor.core.sketch import UNFINISHED_BIN
 from monitor.core.sketch_series import mean_is_beyond
 from monitor.core.stats.capped import Measure
 from monitor.core.stats.contrast import Noise, mean_noise, rate_noise
@@ -69,11 +69,11 @@ class RateSums:
 
     Attributes:
         found: As they are judged: weighted over minutes and strata (`stats.strata`).
-        totals: As they were counted, where that is another number.
+        totals: As they were counted.
     """
 
     found: RateCounts
-    totals: RateCounts | None = None
+    totals: RateCounts
 
     def beyond(self, limit: Limit, scale: float) -> bool | None:
         """Tell whether the rate is beyond `scale` times the limit."""
@@ -89,7 +89,7 @@ class RateSums:
 
     def counts(self) -> Counts:
         """Return the requests with the label, per arm."""
-        _, n_c, _, n_b = self.totals or self.found
+        _, n_c, _, n_b = self.totals
         return Counts(baseline=int(n_b), candidate=int(n_c))
 
     def observed(self, limit: Limit) -> Observed:
@@ -103,7 +103,7 @@ class RateSums:
 
     def as_json(self) -> dict[str, Arm]:
         """Return both arms: hits and requests as counted, and as weighted."""
-        (s_c, n_c, s_b, n_b), (a, b, c, d) = self.found, self.totals or self.found
+        (s_c, n_c, s_b, n_b), (a, b, c, d) = self.found, self.totals
         names = ("hits", "requests", "weighted_hits", "weighted_requests")
         arms = {"candidate": (a, b, s_c, n_c), "baseline": (c, d, s_b, n_b)}
         return {arm: dict(zip(names, numbers, strict=True)) for arm, numbers in arms.items()}
@@ -115,7 +115,7 @@ class QuantileSums:
 
     candidate: Mapping[int, float]
     baseline: Mapping[int, float]
-    requests: Counts | None = None  # as counted, where that is another number
+    requests: Counts  # as counted
 
     def beyond(self, limit: Limit, scale: float) -> bool | None:
         """Tell whether the quantile is beyond `scale` times the limit."""
@@ -131,11 +131,7 @@ class QuantileSums:
 
     def counts(self) -> Counts:
         """Return the requests of both arms, the unfinished among them."""
-        if self.requests is not None:
-            return self.requests
-        return Counts(
-            baseline=round(sum(self.baseline.values())), candidate=round(sum(self.candidate.values()))
-        )
+        return self.requests
 
     def observed(self, limit: Limit) -> Observed:
         """Return both quantiles, as upper edges of their bins, and their delta."""
@@ -171,7 +167,7 @@ class MeanSums:
 
     candidate: Moments
     baseline: Moments
-    requests: Counts | None = None  # as counted, where that is another number
+    requests: Counts  # as counted
     above: tuple[float, float] | None = None
 
     def beyond(self, limit: Limit, scale: float) -> bool | None:
@@ -188,7 +184,7 @@ class MeanSums:
 
     def counts(self) -> Counts:
         """Return the finished requests of both arms."""
-        return self.requests or Counts(baseline=int(self.baseline.n), candidate=int(self.candidate.n))
+        return self.requests
 
     def observed(self, limit: Limit) -> Observed:
         """Return the means and their delta."""
@@ -271,12 +267,11 @@ def tail_bins(
     as the limit spans. Below, all bins are one; above, all finished ones are; no count is lost.
     """
     assert limit.quantile is not None
-    reach = max(abs(limit.bins_beyond(limit.kappa)), abs(limit.bins_reached(1.0))) + _CORRECTION
+    reach = limit.bins_reached(1.0) + _CORRECTION
     ends = [_tail_ends(arm, 1.0 - limit.quantile) for arm in (candidate, baseline) if arm]
     if not ends:
         return {}, {}
-    low = max(0, min(first for first, _ in ends) - reach)
-    high = min(LAST_BIN - 1, max(last for _, last in ends) + reach)
+    low, high = min(first for first, _ in ends) - reach, max(last for _, last in ends) + reach
     return _joined(candidate, low, high), _joined(baseline, low, high)
 
 

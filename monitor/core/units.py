@@ -46,8 +46,7 @@ class UnitSample:
     def __init__(self, hashes: Iterable[bytes] = ()) -> None:
         self._hashes = set(hashes)
         self._ceiling: bytes | None = None  # no hash from here on is kept
-        if len(self._hashes) > UNITS_KEPT:
-            self._settle()
+        self._settle()
 
     def offer(self, unit_id: str) -> None:
         """Take note of a unit."""

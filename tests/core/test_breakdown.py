@@ -164,6 +164,91 @@ def test_views_of_strata_and_of_watched_values() -> None:
     ]  # what a slice fixes is no stratum of it
 
 
+def _tenants_of_two_shards() -> tuple[str, str]:
+    first, *others = (f"t-{number}" for number in range(50))
+    return first, next(one for one in others if shard_of(one) != shard_of(first))
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_of_a_breakdowns_cells_those_are_to_be_written_that_changed(at_once: bool) -> None:
+    """One more request of one tenant is one cell to write, though others are there, changed and not."""
+    fold, (one, other) = PartitionFold(WATCHED, SeenIds(99)), _tenants_of_two_shards()
+
+    def written(*tenants: str) -> set[int]:
+        events = [seen(f"e-{fold.totals.records + n}", START_MS, cohort={"tenant": tenant})
+                  for n, tenant in enumerate(tenants)]  # fmt: skip
+        if at_once:
+            fold.fold_many(events)
+        else:
+            for event in events:
+                fold.fold(event, None)
+        return {key.shard for key in fold.changed if key.view == TENANTS}
+
+    assert written(one) == {shard_of(one)}
+    fold.stored(set(fold.changed))
+    assert written(other) == {shard_of(other)}
+    assert written(one) == {shard_of(one), shard_of(other)}
+    fold.stored(set(fold.changed))
+    assert fold.changed == set()
+    assert written(one, other, one) == {shard_of(one), shard_of(other)}
+
+
+def test_a_slice_that_nobody_was_in_is_not_written() -> None:
+    fold, _ = folded(
+        [seen("a", START_MS, cohort={"tenant": "globex"})], plan_of(objective(critical_cohorts=(ACME,)))
+    )
+    assert {key.view for key in fold.changed} == {OVERALL}
+
+
+def test_parts_of_several_dimensions_are_their_combinations() -> None:
+    """Also in a slice of two dimensions; whoever lacks one of them has a part of its own."""
+    critical = cohort_key({"task": "critical", "region": "eu"})
+    plan = plan_of(objective(where=critical), strata=("tenant", "workflow"))
+    inside = {"task": "critical", "region": "eu"}
+    cohorts = [
+        {**inside, "tenant": "acme", "workflow": "chat"}, {**inside, "tenant": "acme", "workflow": "mail"}, inside,
+        {**inside, "tenant": "acme", "workflow": "chat"}, {**inside, "region": "us", "tenant": "acme"},
+        {"task": "critical", "tenant": "acme"}, None,
+    ]  # fmt: skip
+    events = [seen(f"e-{number}", START_MS, cohort=cohort) for number, cohort in enumerate(cohorts)]
+    (view,) = (one for one in plan.views[CANDIDATE] if one.within == critical)
+    found = {
+        value: part.requests
+        for shard in shards(folded(events, plan)[0], view.key)
+        for value, part in shard.parts.items()
+    }
+    told = [{"tenant": "acme", "workflow": "chat"}, {"tenant": "acme", "workflow": "mail"}, {}]
+    values = [joint_value(one, ("tenant", "workflow")) for one in told]
+    assert found == dict(zip(values, (2, 1, 1), strict=True))
+
+
+def test_a_part_that_was_stored_is_not_counted_as_a_new_one_towards_the_cap() -> None:
+    """A restart in the middle of a minute leaves as much room as there was, and the part of all others."""
+    plan = plan_of(objective(), strata=("tenant",))
+    events = [seen(f"e-{n}", START_MS, cohort={"tenant": f"t-{n % 258}"}) for n in range(300)]
+    again = PartitionFold(plan, SeenIds(999))
+    for key, cell in folded(events[:100], plan)[0].cells.items():
+        again.restore(key, cell)
+    again.fold_many(events[100:259])
+    for key, cell in dict(again.cells).items():
+        again.restore(key, cell)
+    again.fold_many(events[259:])
+    assert again.cells == folded(events, plan)[0].cells
+    parts = {value: part.requests for shard in shards(again) for value, part in shard.parts.items()}
+    assert (len(parts), parts[OTHER], parts["t-0"]) == (257, 2, 2)
+
+
+def test_a_cell_that_was_put_back_is_written_when_it_changes_again() -> None:
+    first, _ = folded([seen("a", START_MS, cohort={"tenant": "acme"})], WATCHED)
+    again = PartitionFold(WATCHED, SeenIds(9))
+    for key, cell in deepcopy(first.cells).items():
+        cell.is_changed = False  # as it is read from the store
+        again.restore(key, cell)
+    assert again.changed == set()
+    again.fold_many([seen("b", START_MS, cohort={"tenant": "acme"})])
+    assert again.changed == first.changed
+
+
 PAIRS = st.tuples(st.text("12:a", max_size=4), st.text("12:a", max_size=4))
 
 

@@ -1,26 +1,27 @@
-"""What a minute adds up to, in columns, is what its requests are one by one, counted in the plainest way."""
+"""Columns: sums and ranks by part, and shapes and kinds in bounded room."""
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.adapters.kafka.decode import TraceRecord
-from monitor.core.aggregate import Aggregate
 from monitor.core.cell import CellKey
-from monitor.core.cohort import OVERALL, by_every
+from monitor.core.cohort import OVERALL
 from monitor.core.columns import ByPart
-from monitor.core.event import UNFINISHED_US
-from monitor.core.exemplar import EXEMPLARS_PER_PART, Exemplar
 from monitor.core.partition import PartitionFold
-from monitor.core.plan import View, exemplar_id
 from monitor.core.seen import SeenIds
 from monitor.core.shape import SHAPES_MAX, Kinds, Shapes
-from monitor.core.sketch import UNFINISHED_BIN, Sketch, bin_of
-from tests.engine.worlds import CANDIDATE, LAWS, START_MS, T0, handoff, objective, plan_of, seen
+from tests.engine.worlds import (
+    CANDIDATE,
+    LAWS,
+    START_MS,
+    T0,
+    handoff,
+    objective,
+    plan_of,
+    seen,
+)
 
 TENANT = ("tenant",)
 WATCHED = plan_of(
@@ -30,81 +31,6 @@ WATCHED = plan_of(
     objective("outcome.grounded", -2.0, watched_dimensions=TENANT),
     objective("timeout", 5.0, watched_dimensions=TENANT),
 )  # fmt: skip
-LABEL = st.sampled_from([True, False, None])
-EVENTS = st.lists(
-    st.builds(
-        seen,
-        event_id=st.uuids().map(str),
-        at_ms=st.integers(START_MS, START_MS + 59_999),
-        status=st.sampled_from(["ok", "ok", "error", "timeout"]),
-        task_success=LABEL,
-        human_handoff=LABEL,
-        fallback_used=LABEL,
-        cohort=st.none() | st.fixed_dictionaries({"tenant": st.sampled_from(["acme", "globex", ""])}),
-        latency_ms=st.none() | st.floats(0, 86_400_000),
-        cost_usd=st.none() | st.floats(0, 1_000_000),
-        tokens_in=st.none() | st.integers(0, 2**53),
-        tokens_out=st.none() | st.integers(0, 2**53),
-        outcomes=st.none() | st.dictionaries(st.sampled_from(["grounded", "x"]), st.booleans()),
-        trace_id=st.sampled_from([None, "t1", "t2", "t3", "t4"]),
-        failure_class=st.sampled_from([None, "wrong"]),
-    ),
-    max_size=25,
-    unique_by=lambda event: event.event_id,
-)
-
-
-def plainly(events: list[TraceRecord], view: View) -> Aggregate:
-    """Return what these requests add up to."""
-    whole = Aggregate()
-    whole.requests = len(events)
-    ended = Counter(event.status for event in events)
-    whole.errors, whole.timeouts = ended["error"], ended["timeout"]
-    whole.first_at_ms = min(event.at_ms for event in events)
-    labels = [event.labels() for event in events]
-    whole.known = [sum(value is not None for value in column) for column in zip(*labels, strict=True)]
-    whole.hits = [sum(value is True for value in column) for column in zip(*labels, strict=True)]
-    for name in view.outcomes:
-        said = [event.outcomes[name] for event in events if event.outcomes and name in event.outcomes]
-        if said:
-            whole.outcomes[name] = [sum(said), len(said)]
-    for source in view.sketches:
-        sizes = [size for event in events if (size := event.size_of(source)) is not None]
-        is_open = [source == "latency" and size == UNFINISHED_US for size in sizes]
-        bins = [UNFINISHED_BIN if late else bin_of(size) for size, late in zip(sizes, is_open, strict=True)]
-        if sizes:
-            total = sum(size for size, late in zip(sizes, is_open, strict=True) if not late)
-            whole.sketches[source] = Sketch(dict(Counter(bins)), total)
-    for rule in view.exemplars:
-        ranked = ((rule.rank(event, event.labels()), event) for event in events)
-        shown = {
-            Exemplar(rank, exemplar_id(one), one.failure_class or "")
-            for rank, one in ranked
-            if rank is not None
-        }
-        if shown:
-            whole.exemplars[rule.indicator] = sorted(shown)[:EXEMPLARS_PER_PART]
-    return whole
-
-
-@settings(LAWS, max_examples=150)
-@given(EVENTS, st.integers(0, 25))
-def test_a_part_is_its_requests_counted_one_by_one(events: list[TraceRecord], cut: int) -> None:
-    (view,) = (one for one in WATCHED.views[CANDIDATE] if one.key == by_every(OVERALL, TENANT))
-    fold = PartitionFold(WATCHED, SeenIds(99))
-    fold.fold_many(events[:cut])
-    assert fold.cells is not None  # adding up in between changes nothing
-    fold.fold_many(events[cut:])
-    parts = {
-        value: part
-        for key, cell in fold.cells.items()
-        if key.view == view.key
-        for value, part in cell.parts.items()
-    }
-    by_tenant: dict[str, list[TraceRecord]] = {}
-    for event in events:
-        by_tenant.setdefault((event.cohort or {}).get("tenant", ""), []).append(event)
-    assert parts == {value: plainly(own, view) for value, own in by_tenant.items()}
 
 
 @LAWS

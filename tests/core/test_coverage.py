@@ -130,18 +130,43 @@ def test_without_requests_in_an_arm_nothing_changes(arm: int) -> None:
         assert not coverage.judge()
 
 
-def test_it_is_over_when_the_newest_minutes_are_covered() -> None:
-    coverage = Coverage(4)
-    for minute in range(20):
-        coverage.append(minute, ((20, 100), (90, 100)))
-        coverage.judge()
-    changes = []
-    for minute in range(20, 40):
-        coverage.append(minute, ((90, 100), (90, 100)))
-        changes.append(coverage.judge())
-    assert changes.count(True) == 1
-    assert changes.index(True) < 8
-    assert not coverage.is_short
+def judged(*stretches: tuple[int, int, int], hold_min: int = 4, requests: int = 100) -> list[int]:
+    """At which minutes the answer changes, where arms of so many requests have labels on so many of them.
+
+    Args:
+        stretches: How many minutes, then labelled requests of the candidate and of the baseline.
+    """
+    coverage, changed = Coverage(hold_min), []
+    pairs = [((c, requests), (b, requests)) for minutes, c, b in stretches for _ in range(minutes)]
+    for minute, pair in enumerate(pairs, 1):
+        coverage.append(minute, pair)
+        if coverage.judge():
+            changed.append(minute)
+    return changed
+
+
+def test_it_is_over_when_the_newest_minutes_are_covered_by_their_point_estimate() -> None:
+    """Over eight minutes 20 and 90 of 100 pass 81 of 100 with the seventh: 20 + 7 * 90 of 8 * 81 = 648."""
+    assert judged((20, 20, 90), (20, 90, 90)) == [4, 27]
+
+
+def test_a_sudden_lack_is_seen_in_the_newest_hold() -> None:
+    """Two minutes of 60 in four are 75 of 100 and short of 81; in eight they are 82.5, and short of nothing."""
+    assert judged((20, 90_000, 90_000), (2, 60_000, 90_000), requests=100_000) == [22]
+
+
+def test_a_small_lack_is_seen_in_twice_the_hold_and_in_no_more() -> None:
+    """A label of every tenth request of ten, and none of the candidate's: it takes 16 minutes to be evident."""
+    by_hold = {
+        hold_min: judged((40, 0, 1), requests=10, hold_min=hold_min) for hold_min in (6, 8, 10, 16, 17)
+    }
+    assert by_hold == {6: [], 8: [16], 10: [16], 16: [16], 17: [17]}
+
+
+def test_minutes_that_vary_by_themselves_prove_less() -> None:
+    """70 of 100 every minute, or 40 and 100 by turns: as many in all, and the second may be chance."""
+    assert judged((60, 70, 90))[:1] == [6]
+    assert judged(*[(1, 40, 90), (1, 100, 90)] * 30) == []
 
 
 def test_a_label_of_one_workflow_is_compared_within_it() -> None:
@@ -162,9 +187,37 @@ def test_what_is_short_is_said_in_shares() -> None:
     assert coverage.shortfall() is None
     for minute in range(10):
         coverage.append(minute, ((43, 100), (91, 100)))
+    assert coverage.shortfall() == pytest.approx((0.43, 0.91, 4))
+
+
+@pytest.mark.parametrize(
+    ("before", "newest", "said"),
+    [
+        (90, 40, (0.40, 0.90, 4)),
+        (40, 90, (0.65, 0.90, 8)),  # of eight minutes, half
+        (None, 40, (0.40, 0.90, 4)),
+        (40, None, (0.40, 0.90, 8)),  # there is nothing in the newest four
+        (None, None, None),
+    ],
+)
+def test_of_the_newest_minutes_those_are_said_that_are_short_by_most(
+    before: int | None, newest: int | None, said: tuple[float, float, int] | None
+) -> None:
+    coverage = Coverage(4)
+    for minute, labelled_c in enumerate(
+        [10] * 4 + [before] * 4 + [newest] * 4
+    ):  # what is older is not looked at
+        coverage.append(minute, ((0, 0) if labelled_c is None else (labelled_c, 100), (90, 100)))
     found = coverage.shortfall()
-    assert found is not None
-    assert (found.candidate, found.baseline) == pytest.approx((0.43, 0.91))
+    assert found == (None if said is None else pytest.approx(said))
+
+
+def test_short_by_most_is_the_difference_of_the_arms() -> None:
+    """Of the newest four minutes 50 against 60, of eight 55 against 80: fewer are labelled in the first."""
+    coverage = Coverage(4)
+    for minute in range(8):
+        coverage.append(minute, ((60, 100), (100, 100)) if minute < 4 else ((50, 100), (60, 100)))
+    assert coverage.shortfall() == pytest.approx((0.55, 0.8, 8))
 
 
 def test_an_arm_that_was_away_for_days_is_no_trouble() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +88,53 @@ def test_of_every_stretch_that_ends_now_the_best_are_kept(
     for start in range(max(0, len(minutes) - keep_min), len(minutes)):
         for size in range(most + 2):
             assert history.best(start, size) == smallest(minutes[start:], min(size, most))
+
+
+@pytest.mark.parametrize(("most", "keep_min"), [(1, 700), (3, 150), (20, 40)])
+def test_the_best_are_kept_however_often_the_outranked_are_dropped(most: int, keep_min: int) -> None:
+    chance = random.Random(7)
+    minutes = [
+        [
+            Exemplar(chance.randrange(300), f"trace-{chance.randrange(200)}", "")
+            for _ in range(chance.randrange(3))
+        ]
+        for _ in range(700)
+    ]
+    history = ExemplarHistory(most, keep_min)
+    for newest, exemplars in enumerate(minutes):
+        history.append(newest, exemplars)
+        for start in range(newest, max(-1, newest - keep_min), -17) if newest % 29 == 0 else ():
+            assert history.best(start, most) == smallest(minutes[start : newest + 1], most)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_what_enough_newer_ones_outrank_is_forgotten(most: int) -> None:
+    """Where each is better than all before, the newest alone are of use: so many are left when it is looked."""
+    history, left = ExemplarHistory(most, 1440), []
+    for minute in range(200):
+        history.append(minute, [Exemplar(1_000 - minute, f"trace-{minute}", "")])
+        left.append(len(history))
+    assert min(left[63:]) == most
+
+
+def test_a_trace_that_is_told_better_outranks_no_other_trace() -> None:
+    """Two are shown: trace a twice and b once are all that can be, and c is not for a's second place."""
+    history = ExemplarHistory(2, 1440)
+    for minute in range(60):
+        history.append(minute, [Exemplar(100, f"trace-{minute}", "")])
+    for minute, (rank, trace) in enumerate([(7, "c"), (4, "a"), (6, "b"), (5, "a")], 60):
+        history.append(minute, [Exemplar(rank, trace, "")])
+    assert len(history) == 3
+    assert [one.rank for one in history.best(0, 2)] == [4, 6]
+    assert [one.rank for one in history.best(62, 2)] == [5, 6]
+
+
+def test_an_exemplar_that_is_told_every_minute_is_kept_once() -> None:
+    history = ExemplarHistory(5, 1440)
+    for minute in range(1_000):
+        history.append(minute, [Exemplar(1, "trace", "")])
+    assert len(history) <= 2 * 64
+    assert history.best(999, 5) == [Exemplar(1, "trace", "")]
 
 
 def test_a_day_of_exemplars_is_a_hundred() -> None:

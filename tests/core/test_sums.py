@@ -17,6 +17,7 @@ from monitor.core.series import AnySeries, MeanSeries, QuantileSeries, RateSerie
 from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN, Sketch
 from monitor.core.stats.limit import Limit
 from monitor.core.stats.minutes import length_min
+from monitor.core.stats.quantile_stretch import QuantileStretch
 from monitor.core.stats.strata import Pair
 from monitor.core.sums import sums_from, sums_of, tail_bins
 
@@ -124,6 +125,49 @@ def test_a_quantile_keeps_only_the_bins_that_matter() -> None:
     assert [sum(arm.values()) for arm in kept] == pytest.approx([100_000, 100_000])
 
 
+def any_arm(rng: np.random.Generator) -> dict[int, float]:
+    """Requests of any number, spread and size; in whole numbers, or in parts as weights make them."""
+    requests, spread = int(rng.choice([1, 3, 30, 400, 6_000])), rng.choice([0, 1, 5, 40, 300])
+    places = np.clip(rng.normal(rng.choice([5, 600, LAST_BIN - 3]), spread, requests), 0, LAST_BIN)
+    places[rng.random(requests) < rng.choice([0.0, 0.04])] = UNFINISHED_BIN
+    bins, counts = np.unique(places.astype(int), return_counts=True)
+    return dict(zip(bins.tolist(), (counts * rng.choice([1.0, 0.37])).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("size", [2.0, 15.0, 90.0])
+@pytest.mark.parametrize("quantile", [0.5, 0.95, 0.99])
+def test_the_bins_that_are_joined_change_no_answer(quantile: float, size: float) -> None:
+    """Against all bins as they are, where the arms are far apart, side by side or at the ends of a sketch."""
+    rng, limit = np.random.default_rng(11), Limit(_UP, Unit.PERCENT, size, quantile=quantile)
+    for number in range(30):
+        baseline = any_arm(rng)
+        shift = int(rng.choice([-30, -2, 0, 1, 3, 40]))
+        moved = {
+            min(index + shift, LAST_BIN) if index < LAST_BIN else index: n for index, n in baseline.items()
+        }
+        candidate = any_arm(rng) if number % 3 == 0 else {max(index, 0): n for index, n in moved.items()}
+        whole = QuantileStretch.of_bins(limit, candidate, baseline)
+        kept = QuantileStretch.of_bins(limit, *tail_bins(candidate, baseline, limit))
+        assert kept.observed() == whole.observed()
+        assert [kept.beyond(scale) for scale in (0.5, 1.0, limit.kappa)] == [
+            whole.beyond(scale) for scale in (0.5, 1.0, limit.kappa)
+        ]
+        assert kept.evidence_in() == pytest.approx(whole.evidence_in(), rel=1e-6, abs=1e-6)
+        assert kept.evidence_out() == pytest.approx(whole.evidence_out(), rel=1e-6, abs=1e-6)
+
+
+def test_what_no_formula_looks_at_is_one_bin_on_either_side() -> None:
+    """15 % are passed with the eighth bin; with the two of the correction, ten on either side of both medians."""
+    limit = Limit(_UP, Unit.PERCENT, 15.0, quantile=0.5)
+    arms = {100: 1, 300: 4, 600: 1_000, 900: 2}, {100: 2, 610: 1_000, 700: 3, 900: 4, UNFINISHED_BIN: 1}
+    assert tail_bins(*arms, limit) == (
+        {590: 5, 600: 1_000, 621: 2},
+        {590: 2, 610: 1_000, 621: 7, UNFINISHED_BIN: 1},
+    )
+    edges = {590: 1, 591: 1, 600: 100, 620: 1, 621: 1, 622: 1}
+    assert tail_bins(edges, {610: 100}, limit)[0] == {590: 1, 591: 1, 600: 100, 620: 1, 621: 2}
+
+
 @pytest.mark.parametrize(
     "candidate, baseline",
     [
@@ -148,6 +192,41 @@ def test_the_ends_of_a_sketch_are_kept(candidate: dict[int, int], baseline: dict
 def test_a_bin_may_be_empty() -> None:
     arm = {"requests": 2, "bins": [[7, 2], [9, 0]]}
     assert sums_from("quantile", {"candidate": arm, "baseline": arm}).counts() == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "is_one"),
+    [
+        (0, 2, True), (-1, 2, False), (UNFINISHED_BIN, 2, True), (UNFINISHED_BIN + 1, 2, False), (7, 0.25, True),
+        (7, -0.25, False),
+    ],
+)  # fmt: skip
+def test_a_bin_is_one_of_a_sketchs_with_no_fewer_than_no_requests(
+    index: int, count: float, is_one: bool
+) -> None:
+    arms = {
+        "candidate": {"requests": 2, "bins": [[index, count]]},
+        "baseline": {"requests": 2, "bins": [[7, 2]]},
+    }
+    if is_one:
+        assert sums_from("quantile", arms).as_json() == arms
+    else:
+        with pytest.raises(ValueError, match="bins"):
+            sums_from("quantile", arms)
+
+
+@pytest.mark.parametrize("measure", ["capped", "plain"])
+def test_the_evidence_of_a_mean_within_its_limit_is_its_series_own(measure: str) -> None:
+    """Of means that are equal: plain evidence, which half the limit or twice of it would not give."""
+    rng = np.random.default_rng(3)
+    _, limit = LIMITS["cost"]
+    series = MeanSeries(limit)
+    for minute in range(4):
+        series.append(minute, sketch(rng, 3_000, 10.0, 0.5), sketch(rng, 3_000, 10.0, 0.5))
+    judged = series if measure == "capped" else series.plain()
+    told = sums_from("mean", json.loads(canonical_json(sums_of(judged, 0, 4).as_json())))
+    assert told.evidence_out(limit) == pytest.approx(judged.evidence_out(0, 4))
+    assert told.evidence_out(limit) > 1.0
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from functools import cache
+from math import exp, lgamma, log
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.units import UNITS_KEPT, Moves, Share, UnitSample, UnitWatch, unit_hash
+from monitor.core.units import MOVED_SHARE, UNITS_KEPT, Moves, Share, UnitSample, UnitWatch, moves, unit_hash
 from tests.engine.worlds import LAWS
 
 IDS = st.lists(st.integers(0, 2_000), max_size=900)
@@ -65,6 +67,15 @@ def test_a_sample_is_its_hashes(ids: list[int]) -> None:
     assert UnitSample(made.hashes) == made
 
 
+def test_a_unit_just_below_the_largest_that_is_kept_takes_its_place() -> None:
+    """Also long after the sample was cut for the first time."""
+    ranked = sorted(range(600), key=lambda one: unit_hash(f"user-{one}"))
+    made = sample([*ranked[:255], *ranked[256:513]])
+    assert made.ceiling == unit_hash(f"user-{ranked[256]}")
+    made.offer(f"user-{ranked[255]}")
+    assert made.hashes == sample(ranked[:256]).hashes
+
+
 def test_a_hash_is_the_same_everywhere() -> None:
     assert unit_hash("user-1").hex() == "9aac5a8621eae188"
     assert len(unit_hash("")) == 8
@@ -73,6 +84,27 @@ def test_a_hash_is_the_same_everywhere() -> None:
 def test_an_empty_sample_is_false() -> None:
     assert not UnitSample()
     assert sample([1])
+    assert (UnitSample() == 0) is False
+
+
+def _room(made: UnitSample) -> int:
+    return len(pickle.dumps([getattr(made, name) for name in UnitSample.__slots__]))
+
+
+def test_a_sample_takes_no_more_room_than_twice_what_it_keeps() -> None:
+    """However many units it is offered, restored from or merged with, and also before anybody looks."""
+    every = [unit_hash(f"user-{number}") for number in range(20_000)]
+    most = _room(UnitSample(every[:UNITS_KEPT])) * 2
+    offered, restored, merged_ = UnitSample(), UnitSample(every), UnitSample()
+    for number in range(20_000):
+        offered.offer(f"user-{number}")
+        if number % 100 == 99:
+            assert _room(offered) <= most
+    for start in range(0, 20_000, 200):
+        merged_.merge(UnitSample(every[start : start + 200]))
+        assert _room(merged_) <= most
+    assert _room(restored) <= most
+    assert offered.hashes == merged_.hashes == restored.hashes == tuple(sorted(every)[:UNITS_KEPT])
 
 
 # The moves -------------------------------------------------------------------------------------------------------
@@ -160,9 +192,18 @@ def test_few_units_prove_nothing() -> None:
     assert not any(one.is_not_sticky for one in watched(lambda *_: _[2].random() < 0.5, units=80))
 
 
+def test_units_that_go_one_way_are_no_fault() -> None:
+    """A share that is raised or lowered moves them so."""
+    many, few = Share(50, 100), Share(1, 100)
+    assert [Moves(*pair).is_not_sticky for pair in ((many, many), (many, few), (few, many), (few, few))] == [
+        True, False, False, False,
+    ]  # fmt: skip
+
+
 def test_events_without_units_show_nothing() -> None:
     watch = UnitWatch()
     seen = [watch.append(UnitSample(), UnitSample()) for _ in range(70)]
+    assert [minute for minute, one in enumerate(seen) if one is not None] == [59, 69]
     assert seen[59] == seen[69] == Moves(Share(0, 0), Share(0, 0))
     assert not Share(0, 0).is_evident
 
@@ -180,6 +221,54 @@ def test_events_without_units_show_nothing() -> None:
 )
 def test_a_share_must_be_beyond_chance(share: Share, is_evident: bool) -> None:
     assert share.is_evident is is_evident
+
+
+@pytest.mark.parametrize(("units", "least"), [(100, 16), (200, 25), (1_000, 79), (10_000, 585)])
+def test_a_share_is_evident_from_where_chance_has_it_once_in_ten_thousand(units: int, least: int) -> None:
+    """Of units of which each moves with 5 %; the bound is on the safe side of the binomial law, and not far."""
+    assert [Share(moved, units).is_evident for moved in (least - 1, least)] == [False, True]
+    assert exact_tail(least, units) <= 1e-4
+    assert exact_tail(least - 2 - units // 500, units) > 1e-5
+
+
+def exact_tail(moved: int, units: int) -> float:
+    """How probable it is that so many or more of the units move."""
+    return sum(
+        exp(
+            lgamma(units + 1) - lgamma(k + 1) - lgamma(units - k + 1)
+            + k * log(MOVED_SHARE) + (units - k) * log(1 - MOVED_SHARE)
+        )
+        for k in range(moved, min(units, moved + 400) + 1)
+    )  # fmt: skip
+
+
+OLDER, NEWER = ({1, 2, 3}, {4, 5, 6, 7, 8}), ({3, 4}, {1, 5, 9})
+"""Candidate and baseline. Of 1 and 3, who came again, 1 left; of 3 and 4, who were known, 4 came."""
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("minutes", [2, 3, 5])
+def test_moves_are_those_of_the_smaller_arm(swapped: bool, minutes: int) -> None:
+    """Whichever arm it is; of an odd number of minutes the middle one is among the newer."""
+    halves = [[sample(sorted(arm)) for arm in half] for half in (OLDER, NEWER)]
+    arms = [halves[0 if minute < minutes // 2 else 1] for minute in range(minutes)]
+    found = moves([(b, c) if swapped else (c, b) for c, b in arms])
+    assert found == Moves(left=Share(1, 2), came=Share(1, 2))
+
+
+def test_of_arms_of_one_size_the_candidates_units_are_looked_at() -> None:
+    older, newer = (sample([1, 2, 3]), sample([4, 5])), (sample([1]), sample([2, 3, 5]))
+    assert moves([older, newer]) == Moves(left=Share(2, 3), came=Share(0, 1))
+
+
+def test_beyond_the_lowest_ceiling_no_unit_is_counted() -> None:
+    """Above it a full sample has none, and who is missing there would pass for one who stayed away."""
+    ranked = sorted(range(600), key=lambda one: unit_hash(f"user-{one}"))
+    full, rest = sample(ranked[:300]), sample(ranked[256:300])
+    other = sample(ranked[200:600])
+    assert [one.ceiling is None for one in (full, rest, other)] == [False, True, False]
+    found = moves([(full, UnitSample()), (rest, UnitSample()), (UnitSample(), other), (UnitSample(), other)])
+    assert found.came == Share(56, 56)  # those from 200 to 255: the last is the ceiling itself
 
 
 def test_who_moved_more_than_an_hour_ago_is_not_counted() -> None:

@@ -125,6 +125,94 @@ def test_a_blindness_that_stands_is_found_at_its_limit(at_ms: int, found: list[T
     assert made.is_well(at_ms)
 
 
+def test_each_trouble_is_told_with_since_when_for_how_long_and_the_worst_of_it() -> None:
+    made = vigil(3)
+    made.heard(1_000)
+    made.answered(2_000)
+    made.unanswered("no route to host")
+    made.sent(0, 7, 4_000)
+    made.sent(2, 7, 3_000)
+    made.blind("p1", 6_000, "Redis is away")
+    made.blind("p2", 5_000, "Kafka is away")
+    assert made.findings(99_000) == (
+        Finding(
+            Trouble.KAFKA, 2_000, "Kafka has not answered the watcher for 97 s (no route to host)"
+        ),
+        Finding(Trouble.SILENT, 1_000, "no worker has given a sign of life for 98 s"),
+        Finding(
+            Trouble.DELAY, 3_000,
+            "canary events take 96 s or longer to be in the stored state (2 of 3 partitions: 0, 2)",
+        ),
+        Finding(
+            Trouble.BLIND, 5_000, "the monitor has said for 94 s that it cannot see: Kafka is away"
+        ),
+    )  # fmt: skip
+
+
+def test_a_watch_that_never_had_an_answer_says_so_without_a_reason() -> None:
+    text = "Kafka has not answered the watcher for 30 s"
+    assert Vigil(LIMITS, 0).findings(30_000)[0] == Finding(Trouble.KAFKA, 0, text)
+
+
+@pytest.mark.parametrize(
+    ("slow", "named"), [(8, "0, 1, 2, 3, 4, 5, 6, 7)"), (9, "0, 1, 2, 3, 4, 5, 6, 7, …)")]
+)
+def test_of_many_slow_partitions_eight_are_named(slow: int, named: str) -> None:
+    made = alive(vigil(10), 20_000)
+    for partition in range(slow):
+        made.sent(partition, 7, 0)
+    (found,) = made.findings(20_000)
+    assert found.text.endswith(f"({slow} of 10 partitions: {named}")
+
+
+def test_a_partition_is_as_slow_as_what_it_waits_for_else_as_its_last_answer() -> None:
+    """The last answer took a minute; the canary that is on its way has been so for 25 seconds."""
+    made = alive(vigil(2), 85_000)
+    made.sent(0, 7, 0)
+    made.stored({0: 8}, 60_000)
+    assert made.findings(85_000)[0].text.startswith("canary events take 60 s")
+    made.sent(0, 9, 60_000)
+    assert made.findings(85_000)[0].since_ms == 60_000
+    assert made.findings(85_000)[0].text.startswith("canary events take 25 s")
+    made.sent(1, 9, 84_000)
+    made.stored({1: 10}, 85_000)  # in time: not among the slow
+    assert made.findings(85_000)[0].text.endswith("(1 of 2 partitions: 0)")
+
+
+@pytest.mark.parametrize(("stored_ms", "is_slow"), [(19_999, False), (20_000, True)])
+def test_an_answer_is_late_from_its_limit_on(stored_ms: int, is_slow: bool) -> None:
+    made = alive(vigil(1), stored_ms)
+    made.sent(0, 7, 0)
+    made.stored({0: 8}, stored_ms)
+    assert troubles(made, stored_ms) == ([Trouble.DELAY] if is_slow else [])
+
+
+def test_a_delay_is_from_sending_to_storing_and_never_below_nothing() -> None:
+    """An answer may have been read before the acknowledgement of its canary was noted."""
+    made = vigil(3)
+    for partition, sent_ms in enumerate((1_000, 4_000, 5_000)):
+        made.sent(partition, 7, sent_ms)
+    made.stored({0: 8, 1: 8, 2: 8}, 4_000)
+    assert made.delays_ms == {0: 3_000, 1: 0, 2: 0}
+
+
+def test_a_partition_that_nobody_has_stored_has_not_answered() -> None:
+    """Its first canary is the first record of its log."""
+    made = vigil(1)
+    made.sent(0, 0, 0)
+    made.stored({}, 1_000)
+    assert made.delays_ms == {}
+    made.stored({0: 1}, 2_000)
+    assert made.delays_ms == {0: 2_000}
+
+
+def test_a_blindness_stands_from_when_it_began_and_not_from_when_the_watch_did() -> None:
+    made = alive(well(), 109_999)
+    made.blind("p1", 50_000, "Redis is away")
+    assert troubles(made, 109_999) == []
+    assert troubles(alive(made, 110_000), 110_000) == [Trouble.BLIND]
+
+
 def test_a_canary_that_came_late_is_trouble_until_one_comes_in_time() -> None:
     made = alive(vigil(1), 25_000)
     made.sent(0, 7, 0)
