@@ -25,9 +25,9 @@ SAFETY_H: Final = WEEK_H  # contract: incidents of up to 7 days before
 WEEKLY_DAYS: Final = 14  # of two weeks on each hour of the week has been seen twice
 SLICES_MAX: Final = 8  # of a budget have a past: each is a record an hour, and a part of the ledger's entry
 EFFECTIVE_MAX: Final = 60_000  # requests an hour: beyond it no verdict gets any surer
-WEEKLY: Final = Layout(WEEK_H, 1)
-DAILY: Final = Layout(DAY_H, 1)
-COARSER: Final = (Layout(DAY_H, 4), Layout(DAY_H, DAY_H))
+WEEKLY: Final = Layout(WEEK_H, 1)  # days of the week may differ
+DAILY: Final = Layout(DAY_H, 1)  # more days behind each slot
+COARSER: Final = (Layout(DAY_H, 4), Layout(DAY_H, DAY_H))  # where the finer do not fit on record
 _CAP_QUANTILE: Final = 0.99  # means are judged on values up to the baseline's p99 (`stats.capped`)
 
 
