@@ -96,17 +96,18 @@ def some_hour(draw: np.random.Generator, day: float) -> Aggregate:
 
 
 @pytest.mark.parametrize("name", ["task_success", "p95", "cost_per_request"])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_what_a_past_is_worth_follows_from_its_single_values(name: str, seed: int) -> None:
-    """In hours of the day, four of them together, and the whole day in one."""
+@pytest.mark.parametrize(("seed", "length_h"), [(1, 72), (2, 72), (3, 24), (4, 11)])
+def test_what_a_past_is_worth_follows_from_its_single_values(name: str, seed: int, length_h: int) -> None:
+    """In hours of the day, four of them together, and the whole day in one; of days, and of less than one."""
     draw = np.random.default_rng(seed)
     days = draw.normal(0.0, 1.0, 3)
-    hours = past([some_hour(draw, days[at // 24]) for at in range(72)], FIRST_DAY_H)
+    hours = past([some_hour(draw, days[at // 24]) for at in range(length_h)], FIRST_DAY_H)
     found = captured(hours, name)
     expected = [worth(name, hours, one.layout.period_h, one.layout.width_h) for one in found]
     assert [one.worth for one in found] == pytest.approx(expected, rel=1e-9)
     assert len(found) == 3
-    assert 0.0 < min(expected) < 0.9  # days differ
+    assert min(expected) > 0.0
+    assert min(expected) < 0.9 or length_h < 72  # days differ
 
 
 def test_days_that_are_all_alike_count_in_full_and_each_slot_is_its_hour() -> None:
@@ -169,3 +170,57 @@ def test_a_thinned_distribution_is_off_by_half_a_request_at_every_value(bins: di
     left = kept.count - kept.bins.get(UNFINISHED_BIN, 0)
     assert kept.total == (pytest.approx(700 * left, abs=1) if finished else 0)
     assert 0 not in kept.bins.values()
+
+
+def test_a_past_is_worth_what_the_measure_is_that_it_tells_least_of() -> None:
+    draw = np.random.default_rng(5)
+    hours = past([some_hour(draw, at // 24) for at in range(72)], FIRST_DAY_H)
+    names = ("task_success", "p95", "cost_per_request")
+    each = [captured(hours, name)[0].worth for name in names]
+    assert len(set(each)) == 3
+    assert captured(hours, *names)[0].worth == min(each)
+
+
+def test_what_nobody_has_measured_is_worth_nothing() -> None:
+    found = captured(past([cell(100, task_success=90)] * 48, FIRST_DAY_H), "p95")
+    assert [one.worth for one in found] == [0.0] * 3
+    assert not any(slot.distribution("latency").count for one in found for slot in one.slots)
+
+
+def test_of_a_tail_in_one_bin_all_below_it_is_the_rest() -> None:
+    """Two neighbouring bins, of which the upper one holds more than the quantile leaves."""
+    hours = past([cell(100) for _ in range(72)], FIRST_DAY_H)
+    for at, one in enumerate(hours):
+        slow = 10 + 8 * (at // 24)
+        one.cell.sketches["latency"] = Sketch({300: 100 - slow, 301: slow}, 1)
+    found = captured(hours, "p95")[0].worth
+    assert found == pytest.approx(worth("p95", hours, 24, 1), rel=1e-9)
+    assert found < 0.9
+
+
+def test_sizes_of_one_and_two_have_a_spread_too() -> None:
+    hours = past([cell(100) for _ in range(72)], FIRST_DAY_H)
+    for at, one in enumerate(hours):
+        ones = 60 + 10 * (at // 24 % 2)
+        one.cell.sketches["cost"] = Sketch({0: ones, 35: 100 - ones}, 1)
+    found = captured(hours, "cost_per_request")[0].worth
+    assert found == pytest.approx(worth("cost_per_request", hours, 24, 1), rel=1e-9)
+    assert found < 0.9
+
+
+def test_hours_of_a_single_request_are_read_as_any_other() -> None:
+    hours = past([cell(1, task_success=at % 5 > 0) for at in range(120)], FIRST_DAY_H)
+    for at, one in enumerate(hours):
+        one.cell.sketches["latency"] = Sketch({300 + at % 7: 1}, 1)
+    for name in ("task_success", "p95"):
+        expected = [worth(name, hours, period, width) for period, width in ((24, 1), (24, 4), (24, 24))]
+        assert [one.worth for one in captured(hours, name)] == pytest.approx(expected, rel=1e-9)
+
+
+def test_errors_and_timeouts_are_never_more_than_the_requests() -> None:
+    """One and a half of each, rounded up, are four requests of three."""
+    hours = past([cell(3) for _ in range(28 * 24)], FIRST_DAY_H)
+    for at, one in enumerate(hours):
+        one.cell.errors, one.cell.timeouts = 1 + at // 24 % 2, 2 - at // 24 % 2
+    slot = captured(hours, "error", "timeout")[0].slots[0]
+    assert (slot.errors, slot.timeouts, slot.requests) == (2, 2, 4)
