@@ -221,6 +221,7 @@ def test_errors_and_timeouts_are_never_more_than_the_requests() -> None:
     """One and a half of each, rounded up, are four requests of three."""
     hours = past([cell(3) for _ in range(28 * 24)], FIRST_DAY_H)
     for at, one in enumerate(hours):
-        one.cell.errors, one.cell.timeouts = 1 + at // 24 % 2, 2 - at // 24 % 2
+        odd = (at + at // 24) % 2
+        one.cell.errors, one.cell.timeouts = 1 + odd, 2 - odd
     slot = captured(hours, "error", "timeout")[0].slots[0]
     assert (slot.errors, slot.timeouts, slot.requests) == (2, 2, 4)
