@@ -208,11 +208,13 @@ def test_sizes_of_one_and_two_have_a_spread_too() -> None:
     assert found < 0.9
 
 
-def test_hours_of_a_single_request_are_read_as_any_other() -> None:
-    hours = past([cell(1, task_success=at % 5 > 0) for at in range(120)], FIRST_DAY_H)
+@pytest.mark.parametrize("days", [1, 5])
+def test_hours_of_a_single_request_are_read_as_any_other(days: int) -> None:
+    hours = past([cell(1, task_success=at % 5 > 0) for at in range(24 * days)], FIRST_DAY_H)
     for at, one in enumerate(hours):
         one.cell.sketches["latency"] = Sketch({300 + at % 7: 1}, 1)
-    for name in ("task_success", "p95"):
+        one.cell.sketches["cost"] = Sketch({300 + at % 7: 1}, 1)
+    for name in ("task_success", "p95", "cost_per_request"):
         expected = [worth(name, hours, period, width) for period, width in ((24, 1), (24, 4), (24, 24))]
         assert [one.worth for one in captured(hours, name)] == pytest.approx(expected, rel=1e-9)
 

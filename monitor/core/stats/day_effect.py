@@ -95,7 +95,7 @@ def _beyond_chance(moves: Sequence[tuple[float, float]], free: int, *, is_few: b
     if is_few:
         spread *= free / low_chi_square(free)
     # A single day leaves no room to compare: then it is judged as if there were two.
-    return max(0.0, spread - free) / (room if room > 0.0 else whole / 2)
+    return max(0.0, spread - free) / (room if len(moves) > 1 and room > 0.0 else whole / 2)
 
 
 def low_chi_square(free: int) -> float:
