@@ -17,7 +17,7 @@ from monitor.core.sketch import Sketch
 from monitor.core.units import UnitSample
 
 NEVER_MS: Final = 1 << 62  # the first moment of an aggregate that holds no request
-_LABEL_COUNT: Final = len(LABELS)
+_LABEL_COUNT: Final = len(LABELS)  # what is stored has one place for each
 _NOT_HELD: Final = ("_labelled", "is_changed", "packed", "packed_bytes")
 
 

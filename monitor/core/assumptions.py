@@ -39,6 +39,7 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
 }
 """Round numbers of a service in fair health; `outcome.*` takes 0.9 where a fall is harm and 0.05 where a rise is."""
 
+# An `outcome.*` that nobody has measured.
 DEFAULT_OUTCOME: Final[Mapping[Direction, float]] = {
     Direction.LOWER_IS_WORSE: 0.9,
     Direction.HIGHER_IS_WORSE: 0.05,

@@ -19,9 +19,9 @@ from monitor.core.sketch import BIN_COUNT, UNFINISHED_BIN, bins_of, whole_of
 NO_BIN: Final = -1
 """The bin of a request that is not in a distribution."""
 
-_HALF_BITS: Final = 31
-_SAFE_SUM: Final = 1 << 62
-_NO_RANK: Final = np.iinfo(np.int64).max
+_HALF_BITS: Final = 31  # halves of 31 bits can be added up for 2**32 requests without wrapping
+_SAFE_SUM: Final = 1 << 62  # half of what 64 bits hold: below it no sum can wrap
+_NO_RANK: Final = np.iinfo(np.int64).max  # behind every rank that there is
 
 
 class ByPart:

@@ -28,6 +28,7 @@ SHORT_NATS: Final = evidence_for(
     1e-4
 )  # asked every minute: at 1e-3 a few healthy days in a hundred would page
 AT_ONCE_MIN: Final = 5  # what a hold of 0 counts as here
+# Kappa 1: the whole fall must be proven.
 _LIMIT: Final = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, SHORT_PCT, kappa=1.0)
 _KNOWN_OF_EVERY_REQUEST: Final = frozenset({"error", "timeout"})
 

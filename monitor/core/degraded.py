@@ -31,8 +31,8 @@ from monitor.core.stats.limit import Limit
 from monitor.core.stats.quantile_stretch import QuantileStretch
 
 PAST_MIN: Final = 60  # minutes of past that are needed, and the newest of it that alone must show the fall
-RECENT_MIN: Final = 20  # R
-FAR: Final = 2.0  # times the limit
+RECENT_MIN: Final = 20  # R: four blocks, and each must show it
+FAR: Final = 2.0  # times the limit: more than a drift
 _LEAST: Final = 5  # changes between blocks, below which no dispersion is known
 
 Span: TypeAlias = tuple[int, int]

@@ -9,7 +9,7 @@ from typing import Final
 from monitor.core.errors import MonitorError
 
 _EQUAL: Final = 1e-7  # relative: what mathematical libraries, and rounded weights, may differ by
-_NOTHING: Final = 1e-15
+_NOTHING: Final = 1e-15  # absolute: what is left where exact arithmetic gives 0
 
 
 class NoEvidence(MonitorError):

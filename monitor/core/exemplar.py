@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
 
-EXEMPLARS_PER_CELL: Final = 5
+EXEMPLARS_PER_CELL: Final = 5  # a person looks at a few; a breach shows over many minutes, each with its own
 EXEMPLARS_PER_PART: Final = (
     2  # of a cell that is broken down: parts are many, and a breach shows over many minutes
 )

@@ -24,7 +24,7 @@ EXPECTABLE: Final = (
 HAPPENINGS: Final = (Type.BREACH_STARTED, Type.PAGE_OPENED, Type.ROLLBACK_REQUESTED, Type.DEBT_CREATED)
 """What does not happen where nothing happens."""
 
-_MINUTE_MS: Final = 60_000
+_MINUTE_MS: Final = 60_000  # expectations are written in minutes
 
 
 @dataclass(frozen=True, slots=True)

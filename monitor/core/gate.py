@@ -110,6 +110,7 @@ class Gate:
         return self.points[0].asks_for if self.points else Answer.PROMOTE
 
 
+# In the order of the answers: of several grounds the last decides.
 _WEIGHT: Final = {answer: weight for weight, answer in enumerate(Answer)}
 _UNDECIDED: Final = {"inconclusive": Ground.INCONCLUSIVE, "no_data": Ground.NO_DATA}
 

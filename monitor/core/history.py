@@ -25,9 +25,9 @@ SAFETY_H: Final = WEEK_H  # contract: incidents of up to 7 days before
 WEEKLY_DAYS: Final = 14  # of two weeks on each hour of the week has been seen twice
 SLICES_MAX: Final = 8  # of a budget have a past: each is a record an hour, and a part of the ledger's entry
 EFFECTIVE_MAX: Final = 60_000  # requests an hour: beyond it no verdict gets any surer
-WEEKLY: Final = Layout(WEEK_H, 1)
-DAILY: Final = Layout(DAY_H, 1)
-COARSER: Final = (Layout(DAY_H, 4), Layout(DAY_H, DAY_H))
+WEEKLY: Final = Layout(WEEK_H, 1)  # days of the week may differ
+DAILY: Final = Layout(DAY_H, 1)  # more days behind each slot
+COARSER: Final = (Layout(DAY_H, 4), Layout(DAY_H, DAY_H))  # where the finer do not fit on record
 _CAP_QUANTILE: Final = 0.99  # means are judged on values up to the baseline's p99 (`stats.capped`)
 
 
@@ -238,11 +238,11 @@ class _Reader:
         """Return how many values an hour has, and their mean."""
         if self.measure.kind is IndicatorKind.RATE:
             hits, n = cell.rate(self.measure.source)
-            return float(n), hits / n if n else 0.0
+            return float(n), hits / max(n, 1)
         sketch = cell.distribution(self.measure.source)
         if self.measure.kind is IndicatorKind.QUANTILE:
             n = sketch.count
-            return float(n), _above(sketch, self.edge) / n if n else 0.0
+            return float(n), _above(sketch, self.edge) / max(n, 1)
         count, mean, _ = _moments(sketch, self.edge)
         return count, mean
 
@@ -254,7 +254,8 @@ def _reader(measure: Measure, cell: Aggregate) -> _Reader:
         return _Reader(measure, _share(hits, n))
     sketch = cell.distribution(measure.source)
     if measure.kind is IndicatorKind.QUANTILE:
-        edge = _bin_at(sketch, measure.quantile or 0.5)
+        assert measure.quantile is not None
+        edge = _bin_at(sketch, measure.quantile)
         if not _above(sketch, edge):
             edge -= 1  # everything beyond lies in the quantile's own bin
         return _Reader(measure, _share(_above(sketch, edge), sketch.count), edge)
@@ -266,10 +267,8 @@ def _reader(measure: Measure, cell: Aggregate) -> _Reader:
 
 def _share(hits: int, n: int) -> Level:
     """Return a share's level; one that never varied is taken to vary by half a request."""
-    if not n:
-        return Level(0.0, 0.0)
     likely = (hits + 0.5) / (n + 1)
-    return Level(hits / n, likely * (1.0 - likely))
+    return Level(hits / max(n, 1), likely * (1.0 - likely))
 
 
 def _bin_at(sketch: Sketch, quantile: float) -> int:
@@ -294,15 +293,12 @@ def _moments(sketch: Sketch, cap: int) -> tuple[float, float, float]:
             n += count
             first += count * value
             second += count * value * value
-    if not n:
-        return 0.0, 0.0, 0.0
-    mean = first / n
-    return n, mean, max(0.0, second / n - mean * mean)
+    mean = first / max(n, 1.0)
+    return n, mean, second / max(n, 1.0) - mean * mean
 
 
 def _scaled(cell: Aggregate, scales: Mapping[str, float]) -> Aggregate:
     """Return an hour with as many requests as its slot is worth; what nobody asks for is left out."""
-    cell.settle()
     made = Aggregate()
     for source, scale in scales.items():
         if source == "requests":

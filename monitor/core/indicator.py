@@ -68,6 +68,7 @@ LABELS: Final = tuple(field for _, field, _ in _RATES if field not in ("error", 
 """The true/false/absent labels of a trace event, in the order aggregates keep them."""
 
 INCIDENTS: Final = "high_severity_incidents"
+# Those that a budget can name.
 QUANTILES: Final = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 _FIXED: Final = {
     **{name: Indicator(name, IndicatorKind.RATE, field, worse) for name, field, worse in _RATES},

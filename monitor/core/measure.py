@@ -38,6 +38,7 @@ from monitor.core.stats.dispersion import DispersionEstimate, Known
 from monitor.core.stats.rule import Rule
 from monitor.core.sustained import Answer, Judgement, judge
 
+# Recovery is the least: both measures must see it.
 _LOUDER: Final = {Answer.RECOVERED: 0, Answer.UNKNOWN: 1, Answer.SUSPECT: 2, Answer.FIRES: 3}
 
 

@@ -42,8 +42,8 @@ from monitor.core.stats.planning import (
 from monitor.core.stats.rule import Rule
 from monitor.core.stats.safety import tolerated_expectation
 
-_EVEN_SHARE: Final = 0.5
-_SAFETY_STEPS: Final = 6
+_EVEN_SHARE: Final = 0.5  # where two arms of one traffic tell apart soonest
+_SAFETY_STEPS: Final = 6  # a table that a person reads: the first incidents decide
 _FEW_SAMPLES: Final = 1_000  # fewer do not show the shape of a tail, nor a rate of a few percent
 _SMALL_BASE: Final = 0.2  # below it percent and points differ fivefold and more
 _SMALL_CHANGE: Final = 0.01  # an implied change below a point is rarely what "+8" was meant to say

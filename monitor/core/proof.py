@@ -34,7 +34,7 @@ from monitor.core.window import tick_ms
 if TYPE_CHECKING:
     from monitor.core.watch import Watch
 
-MAX_POINTS: Final = 480
+MAX_POINTS: Final = 480  # a day, the longest window, in points of three minutes
 SHOWN_MIN: Final = 120  # what a curve shows at least, and twice the window where that is more
 _DIGITS: Final = 6  # of a point of the curve; the sums are exact
 

@@ -11,8 +11,7 @@ from monitor.core.cohort import CohortKey
 from monitor.core.decision import Action, Reason
 from monitor.core.exemplar import Exemplar
 from monitor.core.moment import rfc3339
-
-CONFIDENCE = 0.95
+from monitor.core.stats.intervals import CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)

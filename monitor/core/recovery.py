@@ -29,8 +29,8 @@ from monitor.core.wording import indicator_words, slice_words, unit_words, value
 
 PAST_MIN: Final = 60  # minutes before the request that say what the baseline is like
 RECOVERY_MIN: Final = 30  # R: a queue that the candidate filled is empty by then, and caches are warm
-BACK_MIN: Final = 15
-NEEDED_NATS: Final = evidence_for(0.01)
+BACK_MIN: Final = 15  # a half of R: it did not help where both halves are beyond, so one within ends that
+NEEDED_NATS: Final = evidence_for(0.01)  # one look per rollback: nothing is divided among looks
 
 
 @dataclass(frozen=True, slots=True)

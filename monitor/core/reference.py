@@ -24,13 +24,13 @@ from monitor.core.wording import page_only_words
 if TYPE_CHECKING:
     from monitor.core.watch import Watch
 
-DAY_H: Final = 24
-WEEK_H: Final = 7 * DAY_H
+DAY_H: Final = 24  # traffic repeats with the day
+WEEK_H: Final = 7 * DAY_H  # and with the week
 MINUTES: Final = 60  # of an hour
 ENOUGH_DAYS: Final = 3  # a reference of fewer may page only
 AWAY_HOLDS: Final = 2  # a baseline without requests for so many durations is away,
 AWAY_MIN: Final = 30  # and for no less than this: a quiet half hour is no end
-_RANKS: Final = 1 << 16
+_RANKS: Final = 1 << 16  # above `history.EFFECTIVE_MAX`: each request of an hour has a rank of its own
 _KEPT: Final = 64  # minutes kept: those of the slices, and those that labels wait for, are other ones
 _SERVED_MIN: Final = 2 * 24 * 60  # minutes of which it is known who served: labels wait for a day at most
 

@@ -17,7 +17,7 @@ PREFIX: Final = "rollback-budget-rehearsal-"
 VALID_DAYS: Final = 90
 """How long a rehearsal counts: a quarter, in which people, tokens and flags change."""
 
-_DAY_MS: Final = 86_400_000
+_DAY_MS: Final = 86_400_000  # validity is told in days
 
 
 class StandIns(NamedTuple):

@@ -38,8 +38,8 @@ from monitor.core.sketch import UNFINISHED_BIN
 
 NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 GATHER: Final = 512  # requests that wait as they came; as objects they take ten times the room
-_KNOWN: Final = TIMEOUT + 1
-_HITS: Final = _KNOWN + len(LABELS)
+_KNOWN: Final = TIMEOUT + 1  # what comes before is known of every request
+_HITS: Final = _KNOWN + len(LABELS)  # how often each label was told comes before, how often it held after
 _UNKNOWN: Final = -1  # an outcome that was not told
 
 

@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-RATIO: Final = 1.02
-_PER_LOG: Final = 1 / log(RATIO)
+RATIO: Final = 1.02  # a bin's edge is at most 2 % above any value in it
+_PER_LOG: Final = 1 / log(RATIO)  # bins in a factor of e
 LAST_BIN: Final = 1400  # RATIO**1400 is 1.1e12: above a day in ms and 1,000,000 USD in micro-units
 UNFINISHED_BIN: Final = LAST_BIN + 1  # a timeout is slower than every finished request
 _MANY: Final = 4_096  # values that wait for their bins at most
-BIN_COUNT: Final = UNFINISHED_BIN + 1
+BIN_COUNT: Final = UNFINISHED_BIN + 1  # bin 0 is one too
 
 
 def bin_of(value: float) -> int:

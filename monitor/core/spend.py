@@ -17,7 +17,7 @@ from monitor.core.stats.evidence import evidence_for
 from monitor.core.sums import Sums, sums_of
 from monitor.core.sustained import Rule
 
-SPEND_NATS: Final = evidence_for(1e-3)
+SPEND_NATS: Final = evidence_for(1e-3)  # blocks that are bad by chance do not add up to a hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _PRIOR_REQUESTS: Final = 100.0  # the beta law's weight: it expects deviations o
 _NOT_REJECTED: Final = 1.92  # nats: p = 0.05, two-sided
 _FAVOURED: Final = 3.0  # nats by which the declared share must explain the minutes better than the wrong one
 _LEAST: Final = 5  # changes: six minutes
-_KEEP_MIN: Final = 1440
+_KEEP_MIN: Final = 1440  # a day; the longest stretch that is looked at has 960 minutes
 
 
 class Split(NamedTuple):

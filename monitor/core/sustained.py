@@ -38,8 +38,8 @@ __all__ = [
     "rule_for",
 ]
 
-SUSPECT_NATS: Final = evidence_for(0.02)
-RECOVERY_NATS: Final = evidence_for(RECOVERY_P)
+SUSPECT_NATS: Final = evidence_for(0.02)  # first evidence: it starts a breach, and nothing is acted on yet
+RECOVERY_NATS: Final = evidence_for(RECOVERY_P)  # of the newest minutes
 NOW_SHARE: Final = 0.75  # of x* that W itself must hold, while a longer window holds all of it
 _REST_NATS: Final = 1.92  # p = 0.025: what the rest must show when W just reaches x*
 _REST_SLOPE: Final = 2.0  # strong harm keeps (1) alive for longer, so its rest must show more
@@ -71,6 +71,7 @@ class Refusal(Enum):
     EVIDENTLY_BACK = "evidently_back"
 
 
+# In the order of the checks: the later one came further.
 _ORDER: Final = {refusal: number for number, refusal in enumerate(Refusal)}
 
 

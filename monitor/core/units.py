@@ -24,13 +24,13 @@ from typing import Final, NamedTuple
 
 from monitor.core.stats.evidence import evidence_for, kl
 
-UNITS_KEPT: Final = 256
-HASH_BYTES: Final = 8
-HALF_MIN: Final = 30
+UNITS_KEPT: Final = 256  # more than the 100 that a finding takes; some units do not come back
+HASH_BYTES: Final = 8  # 64 bits: no two of a million units are alike by chance
+HALF_MIN: Final = 30  # two of them are an hour: time for units to come back
 EVERY_MIN: Final = 10  # a look takes all samples of an hour
-MOVED_SHARE: Final = 0.05
-UNITS_LEAST: Final = 100
-MOVED_NATS: Final = evidence_for(1e-4)
+MOVED_SHARE: Final = 0.05  # stray requests and a release taken back move fewer units both ways
+UNITS_LEAST: Final = 100  # of fewer, a share of a few percent is a unit or two
+MOVED_NATS: Final = evidence_for(1e-4)  # looked at six times an hour, as long as a release lives
 
 
 def unit_hash(unit_id: str) -> bytes:

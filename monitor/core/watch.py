@@ -27,8 +27,8 @@ from monitor.core.window import DAY_MIN, tick_ms
 
 HEALTHY_NATS: Final = evidence_for(0.05)  # what being within the limit must show before it is called healthy
 HEALTHY_RECENT_MIN: Final = 240  # and still show over the last four hours
-_MICRO: Final = 1e-6
-_MILLI: Final = 1e-3
+_MICRO: Final = 1e-6  # costs are kept in millionths of a USD
+_MILLI: Final = 1e-3  # latencies are kept in microseconds, and told in ms
 
 
 @dataclass(frozen=True, slots=True)

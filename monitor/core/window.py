@@ -12,7 +12,7 @@ BUCKET_MS: Final = 60_000  # the smallest stored slot; one tick ends each
 LATENESS_MS: Final = 2 * BUCKET_MS  # how far behind its partition's clock an event still counts
 FUTURE_MS: Final = 5 * BUCKET_MS  # how far ahead of its record an event may claim to be
 DUPLICATE_MS: Final = 2 * BUCKET_MS  # how far the clock may move before an id is forgotten
-DAY_MIN: Final = 24 * 60
+DAY_MIN: Final = 24 * 60  # days in minutes, which is what a window is told in
 
 
 def minute_of(at_ms: int) -> int:

@@ -12,6 +12,7 @@ import gc
 import json
 import math
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -35,6 +36,7 @@ _MEMORY: Final = 4 << 30
 _BROKEN: Final = "BROKEN "
 _COLD: Final = "COLD"
 _ENDED: Final = "ended by "
+_PACKAGE: Final = re.compile(r"`(monitor\.[a-z_.]+\.)\*`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class Hunt:
     def _names(self, file: str, path: str) -> bool:
         if file not in self._texts:
             self._texts[file] = Path(file).read_text(encoding="utf-8")
-        return path.removesuffix(".py").replace("/", ".") in self._texts[file]
+        return is_named(path, self._texts[file])
 
     def _look(self, items: Sequence[pytest.Item]) -> dict[str, Seen]:
         """Return what each test runs; those of a file that is as it was are not run again."""
@@ -267,6 +269,12 @@ class Hunt:
         path = str(Path(mutant.path).resolve())
         code = compile(mutated(source, mutant.index), path, "exec", dont_inherit=True)
         return put(self._functions[path], code, mutant.scope)
+
+
+def is_named(path: str, text: str) -> bool:
+    """Tell whether a text names a module by its path, or a whole package of it as `monitor.core.*`."""
+    module = path.removesuffix(".py").replace("/", ".")
+    return module in text or any(module.startswith(package) for package in _PACKAGE.findall(text))
 
 
 def _plant_script(mutant: Mutant, text: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.mutation.hunt import Hunt, Limits
+from tests.mutation.hunt import Hunt, Limits, is_named
 from tests.mutation.kept import Kept
 from tests.mutation.operators import Mutant, mutants_of
 
@@ -154,6 +154,19 @@ def test_a_mutant_is_killed_by_a_test_that_notices_and_by_no_other(
 def test_the_original_is_back_after_each_mutant(found: dict[str, Any]) -> None:
     assert found["source"] == MODULE
     assert found["as_before"] == [True] * len(CASES)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("from monitor.core.split import Split", True),
+        ("All of `monitor.core.*` at once", True),
+        ("All of `monitor.engine.*` at once", False),
+        ("from monitor.core import window", False),
+    ],
+)
+def test_a_text_names_a_module_or_a_whole_package(text: str, named: bool) -> None:
+    assert is_named("monitor/core/split.py", text) is named
 
 
 def _changed(path: Path) -> None:

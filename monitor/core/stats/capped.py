@@ -22,14 +22,14 @@ from monitor.core.stats.intervals import RateCounts
 from monitor.core.stats.minutes import Cut
 from monitor.core.stats.strata import Level, StrataSums
 
-_CAP_QUANTILE: Final = 0.99
+_CAP_QUANTILE: Final = 0.99  # up to it most harm shows; what lies above takes more requests to tell
 _WITHIN_BIN: Final = (RATIO - 1) ** 2 / 12  # variance of a value inside its bin, relative to its square
 _HALF_BIN: Final = (RATIO - 1) / (RATIO + 1)  # how far a value may lie from its bin's middle, relative to it
-_NO_COLUMNS: Final = (0.0,) * 9
+_NO_COLUMNS: Final = (0.0,) * 9  # a window without values above the cap
 _ABOVE: Final = 4  # of them, what counts the values above the cap
 _REMEMBERED: Final = 64  # windows of one tick: both measures ask for the same ones, those of the grid first
 _WEIGHTS_KEPT: Final = 256  # 20 KB each
-_NO_MOMENTS: Final = Moments(0.0, 0.0, 0.0, 0.0)
+_NO_MOMENTS: Final = Moments(0.0, 0.0, 0.0, 0.0)  # an arm without values
 
 _Added: TypeAlias = tuple[tuple[Sequence[float], Sequence[float]], RateCounts]
 """The columns of `CappedHistory`'s weights, added up in each arm, and the exact sums beside them."""

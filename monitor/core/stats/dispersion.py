@@ -56,7 +56,7 @@ _LEAST: Final = 5  # changes: six blocks
 _CONCEDES_FROM: Final = 120  # changes between minutes
 _MEDIAN: Final = 0.4549364231195725  # of a squared normal deviate
 _STANDS_OUT: Final = 9.0  # three standard deviations, squared
-_EULER: Final = 0.5772156649015329
+_EULER: Final = 0.5772156649015329  # the mean of the standard Gumbel law, which the largest of many follow
 _MARGIN: Final = 64  # columns grown at once
 
 
@@ -104,8 +104,8 @@ class Dispersion:
         return max(self.phi, 1.0 + shared / noise.block)
 
 
-INDEPENDENT: Final = Dispersion()
-NOT_MEASURED: Final = Dispersion(assumed_icc=ASSUMED_ICC)
+INDEPENDENT: Final = Dispersion()  # phi = 1: nothing but the requests themselves
+NOT_MEASURED: Final = Dispersion(assumed_icc=ASSUMED_ICC)  # too few blocks to learn from
 
 
 class _Past(NamedTuple):

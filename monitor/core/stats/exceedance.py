@@ -27,11 +27,11 @@ _MOST_ROWS: Final = (
     96  # then the oldest are packed: the windows asked for at every tick are not longer than what is left
 )
 _MARGIN_ROWS: Final = 2 * BLOCK_MIN  # dropped at once
-_PLANES: Final = {Level.POOLED: 0, Level.MINUTES: 1, Level.STRATA: 2}
-_UINT32_MAX: Final = 2**32 - 1
+_PLANES: Final = {Level.POOLED: 0, Level.MINUTES: 1, Level.STRATA: 2}  # the order in which they are stored
+_UINT32_MAX: Final = 2**32 - 1  # counts that fit take half the room
 _WEIGHT_BITS: Final = 32  # of a weighted request's whole-number sums: exact under subtraction
 _FEWER_BITS: Final = 8  # given up at a time where sums would leave no room
-_MOST: Final = 2.0**61
+_MOST: Final = 2.0**61  # a quarter of what 64 bits with a sign hold
 _ROUNDING: Final = 1e-6  # requests: far above what a weighted sum is off, far below what a request counts
 
 Bins: TypeAlias = Mapping[int, int]

@@ -30,8 +30,8 @@ from monitor.core.stats.evidence import (
 from monitor.core.stats.harm import mean_beyond, rate_beyond
 from monitor.core.stats.limit import Limit
 
-CONFIDENCE: Final = 0.95
-_STEPS: Final = 40
+CONFIDENCE: Final = 0.95  # two-sided, the usual one
+_STEPS: Final = 40  # bisections: 2**-40 of the span, far below what is shown
 _LOG_SPAN: Final = log(1e6)  # a ratio beyond a million, or below a millionth, is no longer reported
 
 Above = Callable[[float], float]

@@ -11,10 +11,10 @@ from monitor.core.indicator import Direction
 from monitor.core.sketch import RATIO
 
 KAPPA: Final = {EvidenceMode.DEFAULT: 0.5, EvidenceMode.STRICT: 1.0, EvidenceMode.OFF: 0.5}
-"""Share of the limit that must be proven. Half of it: below X/2 is safe, above X is decided early, between
+"""Share of the limit that must be proven; half of it: below X/2 is safe, above X is decided early, between
 them the rule follows what was observed."""
 
-_LOG_RATIO: Final = log(RATIO)
+_LOG_RATIO: Final = log(RATIO)  # a limit in percent becomes whole bins
 _ROUNDING: Final = 1e-9  # of a bin: 1.02**7 asked for is 7 bins, not 8
 
 

@@ -30,10 +30,10 @@ UNKNOWN_START_NATS: Final = log(72 * 4 / 1e-3)
 
 _SCALE: Final = 10**12  # requests at which whole counts and the continuity correction no longer show
 _ALIGNMENTS: Final = 6  # where a bin's edges may lie against a quantile; live traffic does not choose
-_BISECTIONS: Final = 50
+_BISECTIONS: Final = 50  # 2**-50 of the span: far below one request
 _HALVINGS: Final = 16  # to less than the 2 % that a sketch resolves, and three digits of most rates
 _ROUNDING: Final = 1e-12  # of a share: a success of 0.9 that falls by all of it falls to 0
-_LOG_RATIO: Final = log(RATIO)
+_LOG_RATIO: Final = log(RATIO)  # a harm in percent becomes bins
 
 
 @dataclass(frozen=True, slots=True)

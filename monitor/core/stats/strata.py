@@ -41,10 +41,10 @@ _Rows: TypeAlias = SumRows[_Row]
 _Plain: TypeAlias = tuple[int, int, int, int, int, int]
 """Hits and requests of the candidate and of the baseline, and the candidate's with a partner, by level."""
 
-_BITS: Final = 60
-_QUANTUM: Final = 2.0**-_BITS
-_NOTHING: Final = (0, 0, 0, 0, 0)
-_NO_ARM: Final = (0, 0)
+_BITS: Final = 60  # finer than a double's 53, and whole: any window is exactly the sum of its minutes
+_QUANTUM: Final = 2.0**-_BITS  # of the sums
+_NOTHING: Final = (0, 0, 0, 0, 0)  # a stratum without a request in one arm has no weight
+_NO_ARM: Final = (0, 0)  # a minute without requests
 _EVEN: Final = 1e-9  # of a size lost: far less is rounding, and far more would not show either
 _PARTNERED: Final = (9, 10)  # of a window's candidate requests: less, and its strata are too fine
 

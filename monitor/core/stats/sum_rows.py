@@ -15,7 +15,7 @@ Row = TypeVar("Row", bound=tuple[int, ...])
 _Block: TypeAlias = tuple[int, bytes]
 """Bytes of a number, and those of all numbers of all its rows."""
 
-BLOCK_ROWS: Final = 32
+BLOCK_ROWS: Final = 32  # packed, and unpacked, as one: half an hour, as a block of `packed_minutes`
 _NEWEST_ROWS: Final = 3 * BLOCK_ROWS  # then the oldest of them are packed
 _UNPACKED: Final = 1_024  # blocks, of some 15 KB
 
