@@ -103,8 +103,13 @@ def _safe(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Return a code span that ends where it should: its fence is longer than any run of ticks inside."""
-    line = plain(text).replace("|", r"\|")
+    """Return a code span that ends where it should: its fence is longer than any run of ticks inside.
+
+    What would end the table's cell there is written as text: readers of Markdown differ about escapes in code.
+    """
+    line = plain(text)
+    if "|" in line or "\\" in line:
+        return _safe(text)
     fence = "`" * (max((len(run) for run in _TICKS.findall(line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{pad}{line}{pad}{fence}"
