@@ -35,6 +35,7 @@ from monitor.core.checklist_facts import (
     past_days,
 )
 from monitor.core.decision import Decision
+from monitor.core.errors import MonitorError
 from monitor.core.eval_debt import debts_of, owed_at
 from monitor.core.outlook import Outlook
 from monitor.core.rehearsal import last_rehearsed
@@ -165,9 +166,10 @@ def _said(one: Finding) -> str:
     return f"{one.text} ({one.remedy})" if one.remedy else one.text
 
 
-def _away(settings: Settings) -> Unseen:
-    """Return the short of it, for many items: the doctor says what exactly Kafka's client met."""
-    return Unseen(f"Kafka does not answer ({settings.kafka_bootstrap})", _DOCTOR)
+def _unanswered(settings: Settings, error: MonitorError) -> Unseen:
+    """Return why many items are unknown, in short: what Kafka's client met exactly, the doctor says."""
+    is_away = isinstance(error, KafkaAway)
+    return Unseen(f"Kafka does not answer ({settings.kafka_bootstrap})" if is_away else str(error), _DOCTOR)
 
 
 def _unrecorded(why: Unseen) -> _Recorded:
@@ -177,8 +179,8 @@ def _unrecorded(why: Unseen) -> _Recorded:
 def _recorded(settings: Settings, budget: Budget | None) -> _Recorded:
     try:
         entries = ledger_soon(settings)
-    except KafkaAway:
-        return _unrecorded(_away(settings))
+    except MonitorError as error:
+        return _unrecorded(_unanswered(settings, error))
     now_ms = WallClock(timebase_of(settings)).now_ms()
     decisions = [entry.decision for entry in entries]
     breaker = standing_of(settings.storm, record_of(entries), now_ms)
@@ -225,8 +227,8 @@ def _sight(
     try:
         with kafka_said_plainly(settings):
             found = asyncio.run(look())
-    except KafkaAway:
-        return _away(settings)
+    except MonitorError as error:
+        return _unanswered(settings, error)
     except TimeoutError:
         return Unseen(f"the stored state did not answer within {ASKED_S:g} s", _DOCTOR)
     if found.why is not None:

@@ -20,7 +20,7 @@ from monitor.config.settings import Settings
 from monitor.core.checklist import ASKED
 from monitor.core.checklist_seen import ItemId
 from monitor.engine.drill import Rehearsal
-from monitor.engine.errors import StoreUnreachable
+from monitor.engine.errors import StoreUnreachable, TopicUnusable
 from tests.cli.ledger_world import MINUTE_MS, LedgerWorld, arming_of
 from tests.cli.verbs import give, sees, world_of
 from tests.golden.cases import FOLDER
@@ -82,8 +82,8 @@ def rehearsed(world: LedgerWorld, minute: int) -> None:
 
 
 def well(monkeypatch: pytest.MonkeyPatch) -> LedgerWorld:
-    world = world_of(monkeypatch, "healthy", 45)
-    rehearsed(world, 40)
+    world = world_of(monkeypatch, "healthy", 5)
+    rehearsed(world, 4)
     return world
 
 
@@ -155,6 +155,17 @@ def test_where_kafka_is_away_the_rest_is_answered(
     assert {item(said, one)["seen"] for one in gone} == {"Kafka does not answer (127.0.0.1:1)"}
 
 
+def test_a_ledger_that_cannot_be_used_is_told_as_it_says_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: Settings) -> None:
+        raise TopicUnusable("rollback.ledger.v1: this user may not read it")
+
+    monkeypatch.setattr(orders, "kafka_log", refused)
+    found = item(asked(capsys, *TRAFFIC)[1], "rehearsed")
+    assert (found["state"], found["seen"]) == ("unknown", "rollback.ledger.v1: this user may not read it")
+
+
 def test_where_redis_is_away_only_the_sight_is_unknown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,7 +184,7 @@ def test_a_monitor_that_lags_is_a_gap(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     well(monkeypatch)
-    sees(monkeypatch, START_MS + 44 * MINUTE_MS)
+    sees(monkeypatch, START_MS + 4 * MINUTE_MS)
     _, said = asked(capsys, *TRAFFIC)
     assert odd(said) == {"monitor_live": "gap"}
     assert item(said, "monitor_live")["seen"].startswith("sight BLIND")
@@ -195,7 +206,7 @@ def test_a_flag_that_is_not_there_and_a_pager_that_is_down_are_gaps(
 def test_a_drill_that_is_too_old_counts_no_more(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = world_of(monkeypatch, "healthy", 45)
+    world = world_of(monkeypatch, "healthy", 5)
     rehearsed(world, -91 * 24 * 60)
     _, said = asked(capsys, *TRAFFIC)
     assert odd(said) == {"rehearsed": "gap"}

@@ -164,7 +164,7 @@ def test_what_is_seen_around_it(change: dict[str, Any], expected: dict[ItemId, S
 
 def test_a_recommended_item_keeps_no_release_back_and_a_required_one_does() -> None:
     for change in ({"has_switch": False}, {"breaker": NOT_ASKED}):
-        found = checklist(replace(WELL, **change))  # type: ignore[arg-type]
+        found = checklist(replace(WELL, **change))
         (lacking,) = (one for one in found.items if one.state is not State.READY)
         assert found.is_ready is not lacking.asked.is_required
     assert {name for name, one in ASKED.items() if not one.is_required} == {
@@ -304,5 +304,6 @@ def test_every_question_asks_for_yes() -> None:
 def test_no_item_depends_on_what_belongs_to_another_one() -> None:
     """Any two facts at a time."""
     for one, other in product(_OF, repeat=2):
-        facts = replace(WITH_PAST, **{one: NOT_ASKED, other: NOT_ASKED})
+        changes: dict[str, Any] = {one: NOT_ASKED, other: NOT_ASKED}
+        facts = replace(WITH_PAST, **changes)
         assert set(odd(facts)) == {_OF[one], _OF[other]}
