@@ -252,6 +252,17 @@ def test_the_traffic_may_come_from_a_recording_and_the_budget(
     assert (found["state"], found["mend"]) == ("unknown", "--share S")
 
 
+def test_the_pace_of_a_recording_is_that_of_all_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two requests in its first minute and one in its fourth: three in 240 s."""
+    events = [
+        {"event_id": f"e{number}", "at": START_MS + minute * MINUTE_MS, "release": "assistant-7"}
+        for number, minute in enumerate((0, 0, 3))
+    ]
+    Path("r.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in events), encoding="utf-8")
+    found = item(asked(capsys, "--offline", "--history", "r.jsonl")[1], "limits_decidable")
+    assert found["seen"].startswith("at 0.0125 requests/s, 50 %"), found
+
+
 def test_a_budget_with_errors_is_a_gap_with_its_place(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
