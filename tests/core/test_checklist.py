@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -44,13 +45,19 @@ def outlook_at(budget: Budget, per_s: float, share: float = 0.5) -> Outlook:
     return outlook(budget, traffic, lambda one, _: base_of(one, None, {}), phi_of({}))
 
 
-def written(text: str, per_s: float = 1_000.0, **more: Any) -> Facts:
-    """All is well around a budget that is written so."""
+@cache
+def planned(text: str, per_s: float) -> Outlook | Unseen:
+    budget = check_budget(text, "b.yaml").budget
+    return NOT_ASKED if budget is None else outlook_at(budget, per_s)
+
+
+def written(text: str, per_s: float | None = None, **more: Any) -> Facts:
+    """All is well around a budget that is written so; without a pace it can decide what `TEXT` can."""
     report = check_budget(text, "b.yaml")
     facts = Facts(
         file="b.yaml",
         budget=report.budget,
-        outlook=NOT_ASKED if report.budget is None or "outlook" in more else outlook_at(report.budget, per_s),
+        outlook=planned(TEXT, 1_000.0) if per_s is None else planned(text, per_s),
         past_days=0,
         flag=Answered(True, "it is there"),
         rehearsed=Answered(True, "last rehearsed today"),
@@ -130,7 +137,7 @@ GAP, UNKNOWN = State.GAP, State.UNKNOWN
     ],
 )
 def test_what_the_budget_says(text: str, expected: dict[ItemId, State]) -> None:
-    facts = written(text)
+    facts = written(text, per_s=1_000.0 if ItemId.DECIDABLE in expected else None)
     assert facts.budget is not None, facts.errors
     assert odd(facts) == expected
 
