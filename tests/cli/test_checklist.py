@@ -64,7 +64,8 @@ def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alertmanager: str) ->
     for name in [name for name in os.environ if name.startswith(P)]:
         monkeypatch.delenv(name)
     text = (FOLDER / "healthy" / "budget.yaml").read_text(encoding="utf-8")
-    text = text.replace("p95_delta_pct: +15\n", "p95_delta_pct: +15\n    cohorts: [tenant]\n")
+    text = text.replace("  latency:\n    p95_delta_pct: +15\n", "  tools:\n    tool_success_delta_pct: -5\n")
+    text = text.replace("task_success_delta_pct", "cohorts: [tenant]\n    task_success_delta_pct")
     (tmp_path / "b.yaml").write_text(text + MORE, encoding="utf-8")
     (tmp_path / "flags.json").write_text(json.dumps({"flags": {"chat": FLAG}}), encoding="utf-8")
     monkeypatch.setenv(f"{P}FLAGD_FILE", str(tmp_path / "flags.json"))
