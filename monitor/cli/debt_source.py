@@ -13,11 +13,13 @@ from monitor.config.settings import Settings
 from monitor.core.decision import Decision, Type
 from monitor.core.errors import MonitorError
 from monitor.core.eval_debt import EvalDebt, debt_of, debts_of
+from monitor.engine.ports import LedgerEntry
 from monitor.wire.cloudevent import NotACloudEvent, from_structured, to_decision
 
 _FEWEST_DIGITS: Final = 8
 _SHOWN: Final = 5  # ids named in an error
-_ASKED_S: Final = 10.0  # a check of files waits no longer for a ledger
+ASKED_S: Final = 10.0
+"""Who asks beside other things waits no longer for a ledger."""
 
 
 class NoSuchDebt(MonitorError):
@@ -43,16 +45,25 @@ def of_ledger_soon(settings: Settings) -> list[EvalDebt]:
     Raises:
         KafkaAway: It does not.
     """
+    return debts_of(entry.decision for entry in ledger_soon(settings))
 
-    async def read() -> list[EvalDebt]:
-        async with asyncio.timeout(_ASKED_S):
-            return debts_of(entry.decision for entry in await read_ledger(orders.kafka_log(settings)))
+
+def ledger_soon(settings: Settings) -> list[LedgerEntry]:
+    """Return all that the ledger holds, where Kafka answers within a moment.
+
+    Raises:
+        KafkaAway: It does not.
+    """
+
+    async def read() -> list[LedgerEntry]:
+        async with asyncio.timeout(ASKED_S):
+            return await read_ledger(orders.kafka_log(settings))
 
     try:
         with orders.kafka_said_plainly(settings):
             return asyncio.run(read())
     except TimeoutError as error:
-        raise orders.KafkaAway(f"Kafka did not answer within {_ASKED_S:g} s") from error
+        raise orders.KafkaAway(f"Kafka did not answer within {ASKED_S:g} s") from error
 
 
 def of_file(name: str) -> list[EvalDebt]:

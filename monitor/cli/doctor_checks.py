@@ -77,8 +77,8 @@ def _checks(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
         *_kafka(settings),
         _bridge(settings),
         *_redis(settings),
-        *_flags(settings, budgets),
-        *_pagers(settings),
+        *flag_checks(settings, budgets),
+        *pager_checks(settings),
     ]
 
 
@@ -140,7 +140,7 @@ def _redis(settings: Settings) -> list[Check]:
     ]
 
 
-def _flags(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
+def flag_checks(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
     """Return a probe per flag that a budget names; one that several name is asked once."""
     asked: dict[FlagTarget, Budget] = {}
     for budget in budgets:
@@ -178,7 +178,8 @@ def _flag(settings: Settings, flag: FlagTarget, budget: Budget) -> Check:
     return Check("flags", subject, ask, _FLAG_REMEDY)
 
 
-def _pagers(settings: Settings) -> list[Check]:
+def pager_checks(settings: Settings) -> list[Check]:
+    """Return a question to every pager that would be told."""
     pagers = PagersCheckup(settings)
 
     def check(name: str) -> Check:

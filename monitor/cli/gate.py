@@ -108,7 +108,7 @@ def _known(settings: Settings, release: str, answer: Answer | None, wait_s: floa
         pages=[f"an open page waits for its decision: {page['summary']}" for page in one.pages],
         overrides={_objective(held): override_words(held) for held in one.overrides},
         debts=_debts(entries, one, now_ms),
-        rehearsed=rehearsed_line(one)[0],
+        rehearsed=rehearsed_line(one.rehearsed)[0],
         has_rehearsed=one.rehearsed is not None and one.rehearsed.counts,
         mode=Mode(one.mode),
     )
@@ -137,16 +137,11 @@ def _assessment(
 
 
 def _debts(entries: Sequence[LedgerEntry], one: Standing, now_ms: int) -> list[str]:
-    """Return what was owed before this arming; what it broke itself is a breach, and no debt from before."""
     from monitor.cli.debt_words import debt_line
-    from monitor.core.eval_debt import debts_of, owed_before
+    from monitor.core.eval_debt import debts_of, owed_at
 
-    owed = owed_before(debts_of(entry.decision for entry in entries), one.release, one.baseline)
-    return [
-        f"an evaluation case is owed: {debt_line(debt, now_ms)}"
-        for debt in owed
-        if (debt.release, debt.data.get("arming")) != (one.release, one.arming)
-    ]
+    owed = owed_at(debts_of(entry.decision for entry in entries), one.release, one.baseline, one.arming)
+    return [f"an evaluation case is owed: {debt_line(debt, now_ms)}" for debt in owed]
 
 
 def _as_json(release: str, stage: str, found: Gate, known: Known) -> dict[str, object]:

@@ -27,6 +27,34 @@ _NUMBER: Final = re.compile(r"(?P<number>[0-9]*\.?[0-9]+([eE][-+]?[0-9]{1,2})?)(
 _MAX_RATE_PER_S: Final = 1e7
 _MIN_SHARE: Final = 1e-5
 
+HistoryFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--history",
+        metavar="FILE...",
+        help="A recording with the baseline's requests, as `replay` reads it; rates, latencies and costs are "
+        "taken from it.",
+    ),
+]
+Assume = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--assume",
+        metavar="NAME=VALUE...",
+        help="What the baseline is where no recording shows it: task_success=0.9, human_handoff=5%, p95=1200 (ms), "
+        "p95_sigma=0.8, task_success_coverage=0.2 (share of the requests that carry it), phi=1. Wins over a "
+        "recording.",
+    ),
+]
+CohortShare = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cohort-share",
+        metavar="DIMENSION=VALUE=SHARE...",
+        help="A slice's part of the traffic: tenant=acme=0.05. Taken from the recording where it has it.",
+    ),
+]
+
 
 class BadPlan(MonitorError):
     """Arguments that make no plan; the message says which, what it got and what it allows."""
@@ -45,33 +73,9 @@ def plan(
     share: Annotated[
         str, typer.Option("--share", metavar="S", help="The candidate's part of the traffic: 0.05 or 5%.")
     ],
-    history: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--history",
-            metavar="FILE...",
-            help="A recording with the baseline's requests, as `replay` reads it; rates, latencies and costs are "
-            "taken from it.",
-        ),
-    ] = None,
-    assume: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--assume",
-            metavar="NAME=VALUE...",
-            help="What the baseline is where no recording shows it: task_success=0.9, human_handoff=5%, p95=1200 (ms), "
-            "p95_sigma=0.8, task_success_coverage=0.2 (share of the requests that carry it), phi=1. Wins over a "
-            "recording.",
-        ),
-    ] = None,
-    cohort_share: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--cohort-share",
-            metavar="DIMENSION=VALUE=SHARE...",
-            help="A slice's part of the traffic: tenant=acme=0.05. Taken from the recording where it has it.",
-        ),
-    ] = None,
+    history: HistoryFiles = None,
+    assume: Assume = None,
+    cohort_share: CohortShare = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Say before a rollout what a budget can decide at its traffic: how soon, how small, and what is likely a slip.
@@ -81,7 +85,9 @@ def plan(
     from monitor.cli.plan_report import outlook_data, print_outlook
 
     found = _budget(budget)
-    found_outlook, recorded = _outlook(found, rate, share, history or (), assume or (), cohort_share or ())
+    per_s, ratio = requests_per_s(rate), candidate_share(share)
+    recorded = recorded_of(found, history) if history else None
+    found_outlook = outlook_of(found, per_s, ratio, recorded, assume or (), cohort_share or ())
     if output is Output.JSON:
         print_json(outlook_data(found_outlook, recorded))
     else:
@@ -104,34 +110,45 @@ def _budget(path: str) -> Budget:
     return budgets[0]
 
 
-def _outlook(
+def outlook_of(
     budget: Budget,
-    rate: str,
-    share: str,
-    history: Sequence[str],
+    per_s: float,
+    share: float,
+    recorded: History | None,
     assume: Sequence[str],
     cohort_share: Sequence[str],
-) -> tuple[Outlook, History | None]:
+) -> Outlook:
+    """Return what a budget can decide at a traffic.
+
+    Args:
+        per_s: All requests, of both releases, per second.
+        share: The candidate's part of them, 0 to 1, both excluded.
+        assume, cohort_share: As people write them.
+    Raises:
+        BadPlan: One of these is none of the budget's.
+    """
     from monitor.core.assumptions import base_of, phi_of
     from monitor.core.forecast import Traffic
     from monitor.core.outlook import outlook
     from monitor.core.stats.planning import Split
 
     given = _given(budget, assume)
-    per_s, split = requests_per_s(rate), Split(candidate_share(share))
-    said = _slices(budget, cohort_share)
-    recorded = _recorded(budget, history) if history else None
-    slices = {**(recorded.shares() if recorded else {}), **said}
-    made = outlook(
+    slices = {**(recorded.shares() if recorded else {}), **_slices(budget, cohort_share)}
+    return outlook(
         budget,
-        Traffic(per_s, split, slices),
+        Traffic(per_s, Split(share), slices),
         lambda objective, view: base_of(objective, recorded.baseline(view) if recorded else None, given),
         phi_of(given),
     )
-    return made, recorded
 
 
-def _recorded(budget: Budget, names: Sequence[str]) -> History:
+def recorded_of(budget: Budget, names: Sequence[str]) -> History:
+    """Return what recordings show of the budget's baseline; `-` is stdin.
+
+    Raises:
+        BadPlan: They hold no live request of it.
+        RecordingUnreadable, RecordingBroken: A file cannot be read, or not to its end.
+    """
     from monitor.adapters.recordings import STDIN, FileRecordings
     from monitor.cli.plan_history import read_history
 

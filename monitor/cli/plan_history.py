@@ -42,6 +42,11 @@ class History:
         """All requests of the baseline."""
         return self._requests(OVERALL)
 
+    @property
+    def per_s(self) -> float:
+        """Requests of the baseline per second, from its first minute to its last; silent minutes count."""
+        return self.requests / (60.0 * (max(self.minutes) - min(self.minutes) + 1))
+
     def baseline(self, view: CohortKey) -> Aggregate | None:
         """Return what is known of a slice; of all requests where the slice has none."""
         return self.cells.get(view if self._requests(view) else OVERALL)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from monitor.cli.orders import ClosingLog
     from monitor.cli.sight import Glance
     from monitor.config.settings import Settings
+    from monitor.core.rehearsal import Rehearsed
     from monitor.core.storm import BreakerStanding
     from monitor.engine.ports import LedgerEntry
     from monitor.engine.standing import Standing
@@ -148,7 +149,7 @@ def _lines(one: Standing, now_ms: int) -> list[tuple[str, str]]:
     if one.halted is not None:
         lines.append((f"halted: {one.halted['summary']}", "bold red"))
     lines.append(_mode_line(one))
-    lines.append(rehearsed_line(one))
+    lines.append(rehearsed_line(one.rehearsed))
     for seen in one.observed:
         lines.append(
             (f"would be {seen['would_be']} {seen['at']}{_slice(seen)}: {seen['summary']}", "magenta")
@@ -187,9 +188,8 @@ def _mode_line(one: Standing) -> tuple[str, str]:
     return f"mode {mode_words({'mode': one.mode}) or one.mode}", "" if one.mode == "auto" else "bold magenta"
 
 
-def rehearsed_line(one: Standing) -> tuple[str, str]:
-    """Return when this way back was last tried; old and failed rehearsals count for nothing."""
-    last = one.rehearsed
+def rehearsed_line(last: Rehearsed | None) -> tuple[str, str]:
+    """Return when a way back was last tried; old and failed rehearsals count for nothing."""
     if last is None:
         return "its rollback was never rehearsed: rollback-budget rehearse --budget FILE", "yellow"
     when = "today" if last.days_ago == 0 else f"{last.days_ago} days ago"

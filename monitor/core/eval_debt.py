@@ -209,3 +209,16 @@ def owed_before(debts: Iterable[EvalDebt], release: str, baseline: str) -> list[
     while grown := {one.baseline for one in debts if one.release in line} - line:
         line |= grown
     return [one for one in debts if one.is_open and (one.release in {release, *line} or one.baseline in line)]
+
+
+def owed_at(debts: Iterable[EvalDebt], release: str, baseline: str, arming: int | None) -> list[EvalDebt]:
+    """Return what was owed before this arming: what it broke itself is a breach, and no debt from before.
+
+    Args:
+        arming: The newest one of the release; None where it was never armed.
+    """
+    return [
+        one
+        for one in owed_before(debts, release, baseline)
+        if arming is None or (one.release, one.data.get("arming")) != (release, arming)
+    ]

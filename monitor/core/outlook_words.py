@@ -142,10 +142,12 @@ def _undecidable(forecast: Forecast) -> str:
     else:
         size = f"{multiple_words(smallest.multiple)} ({delta_words(objective, smallest.delta)})"
         least = f"the smallest harm that can is {size}, less ends as `inconclusive`"
-    return f"{what} {within}; {least}. {_remedy(forecast)}"
+    remedy = remedy_words(forecast)
+    return f"{what} {within}; {least}. {remedy[0].upper()}{remedy[1:]}"
 
 
-def _remedy(forecast: Forecast) -> str:
+def remedy_words(forecast: Forecast) -> str:
+    """Return what would let an objective decide twice its limit in time."""
     ways = []
     if forecast.enough_share is not None:
         ways.append(f"give the candidate {share_words(forecast.enough_share)} of the traffic")
@@ -154,8 +156,7 @@ def _remedy(forecast: Forecast) -> str:
             f"bring {forecast.enough_requests_per_s:.3g} requests/s in all (shadow traffic does not count)"
         )
     ways.append("set a wider limit")
-    text = ", or ".join(ways)
-    return text[0].upper() + text[1:]
+    return ", or ".join(ways)
 
 
 def _never(forecast: Forecast) -> str:

@@ -8,28 +8,10 @@ from typing import Any
 
 import pytest
 
-from monitor.cli import sight
-from monitor.config.settings import Settings
 from monitor.core.moment import rfc3339
-from monitor.engine.ports import Partition
-from tests.cli.ledger_world import MINUTE_MS, LedgerWorld, arming_of
-from tests.cli.verbs import at_ledger, give, now_is
-from tests.golden.cases import CASES
+from tests.cli.ledger_world import MINUTE_MS, arming_of
+from tests.cli.verbs import give, world_of
 from tests.golden.traffic import START_MS
-
-BY_NAME = {case.name: case for case in CASES}
-
-
-def world_of(monkeypatch: pytest.MonkeyPatch, name: str, minute: int) -> LedgerWorld:
-    """Return a monitor that has watched a case up to a minute, and sees its traffic up to a moment ago."""
-    now_ms = START_MS + minute * MINUTE_MS
-
-    async def stored(_settings: Settings) -> sight.Horizons:
-        return {Partition("llm.traces.v1", number): now_ms - 1_000 for number in range(2)}
-
-    monkeypatch.setattr(sight, "stored_horizons", stored)
-    now_is(monkeypatch, now_ms)
-    return at_ledger(monkeypatch, LedgerWorld(BY_NAME[name], until_min=minute))
 
 
 def asked(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any]]:

@@ -7,8 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitor.cli import main, orders
-from tests.cli.ledger_world import LedgerWorld
+from monitor.cli import main, orders, sight
+from monitor.config.settings import Settings
+from monitor.engine.ports import Partition
+from tests.cli.ledger_world import MINUTE_MS, LedgerWorld
+from tests.golden.cases import CASES
+from tests.golden.traffic import START_MS
 
 P = "ROLLBACK_BUDGET_"
 
@@ -21,6 +25,24 @@ def now_is(monkeypatch: pytest.MonkeyPatch, now_ms: int) -> None:
     monkeypatch.setenv(f"{P}WALL_ORIGIN_MS", str(wall_ns // 1_000_000))
     stands_still = SimpleNamespace(time_ns=lambda: wall_ns, monotonic_ns=time.monotonic_ns)
     monkeypatch.setattr("monitor.adapters.timebase.time", stands_still)
+
+
+def sees(monkeypatch: pytest.MonkeyPatch, until_ms: int) -> None:
+    """Let the stored state be read up to a moment of event time."""
+
+    async def stored(_settings: Settings) -> sight.Horizons:
+        return {Partition("llm.traces.v1", number): until_ms for number in range(2)}
+
+    monkeypatch.setattr(sight, "stored_horizons", stored)
+
+
+def world_of(monkeypatch: pytest.MonkeyPatch, name: str, minute: int) -> LedgerWorld:
+    """Return a monitor that has watched a golden case up to a minute, and sees its traffic up to a moment ago."""
+    now_ms = START_MS + minute * MINUTE_MS
+    sees(monkeypatch, now_ms - 1_000)
+    now_is(monkeypatch, now_ms)
+    (case,) = (one for one in CASES if one.name == name)
+    return at_ledger(monkeypatch, LedgerWorld(case, until_min=minute))
 
 
 def at_ledger(monkeypatch: pytest.MonkeyPatch, world: LedgerWorld) -> LedgerWorld:

@@ -15,6 +15,9 @@ from monitor.core.errors import MonitorError
 from monitor.engine.checkup import Finding, failed, failure, ok, warning
 from monitor.engine.errors import PagerFailed
 
+UNASKED: Final = frozenset({"apprise"})
+"""Pagers of which a check-up sees that they are set up, and not whether anybody answers."""
+
 _ASK_S: Final = 5.0
 _SET_UP: Final = "set it up, or leave it out of the setting pagers"
 _REACH: Final = "is the address right, and may this machine call it?"
