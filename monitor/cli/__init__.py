@@ -31,6 +31,7 @@ from monitor.cli import (
     replay,
     run,
     settings,
+    shadow,
     status,
     watch,
 )
@@ -81,6 +82,7 @@ VERBS: Final = (
     Verb("backtest", backtest.backtest, backtest.BACKTEST_EXAMPLE, lists=("--budgets", "--events")),
     Verb("test", budget_test.run_tests, budget_test.TEST_EXAMPLE),
     Verb("rehearse", rehearse.rehearse, rehearse.REHEARSE_EXAMPLE),
+    Verb("shadow", shadow.shadow, shadow.SHADOW_EXAMPLE, lists=("--events",)),
     Verb("gate", gate.gate, gate.GATE_EXAMPLE),
     Verb("status", status.status, status.STATUS_EXAMPLE),
     Verb("explain", explain.explain, explain.EXPLAIN_EXAMPLE),
