@@ -44,7 +44,7 @@ def shadow(
             "--events",
             metavar="FILE...",
             help="Recorded events, one JSON object a line: .jsonl, .gz, .zst, or - for standard input; several are "
-            "read one after the other.",
+            "read side by side, in order of time.",
         ),
     ],
     candidate: Annotated[
@@ -125,10 +125,11 @@ def _budget(path: str | None, candidate: str, baseline: str | None, fail_on: Fai
 def _compared(
     events: Sequence[str], candidate: str, baseline: str | None, limits: Budget | None, by: str | None
 ) -> Compared:
-    from monitor.adapters.recordings import STDIN, FileRecordings
+    from monitor.adapters.recordings import STDIN
     from monitor.cli.shadow_run import compare_files
+    from monitor.cli.side_by_side import SideBySide
 
     if STDIN not in events or sys.stdin is None:
-        return compare_files(FileRecordings(events, None), candidate, baseline, limits, by)
+        return compare_files(SideBySide(events, None), candidate, baseline, limits, by)
     with open(sys.stdin.fileno(), "rb", closefd=False) as stdin:
-        return compare_files(FileRecordings(events, stdin), candidate, baseline, limits, by)
+        return compare_files(SideBySide(events, stdin), candidate, baseline, limits, by)

@@ -8,7 +8,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.adapters.collector import looking_seldom
-from monitor.adapters.kafka.decode import decode
 from monitor.cli.replay_run import meter
 from monitor.cli.shadow_words import warnings_of
 from monitor.core.cohort import Role
@@ -19,7 +18,7 @@ from monitor.core.shadow_budget import Held, hold
 from monitor.core.shadow_tally import Names, Slices
 
 if TYPE_CHECKING:
-    from monitor.adapters.recordings import FileRecordings
+    from monitor.cli.side_by_side import SideBySide
     from monitor.core.budget import Budget
     from monitor.core.stats.intervals import Interval
 
@@ -27,6 +26,7 @@ PER_UNIT: Final = {"cost": 1e6, "tokens": 1.0}
 """What turns a size's sketch unit into the one people read (USD, tokens); all others are times: microseconds to ms."""
 
 PER_MS: Final = 1e3
+_TELL_EVERY: Final = 1_000  # events
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Compared:
         rejected: Lines that are no trace events, by reason.
         values: Per value of the dimension, the most pairs first; `rest` is what has no line of its own.
         held: The budget's limits; none without a budget.
+        forgotten_ids: Event ids forgotten early: repeats of them count twice.
         left_out: Times that a named outcome or a stage was not compared because there were too many names.
     """
 
@@ -51,15 +52,21 @@ class Compared:
     rest: Shown | None
     held: tuple[Held, ...]
     left_out: int
+    forgotten_ids: int
 
     @property
     def warnings(self) -> list[str]:
         """What is to be known before any of it is believed."""
-        return warnings_of(self.seen, self.candidate, self.baseline, self.left_out)
+        words = warnings_of(self.seen, self.candidate, self.baseline, self.left_out)
+        if self.forgotten_ids:
+            words.append(
+                f"{self.forgotten_ids:,} event ids were forgotten early: repeats of them would count twice"
+            )
+        return words
 
 
 def compare_files(
-    recording: FileRecordings, candidate: str, baseline: str | None, budget: Budget | None, by: str | None
+    files: SideBySide, candidate: str, baseline: str | None, budget: Budget | None, by: str | None
 ) -> Compared:
     """Pair and compare what files hold.
 
@@ -69,19 +76,14 @@ def compare_files(
     objectives = () if budget is None else budget.objectives
     views = [view for objective in objectives for view in objective.views()]
     names = Names(objective.indicator.source for objective in objectives)
-    slices, pairing = Slices(views, by, names), Pairing(candidate, baseline)
-    rejected: Counter[str] = Counter()
+    slices, pairing = Slices(views, by, names), Pairing(candidate, baseline, lanes=files.lanes)
     with meter("bytes") as tell, looking_seldom():
-        for batch in recording.batches():
-            for line in batch:
-                event = decode(line)
-                if isinstance(event, str):
-                    rejected[event] += 1
-                    continue
-                pair = pairing.feed(event)
-                if pair is not None:
-                    slices.add(pair)
-            tell(recording.done_bytes, recording.total_bytes, recording.lines)
+        for number, (_, lane, event) in enumerate(files.events()):
+            pair = pairing.feed(event, lane)
+            if pair is not None:
+                slices.add(pair)
+            if number % _TELL_EVERY == 0:
+                tell(files.done_bytes, files.total_bytes, files.lines)
     for pair in pairing.finish():
         slices.add(pair)
     directions = _directions(budget)
@@ -91,12 +93,13 @@ def compare_files(
         baseline,
         by,
         pairing.seen,
-        rejected,
+        files.rejected,
         show(slices.overall, directions),
         tuple((value, show(tally, directions)) for value, tally in values),
         None if rest is None else show(rest, directions),
         () if budget is None else tuple(hold(budget, slices)),
         slices.names.left_out,
+        pairing.forgotten_ids,
     )
 
 

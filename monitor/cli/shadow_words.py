@@ -65,7 +65,7 @@ def _lost(seen: Seen) -> list[str]:
         if seen.dropped[role]:
             found.append(
                 f"{seen.dropped[role]:,} {name} requests waited too long for a partner and count as unpaired: "
-                "give one file in order of time, in which partners lie near each other"
+                "give files in order of time, in which partners lie near each other"
             )
     return found
 

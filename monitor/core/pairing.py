@@ -6,12 +6,12 @@ when there are too many. Nothing is judged here, and nothing that was copied in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from monitor.core.cohort import Role
-from monitor.core.event import Observation, rate_value
+from monitor.core.event import Observation
 from monitor.core.seen import SeenIds
 
 WAITING_MAX: Final = 100_000
@@ -33,25 +33,32 @@ class Side:
     event: Observation
     later: list[Observation] = field(default_factory=list)
 
-    def rate(self, source: str) -> bool | None:
-        """Return what a rate's source says: the request itself, else the first outcome that says it."""
-        value = rate_value(self.event, source)
+    def fixed_rates(self) -> tuple[bool | None, ...]:
+        """Return the labels in the order of `core.indicator.LABELS`, then error and timeout.
+
+        A label is the request's own, else that of the first outcome that has it.
+        """
+        status, labels = self.event.status, self.event.labels()
         for outcome in self.later:
-            if value is not None:
-                return value
-            value = rate_value(outcome, source)
-        return value
+            labels = tuple(
+                mine if mine is not None else more
+                for mine, more in zip(labels, outcome.labels(), strict=True)
+            )
+        return (*labels, status == "error", status == "timeout")
+
+    @property
+    def outcomes(self) -> Mapping[str, bool]:
+        """The named outcomes, the request's own before those of later labels."""
+        found = self.event.outcomes or {}
+        for outcome in self.later:
+            found = {**(outcome.outcomes or {}), **found}
+        return found
 
     @property
     def severity(self) -> str | None:
         """The severity of its incident, whenever it became known; None without one."""
         said = (one.incident_severity for one in (self.event, *self.later))
         return next((severity for severity in said if severity is not None), None)
-
-    def outcome_names(self) -> Iterator[str]:
-        """Yield the named outcomes that it, or a later label, tells of; a name may come twice."""
-        for one in (self.event, *self.later):
-            yield from one.outcomes or ()
 
 
 class Pair(NamedTuple):
@@ -115,13 +122,14 @@ class Pairing:
     Args:
         candidate: The release whose shadow traffic is compared.
         baseline: Whose live traffic it copies; None: any other release's.
+        lanes: How many files the events come from: an event is repeated only where one file repeats it.
         waiting_max, paired_max: What is held at most, of each arm and of pairs.
     """
 
     __slots__ = (
         "_baseline",
         "_candidate",
-        "_clock_ms",
+        "_clocks_ms",
         "_ids",
         "_paired",
         "_paired_max",
@@ -135,6 +143,7 @@ class Pairing:
         candidate: str,
         baseline: str | None = None,
         *,
+        lanes: int = 1,
         waiting_max: int = WAITING_MAX,
         paired_max: int = PAIRED_MAX,
     ) -> None:
@@ -143,14 +152,14 @@ class Pairing:
         self._waiting_max = waiting_max
         self._paired: dict[str, Pair] = {}
         self._paired_max = paired_max
-        self._ids = SeenIds(SEEN_IDS_MAX)
-        self._clock_ms = 0
+        self._ids = [SeenIds(SEEN_IDS_MAX // lanes) for _ in range(lanes)]
+        self._clocks_ms = [0] * lanes
         self.seen = Seen()
 
-    def feed(self, event: Observation) -> Pair | None:
+    def feed(self, event: Observation, lane: int = 0) -> Pair | None:
         """Take one event in; return a pair that must make room, which is complete as far as anybody can tell."""
-        self._clock_ms = max(self._clock_ms, event.at_ms)
-        if self._ids.is_repeat(event.event_id, self._clock_ms):
+        clock_ms = self._clocks_ms[lane] = max(self._clocks_ms[lane], event.at_ms)
+        if self._ids[lane].is_repeat(event.event_id, clock_ms):
             self.seen.duplicates += 1
             return None
         if event.traffic == "rehearsal":
@@ -164,6 +173,11 @@ class Pairing:
         else:
             return self._request(role, event)
         return None
+
+    @property
+    def forgotten_ids(self) -> int:
+        """Event ids that were forgotten early because there were too many: repeats of them count twice."""
+        return sum(ids.evicted for ids in self._ids)
 
     def finish(self) -> Iterator[Pair]:
         """Yield the pairs that are still held."""

@@ -53,20 +53,26 @@ class SizeTally:
 
     def add(self, source: str, c: int, b: int) -> None:
         """Add both arms' sizes, in the sketch's unit; `UNFINISHED_US` stands for a timeout."""
-        never_c, never_b = (one == UNFINISHED_US and source == "latency" for one in (c, b))
-        for sketch, value, never in ((self.candidate, c, never_c), (self.baseline, b, never_b)):
-            if never:
-                sketch.add_unfinished()
-            else:
-                sketch.add(value)
-        if never_c and never_b:
-            self.unfinished += 1
-        elif never_c or never_b:
-            self.ratios[NEVER_BIN if never_c else -NEVER_BIN] += 1
-        else:
+        if source != "latency" or (c < UNFINISHED_US and b < UNFINISHED_US):
+            self.candidate.add(c)
+            self.baseline.add(b)
             self.ratios[ratio_bin(c, b)] += 1
+        else:
+            self._add_timeout(c, b)
         if source in _HAS_MEAN:
             self.sums.add(c, b)
+
+    def _add_timeout(self, c: int, b: int) -> None:
+        """Add a pair of which an arm did not finish: it is slower than every finished request."""
+        for sketch, value in ((self.candidate, c), (self.baseline, b)):
+            if value < UNFINISHED_US:
+                sketch.add(value)
+            else:
+                sketch.add_unfinished()
+        if c == b:
+            self.unfinished += 1
+        else:
+            self.ratios[NEVER_BIN if c > b else -NEVER_BIN] += 1
 
     def merge(self, other: SizeTally) -> None:
         """Add all that `other` holds."""
@@ -145,16 +151,16 @@ class Facts:
 def facts_of(pair: Pair, names: Names) -> Facts:
     """Return what both arms say of a request; what only one of them says is not compared."""
     c, b = pair
-    outcomes = set(c.outcome_names()) & set(b.outcome_names())
-    sources = [
-        *FIXED_RATES,
-        *(one for one in map("outcome.{}".format, sorted(outcomes)) if names.keeps(one)),
+    said = zip(FIXED_RATES, c.fixed_rates(), b.fixed_rates(), strict=True)
+    rates = [
+        (source, 2 * (not one) + (not other))
+        for source, one, other in said
+        if one is not None and other is not None
     ]
-    rates = []
-    for source in sources:
-        said_c, said_b = c.rate(source), b.rate(source)
-        if said_c is not None and said_b is not None:
-            rates.append((source, 2 * (not said_c) + (not said_b)))
+    for name in sorted(c.outcomes.keys() & b.outcomes.keys()):
+        source = f"outcome.{name}"
+        if names.keeps(source):
+            rates.append((source, 2 * (not c.outcomes[name]) + (not b.outcomes[name])))
     sizes = []
     for source in (*FIXED_SIZES, *(one for one in _stages(c.event, b.event) if names.keeps(one))):
         size_c, size_b = size_of(c.event, source), size_of(b.event, source)
@@ -171,9 +177,15 @@ def add_facts(tally: Tally, facts: Facts) -> None:
     """Add a pair to a slice."""
     tally.pairs += 1
     for source, which in facts.rates:
-        tally.rates.setdefault(source, [0, 0, 0, 0])[which] += 1
+        counts = tally.rates.get(source)
+        if counts is None:
+            counts = tally.rates[source] = [0, 0, 0, 0]
+        counts[which] += 1
     for source, c, b in facts.sizes:
-        tally.sizes.setdefault(source, SizeTally()).add(source, c, b)
+        sizes = tally.sizes.get(source)
+        if sizes is None:
+            sizes = tally.sizes[source] = SizeTally()
+        sizes.add(source, c, b)
     for arm, severity in enumerate(facts.severities):
         if severity is not None:
             tally.incidents.setdefault(severity, [0, 0])[arm] += 1
