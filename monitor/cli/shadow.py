@@ -31,6 +31,9 @@ class FailOn(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+_FAILS: Final = {FailOn.BEYOND: {"beyond"}, FailOn.INCONCLUSIVE: {"beyond", "inconclusive"}}
+
+
 class WrongShadow(MonitorError):
     """Arguments that do not go together; the message says which and what to do."""
 
@@ -95,8 +98,7 @@ def shadow(
         print_json(compared_data(found))
     else:
         print_compared(console(), found)
-    fails = {FailOn.BEYOND: {"beyond"}, FailOn.INCONCLUSIVE: {"beyond", "inconclusive"}}
-    if fail_on is not None and fails[fail_on] & {held.verdict.value for held in found.held}:
+    if fail_on is not None and _FAILS[fail_on] & {held.verdict.value for held in found.held}:
         raise typer.Exit(FAIL_ON_MET)
 
 

@@ -30,7 +30,7 @@ rollback_budget:
     outcome.grounded_delta_pp: +2.0
     max_duration_min: 20
   latency:
-    p95_delta_pct: +15
+    p95_delta_pct: +40
     max_duration_min: 30
   safety:
     high_severity_incidents_increase: 0
