@@ -64,22 +64,23 @@ def events(arms: dict[str, tuple[str, Rows]], every: int) -> Iterator[dict[str, 
 def truth(candidate: Rows, baseline: Rows) -> Iterator[str]:
     """Yield what is true of all tasks, by plain arithmetic: rates in points, the rest in percent."""
     for label in _LABELS:
-        c, b = ([row[label] for row in rows if label in row] for rows in (candidate, baseline))
+        c, b = _values(candidate, label), _values(baseline, label)
         yield f"{label}: {100.0 * (_mean(c) - _mean(b)):+.2f} pp of {len(c):,} tasks"
-    c, b = (sorted(_sizes(rows, "latency_ms")) for rows in (candidate, baseline))
+    c, b = (sorted(_values(rows, "latency_ms")) for rows in (candidate, baseline))
     yield f"p95 latency: {100.0 * (c[int(0.95 * len(c))] / b[int(0.95 * len(b))] - 1.0):+.1f} %"
     ratios = sorted(
-        c / b for c, b in zip(_sizes(candidate, "latency_ms"), _sizes(baseline, "latency_ms"), strict=True)
+        c / b for c, b in zip(_values(candidate, "latency_ms"), _values(baseline, "latency_ms"), strict=True)
     )
     yield f"median of the latency ratios: {100.0 * (ratios[len(ratios) // 2] - 1.0):+.1f} %"
     for name in _MEANS:
-        c, b = _sizes(candidate, name), _sizes(baseline, name)
+        c, b = _values(candidate, name), _values(baseline, name)
         if c and b:
             yield f"mean {name}: {100.0 * (_mean(c) / _mean(b) - 1.0):+.1f} %"
 
 
-def _sizes(rows: Rows, name: str) -> list[Any]:
-    return [row[name] for row in rows if name in row]
+def _values(rows: Rows, name: str) -> list[Any]:
+    values: list[Any] = [row[name] for row in rows if name in row]
+    return values
 
 
 def _mean(values: Sequence[Any]) -> float:

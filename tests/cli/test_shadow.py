@@ -246,7 +246,7 @@ def test_rubbish_is_counted_and_its_names_are_harmless(capsys: Capture, tmp_path
 def test_labels_that_come_later_are_attached_or_counted(
     capsys: Capture, live: Path, copies: Path, tmp_path: Path
 ) -> None:
-    base = {"kind": "outcome", "outcomes": {"grounded": True}}
+    base: dict[str, Any] = {"kind": "outcome", "outcomes": {"grounded": True}}
     labels = [
         {**event(n, release, **base), "event_id": f"label-{release}-{n}"}
         for n in range(50)

@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "shadow.md").read_text(encoding="ut
 
 
 def block(language: str) -> str:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[0]
+    return str(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[0])
 
 
 def test_the_shown_traffic_gives_what_the_page_shows(

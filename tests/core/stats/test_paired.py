@@ -187,7 +187,10 @@ def test_coverage_of_the_ratio(p_c: float, p_b: float) -> None:
     n, both = 18, (1.0 - p_c - p_b) * 2 / 3
     truth, covered = 100.0 * ((both + p_c) / (both + p_b) - 1.0), 0.0
     shares = (both, p_c, p_b, 1.0 - both - p_c - p_b)
-    for table in (PairCounts(*t, n - sum(t)) for t in product(range(n + 1), repeat=3) if sum(t) <= n):
+    for a, b, c in product(range(n + 1), repeat=3):
+        if a + b + c > n:
+            continue
+        table = PairCounts(a, b, c, n - a - b - c)
         ways = lgamma(n + 1) - sum(lgamma(one + 1) for one in table)
         chance = exp(ways + sum(one * log(share) for one, share in zip(table, shares, strict=True)))
         if chance > 1e-6:
