@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import ceil, inf
 from typing import Final
 
-from monitor.core.budget import Budget, Objective
+from monitor.core.budget import Budget, Objective, Unit
 from monitor.core.cohort import CohortKey
 from monitor.core.indicator import IndicatorKind
 from monitor.core.shadow_tally import Slices, Tally
@@ -83,6 +83,8 @@ def _held(objective: Objective, view: CohortKey, tally: Tally) -> Held:
         found, evidence = _mean(objective, view, tally)
     if not found.pairs:
         return replace(found, why="no pair knows it in both arms")
+    if objective.unit is Unit.PERCENT and not found.baseline:
+        return replace(found, why="the baseline has none of it: there is nothing to be in percent of")
     limit = limit_of(objective)
     interval = evidence(1.0)
     verdict = judge(limit, interval)

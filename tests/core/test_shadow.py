@@ -241,6 +241,13 @@ def test_what_nobody_measured_is_never_within() -> None:
         assert (found.verdict, found.pairs, found.delta) == (Verdict.INCONCLUSIVE, 0, None)
 
 
+def test_nothing_is_in_percent_of_nothing() -> None:
+    rows = [pair({"refusal": True}, {"refusal": False})] * 50
+    found = held(objective("refusal", 5.0), rows)
+    assert (found.verdict, found.why[:20]) == (Verdict.INCONCLUSIVE, "the baseline has non")
+    assert held(objective("refusal", 5.0, unit=Unit.POINTS), rows).verdict is Verdict.BEYOND
+
+
 def test_a_budget_may_ask_for_more_pairs() -> None:
     asked = replace(objective("task_success", -5.0), min_samples=1_200)
     found = held(asked, successes(900, 10, 10, 80))
