@@ -12,6 +12,8 @@ from monitor.core.wording import slice_words
 from monitor.engine.page_words import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.table import Table
 
@@ -96,32 +98,16 @@ def _note(held: Held) -> str:
 def _print_slice(people: Console, name: str, shown: Shown) -> None:
     people.print()
     people.print(f"{name}: {shown.pairs:,} pairs", style="bold")
-    if shown.rates:
-        people.print(_rates(shown.rates))
-    if shown.sizes:
-        people.print(_sizes(shown.sizes))
-    means = [one for one in shown.sizes if one.mean is not None]
-    if means:
-        people.print(_means(means))
+    if shown.pairs:
+        people.print(_who_was_bad(shown.rates))
+        people.print()
+        people.print(_measures(shown))
     for severity, (c, b) in shown.incidents.items():
         people.print(f"incidents, {severity}: {c:,} of the candidate, {b:,} of the baseline")
 
 
-def _rates(rates: tuple[RateShown, ...]) -> Table:
-    table = _table(
-        "rate",
-        "pairs",
-        "both good",
-        "only candidate bad",
-        "only baseline bad",
-        "both bad",
-        "baseline",
-        "candidate",
-        "delta",
-        "95 % interval",
-        "relative",
-        "p",
-    )
+def _who_was_bad(rates: tuple[RateShown, ...]) -> Table:
+    table = _table("pairs", "", "both good", "only candidate bad", "only baseline bad", "both bad")
     for one in rates:
         name = plain(one.name, _NAME_MAX)
         table.add_row(
@@ -131,58 +117,39 @@ def _rates(rates: tuple[RateShown, ...]) -> Table:
             f"{one.only_candidate_bad:,}",
             f"{one.only_baseline_bad:,}",
             f"{one.both_bad:,}",
+        )
+    return table
+
+
+def _measures(shown: Shown) -> Table:
+    table = _table("measure", "baseline", "candidate", "delta", "95 % interval", "p")
+    for one in shown.rates:
+        table.add_row(
+            plain(one.name, _NAME_MAX),
             f"{100.0 * one.baseline:.2f} %",
             f"{100.0 * one.candidate:.2f} %",
             _delta(one.delta_points, " pp"),
             _interval(one.points, " pp"),
-            _delta(one.delta_percent, " %"),
             f"{one.p:.2g}" if one.p >= _LEAST_P else f"< {_LEAST_P:g}",
         )
+    for size in shown.sizes:
+        for row in _rows(size):
+            table.add_row(*row, "")
     return table
 
 
-def _sizes(sizes: tuple[SizeShown, ...]) -> Table:
-    table = _table(
-        "size",
-        "pairs",
-        "p50 baseline",
-        "candidate",
-        "p95 baseline",
-        "candidate",
-        "delta of p95",
-        "95 % interval",
-        "paired ratio, median",
-        "95 % interval",
-    )
-    for one in sizes:
-        p50, p95 = one.quantiles
-        shown = [_value(one.source, value) for q in (p50, p95) for value in (q.baseline, q.candidate)]
-        table.add_row(
-            plain(one.source, _NAME_MAX),
-            f"{one.pairs:,}",
-            *shown,
-            _delta(p95.delta, " %"),
-            _interval(p95.interval, " %"),
-            _delta(one.ratio.median, " %"),
-            _interval(one.ratio.interval, " %"),
-        )
-    return table
-
-
-def _means(sizes: list[SizeShown]) -> Table:
-    table = _table("mean", "pairs", "baseline", "candidate", "delta", "95 % interval")
-    for one in sizes:
-        assert one.mean is not None, "asked for those that have one"
-        mean = one.mean
-        table.add_row(
-            one.source,
-            f"{one.pairs:,}",
-            _value(one.source, mean.baseline),
-            _value(one.source, mean.candidate),
-            _delta(mean.delta, " %"),
-            _interval(mean.interval, " %"),
-        )
-    return table
+def _rows(size: SizeShown) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield a size's quantiles, its mean, and the median of its ratios request by request."""
+    source, name = size.source, plain(size.source, _NAME_MAX)
+    for one in size.quantiles:
+        values = _value(source, one.baseline), _value(source, one.candidate)
+        yield f"{name}, {one.name}", *values, _delta(one.delta, " %"), _interval(one.interval, " %")
+    if size.mean is not None:
+        mean = size.mean
+        values = _value(source, mean.baseline), _value(source, mean.candidate)
+        yield f"{name}, mean", *values, _delta(mean.delta, " %"), _interval(mean.interval, " %")
+    ratio = size.ratio
+    yield f"{name}, by request", "", "", _delta(ratio.median, " %"), _interval(ratio.interval, " %")
 
 
 def _value(source: str, value: float) -> str:
