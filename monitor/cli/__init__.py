@@ -32,6 +32,7 @@ from monitor.cli import (
     replay,
     run,
     settings,
+    shadow,
     status,
     watch,
 )
@@ -88,6 +89,7 @@ VERBS: Final = (
         checklist.CHECKLIST_EXAMPLE,
         lists=("--history", "--assume", "--cohort-share"),
     ),
+    Verb("shadow", shadow.shadow, shadow.SHADOW_EXAMPLE, lists=("--events",)),
     Verb("gate", gate.gate, gate.GATE_EXAMPLE),
     Verb("status", status.status, status.STATUS_EXAMPLE),
     Verb("explain", explain.explain, explain.EXPLAIN_EXAMPLE),

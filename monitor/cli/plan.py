@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 import typer
 
+from monitor.cli.one_budget import one_budget
 from monitor.cli.output import Output, OutputOption, console, print_json
 from monitor.core.errors import MonitorError
 
@@ -84,7 +85,7 @@ def plan(
     """
     from monitor.cli.plan_report import outlook_data, print_outlook
 
-    found = _budget(budget)
+    found = one_budget(budget, BadPlan, "plan")
     per_s, ratio = requests_per_s(rate), candidate_share(share)
     recorded = recorded_of(found, history) if history else None
     found_outlook = outlook_of(found, per_s, ratio, recorded, assume or (), cohort_share or ())
@@ -92,22 +93,6 @@ def plan(
         print_json(outlook_data(found_outlook, recorded))
     else:
         print_outlook(console(), found_outlook, recorded)
-
-
-def _budget(path: str) -> Budget:
-    from monitor.config.files import check_budgets
-    from monitor.config.problem import BudgetInvalid
-
-    reports = check_budgets([path])
-    problems = tuple(problem for report in reports for problem in report.problems)
-    budgets = [report.budget for report in reports if report.budget is not None]
-    if len(budgets) < len(reports):
-        raise BudgetInvalid(problems)
-    if len(budgets) != 1:
-        raise BadPlan(f"--budget: {path} holds {len(budgets)} budgets; plan them one after the other")
-    for problem in problems:
-        console(stderr=True).print(str(problem), style="yellow")
-    return budgets[0]
 
 
 def outlook_of(

@@ -105,6 +105,10 @@ class Observation(Protocol):
     def latency_us(self) -> int | None:
         """End to end, whole microseconds."""
 
+    @property
+    def stage_ms(self) -> Mapping[str, float] | None:
+        """Stage to its time, as told."""
+
     def stage_us(self, stage: str) -> int | None:
         """Return one stage's time, whole microseconds."""
 

@@ -38,6 +38,7 @@ _IN_FILES: Final = tuple(
         "plan",
         "replay",
         "replay_history",
+        "shadow",
         "validate",
     )
 )
