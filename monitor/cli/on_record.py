@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from monitor.adapters.kafka.ledger import ledger_entry
@@ -23,6 +23,7 @@ from monitor.engine.ports import LedgerEntry
 from monitor.wire.cloudevent import (
     CloudEvent,
     NotACloudEvent,
+    finite_only,
     from_structured,
     of_decision,
     to_decision,
@@ -112,6 +113,7 @@ def _of_file(name: str) -> OnRecord:
 def _event(line: bytes) -> CloudEvent:
     """Return the decision of a line; one that no text can say again (half a character in it) is none."""
     event = from_structured(line)
+    event = replace(event, data=finite_only(event.data))
     to_decision(event)
     try:
         to_line(event)

@@ -54,7 +54,7 @@ def parts_of(card: Scorecard) -> Iterator[Part]:
 
 def as_text(card: Scorecard) -> str:
     """Return the scorecard for a terminal."""
-    lines = [f"{card.result.words}: {_name(card)}", f"  {plain(card.reason)}"]
+    lines = [f"{card.result.words}: {card_name(card)}", f"  {plain(card.reason)}"]
     for part in parts_of(card):
         lines += ["", part.title, *(f"  {plain(line)}" for line in part.lines)]
         lines += [f"  {line}" for line in _columns(part)]
@@ -63,17 +63,18 @@ def as_text(card: Scorecard) -> str:
 
 def as_markdown(card: Scorecard) -> str:
     """Return the scorecard for a release record."""
-    lines = [f"## Scorecard: {_harmless(_name(card))}", ""]
-    lines += [f"**{card.result.words}**: {_harmless(card.reason)}"]
+    lines = [f"## Scorecard: {harmless(card_name(card))}", ""]
+    lines += [f"**{card.result.words}**: {harmless(card.reason)}"]
     for part in parts_of(card):
-        lines += ["", f"### {part.title}", "", *(_harmless(line) for line in part.lines)]
+        lines += ["", f"### {part.title}", "", *(harmless(line) for line in part.lines)]
         if part.rows:
             lines += [""] * bool(part.lines) + [_pipes(part.columns), "|" + " --- |" * len(part.columns)]
-            lines += [_pipes([_harmless(cell) for cell in row]) for row in part.rows]
+            lines += [_pipes([harmless(cell) for cell in row]) for row in part.rows]
     return "\n".join(lines) + "\n"
 
 
-def _name(card: Scorecard) -> str:
+def card_name(card: Scorecard) -> str:
+    """Return whose it is, as one line."""
     return plain(f"{card.identity.release}, arming {card.identity.arming}")
 
 
@@ -238,5 +239,6 @@ def _pipes(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """Return a text as one line of Markdown in which nothing is markup."""
     return _MARKUP.sub(lambda found: f"\\{found.group()}", plain(text))
