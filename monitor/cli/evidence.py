@@ -27,7 +27,7 @@ class WrongUse(MonitorError):
 
 def evidence(
     release: Annotated[
-        str | None, typer.Argument(metavar="[RELEASE]", help="The candidate's name, as in its budget.")
+        str | None, typer.Argument(metavar="RELEASE", help="The candidate's name, as in its budget.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.zip", help="Where the pack is written.")

@@ -34,6 +34,8 @@ from monitor.wire.eval_cases import debt_lines
 
 EXPLAINED_MAX: Final = 2_000
 _DISTRIBUTION: Final = "rollback-budget-monitor"
+_ASSESSED: Final = "release.assessed"
+_NEAR: Final = 500  # decisions among which "afterwards" is looked for: it names the first few
 _FENCES: Final = re.compile("~+")
 
 
@@ -80,7 +82,9 @@ def pack_of(record: ArmingRecord, found: OnRecord, budget: Budget | None) -> Pac
         record = replace(record, spec=canonical(budget))
     known = known_of(record, found.source)
     card = scorecard(known)
-    cited = [one for one in record.drills if known.rehearsed and rfc3339(one.at_ms) == known.rehearsed.at]
+    drill = known.rehearsed
+    about = None if drill is None else (drill.release, drill.at)
+    cited = [one for one in record.drills if (one.release, str(one.data.get("decided_at"))) == about]
     by_id = {event.id: event for event in found.events}
     events = [by_id[one.decision_id] for one in in_time_order([*record.decisions, *cited[-1:]])]
     chain = chained(to_structured(event) for event in events)
@@ -183,12 +187,17 @@ class _Told:
 
 def _explanations(events: Sequence[CloudEvent]) -> tuple[list[_Told], tuple[str, ...], tuple[str, ...]]:
     """Return what `explain` says of each decision with evidence, the ids that disagree, and what is left out."""
-    told = [one for event in events if (one := _explained(event, events)) is not None]
-    beyond = len(told) - EXPLAINED_MAX
-    left_out = (
-        (f"{beyond:,} decisions with evidence are not explained; the newest are",) if beyond > 0 else ()
-    )
-    return told[-EXPLAINED_MAX:], tuple(one.event.id for one in told if not one.agrees), left_out
+    places = [
+        place for place, event in enumerate(events) if event.data.get("evidence") or event.name == _ASSESSED
+    ]
+    beyond = len(places) - EXPLAINED_MAX
+    left_out = (f"{beyond:,} older decisions with evidence are not explained here",) if beyond > 0 else ()
+    told = [
+        one
+        for place in places[-EXPLAINED_MAX:]
+        if (one := _explained(events[place], events[max(0, place - _NEAR) : place + _NEAR])) is not None
+    ]
+    return told, tuple(one.event.id for one in told if not one.agrees), left_out
 
 
 def _explained(event: CloudEvent, events: Sequence[CloudEvent]) -> _Told | None:

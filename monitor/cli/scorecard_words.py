@@ -83,8 +83,7 @@ def _identity(card: Scorecard) -> Iterator[tuple[str, str]]:
     yield "baseline", who.baseline or _NOT_ON_RECORD
     yield "budget", f"{who.budget or _NOT_ON_RECORD}, digest {who.budget_digest or _NOT_ON_RECORD}"
     yield "mode", mode_words({"mode": who.mode}) or who.mode or _NOT_ON_RECORD
-    late = "; LATE, the candidate had traffic before" if who.armed_late else ""
-    yield "armed", f"{who.armed_at or _NOT_ON_RECORD}{late}"
+    yield "armed", _armed(card)
     no_spec = _NOT_ON_RECORD if not who.has_spec else "nobody is named"
     yield "owner", who.owner or no_spec
     yield "on call", who.on_call or no_spec
@@ -105,6 +104,19 @@ def _identity(card: Scorecard) -> Iterator[tuple[str, str]]:
         yield "also", f"{ground.result.words}: {ground.words}"
     if not who.has_spec:
         yield "not known", "the budget itself is not on record: an objective without a row would not be seen"
+
+
+def _armed(card: Scorecard) -> str:
+    at, is_late = card.identity.armed_at, card.identity.armed_late
+    if is_late:
+        return f"{at or _NOT_ON_RECORD}; LATE, the candidate had traffic before"
+    if at is None:
+        return _NOT_ON_RECORD
+    return (
+        f"{at}; whether late is {_NOT_ON_RECORD}"
+        if is_late is None
+        else f"{at}, before the candidate had traffic"
+    )
 
 
 def _objectives(card: Scorecard) -> Part:

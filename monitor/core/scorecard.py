@@ -77,7 +77,7 @@ class Known:
         state: `watching`, `locked`, `ended`, or `replaced` by a later arming.
         blind: What is on record of a blindness that lasts; None where there is none.
         spec: The budget in force at the end, in its canonical form; None where it is not on record.
-        rehearsed: The newest drill that speaks for the release, as of the last decision.
+        rehearsed: The newest drill that speaks for the release, as of the newest moment on record.
         source: Where this was read: `ledger` or `events`.
     """
 

@@ -76,7 +76,7 @@ class ArmingRecord:
     Attributes:
         newest: The number of the release's newest arming.
         decisions: Each once, in time order; at least one.
-        drills: Rehearsals of the release, or under its budget's name, until its last decision.
+        drills: Rehearsals of any release, until a later arming of this one.
         spec: The budget in force at the end, in its canonical form; None where it is not on record.
     """
 
@@ -119,13 +119,14 @@ def arming_record(decisions: Iterable[Decision], release: str, number: int | Non
         raise NoSuchRecord(f"{release} has no arming {wanted} on record; its armings there are {shown}")
     ours = [one for one in known if one.release == release and _number(one) == wanted]
     later = [one.at_ms for one in known if one.release == release and (_number(one) or 0) > wanted]
-    ours = in_time_order([*ours, *_beside(known, release, ours, min(later, default=None))])
+    end_ms = min(later, default=None)
+    ours = in_time_order([*ours, *_beside(known, release, ours, end_ms)])
     if len(ours) > DECISIONS_MAX:
         raise RecordTooLong(
             f"{release}, arming {wanted}: {len(ours):,} decisions are on record, and at most {DECISIONS_MAX:,} "
             "are read; give a file of a part of them with --events"
         )
-    drills = [one for one in known if _is_drill(one) and one.at_ms <= ours[-1].at_ms]
+    drills = [one for one in known if _is_drill(one) and (end_ms is None or one.at_ms < end_ms)]
     return ArmingRecord(release, wanted, numbers[-1], ours, drills, _spec(ours))
 
 
@@ -153,7 +154,7 @@ def known_of(record: ArmingRecord, source: str) -> Known:
             record.drills,
             release=release,
             budget=text_of(newest_data(decisions).get("budget")) or "",
-            now_ms=record.as_of_ms,
+            now_ms=max([record.as_of_ms, *(one.at_ms for one in record.drills)]),
         ),
         source=source,
     )

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from monitor.adapters.evidence_zip import read_pack, write_pack
+from monitor.core.decision import Decision, Type
 from monitor.core.evidence_pack import DECISIONS, MANIFEST, PREVIOUS, digest_of
+from monitor.core.moment import rfc3339
+from monitor.wire.cloudevent import of_decision, to_line
 from tests.cli.ledger_world import MINUTE_MS, LedgerWorld
 from tests.cli.verbs import at_ledger, give, now_is
 from tests.golden.cases import CASES
@@ -100,6 +103,44 @@ def test_the_ledger_s_order_and_its_repeats_mean_nothing(
 
 async def held_back(records: Any) -> Any:
     return records
+
+
+def drill_of(release: str, minute: int, **more: Any) -> Decision:
+    at_ms = START_MS + minute * MINUTE_MS
+    told = {"budget": "assistant-8", "succeeded": True, "author": "dana", "summary": f"drill of {release}"}
+    data = {**told, "decided_at": rfc3339(at_ms), "expires_at": rfc3339(at_ms + 90 * 86_400_000), **more}
+    return Decision(Type.ROLLBACK_REHEARSED, digest_of(f"{release} {minute}".encode()), release, at_ms, data)
+
+
+def test_the_rehearsal_that_the_scorecard_names_is_packed_with_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, out: Path
+) -> None:
+    drills = [
+        drill_of("assistant-7", -60),  # under the same budget's name
+        drill_of("assistant-8", 300, succeeded=False),  # newer than all that was decided
+        drill_of("other-2", 300, budget="other"),
+    ]
+    lines = [to_line(of_decision(one)) for one in drills]
+    for count, summary in ((1, "drill of assistant-7"), (3, "drill of assistant-8")):
+        events = tmp_path / "with-drills.jsonl"
+        events.write_bytes(b"".join(line + b"\n" for line in lines[:count]) + CASE.decisions.read_bytes())
+        told = packed(capsys, out, "--events", str(events), "--force")
+        files = read_pack(out)
+        rehearsed = json.loads(files["scorecard.json"])["rehearsed"]
+        assert (told["decisions"], rehearsed["summary"], rehearsed["counts"]) == (9, summary, count == 1)
+        assert files[DECISIONS].decode().count("rollback.rehearsed.v1") == 1
+
+
+def test_more_than_can_be_explained_is_counted_and_said(
+    capsys: pytest.CaptureFixture[str], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.cli.evidence_files.EXPLAINED_MAX", 2)
+    told = packed(capsys, out, "--events", str(CASE.decisions), "--budget", str(CASE.budget))
+    assert (told["explained"], told["problems"]) == (
+        2,
+        ["4 older decisions with evidence are not explained here"],
+    )
+    assert "4 older decisions" in read_pack(out)["explanations.md"].decode()
 
 
 def test_a_pack_is_a_record_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
