@@ -210,7 +210,7 @@ def _explained(event: CloudEvent, events: Sequence[CloudEvent]) -> _Told | None:
             file=page, highlight=False, markup=False, emoji=False, width=10_000, color_system=None
         )
         print_explanation(people, found)
-    except (AttributeError, KeyError, TypeError, ValueError, MonitorError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, MonitorError) as error:
         return _Told(event, False, f"it cannot be explained: {type(error).__name__}: {error}")
     return _Told(event, found.agrees, page.getvalue())
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from monitor.adapters.recordings import MAX_LINE_BYTES
 from monitor.cli import orders
 from monitor.cli.scorecard_words import as_markdown, as_text
 from monitor.core.decision import EVERY_RELEASE, Decision, Type
@@ -196,6 +197,21 @@ def test_lines_that_are_no_decisions_are_counted_and_said(
     )
     path.write_bytes(b"rubbish\n")
     assert give(capsys, "scorecard", "assistant-8", "--events", str(path))[0] == 2
+
+
+def test_a_decision_is_longer_than_any_trace_event(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """An assessment of many slices: cut where a trace event ends, it would be none, and the release not assessed."""
+    event = json.loads(BY_NAME["healthy"].decisions.read_text())
+    first = event["data"]["objectives"][0]
+    event["data"]["objectives"] += [{**first, "cohort": {"tenant": f"t{place}"}} for place in range(100)]
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps(event))
+    assert path.stat().st_size > MAX_LINE_BYTES
+    code, out, err = give(capsys, "scorecard", "assistant-8", "--events", str(path))
+    assert (code, err, out.count("  tenant=t")) == (0, "", 100)
+    assert give(capsys, "explain", event["id"], "--events", str(path))[0] == 0
 
 
 def test_standard_input_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
