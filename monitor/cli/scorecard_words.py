@@ -92,14 +92,13 @@ def _identity(card: Scorecard) -> Iterator[tuple[str, str]]:
     yield "state", card.state
     if assessed is None:
         yield "assessed", "no assessment is on record"
-        return
-    whole = "complete" if assessed.complete else "not complete"
-    stage = assessed.stage or _NOT_ON_RECORD
-    yield "assessed", f"{assessed.decided_at}, stage {stage}, {whole}; {assessed.id[:_ID_DIGITS]}"
-    late_count = _NOT_ON_RECORD if assessed.late_count is None else f"{assessed.late_count:,}"
-    yield "late events", late_count
-    for words in assessed.warnings:
-        yield "warning", words
+    else:
+        whole = "complete" if assessed.complete else "not complete"
+        stage = assessed.stage or _NOT_ON_RECORD
+        yield "assessed", f"{assessed.decided_at}, stage {stage}, {whole}; {assessed.id[:_ID_DIGITS]}"
+        yield "late events", _NOT_ON_RECORD if assessed.late_count is None else f"{assessed.late_count:,}"
+        for words in assessed.warnings:
+            yield "warning", words
     for ground in card.grounds[1:]:
         yield "also", f"{ground.result.words}: {ground.words}"
     if not who.has_spec:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from monitor.core.budget import Tier
+from monitor.core.budget import Accounting, Tier
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.eval_debt import EvalDebt
 from monitor.core.moment import rfc3339
@@ -28,6 +28,7 @@ from monitor.core.scorecard_parts import (
     happenings_of,
     identity_of,
     last_of,
+    listed_of,
     owed_of,
     rollbacks_of,
     rows_of,
@@ -130,8 +131,8 @@ def scorecard(known: Known) -> Scorecard:
     owed = list(owed_of(known.debts))
     found = [
         *(Ground(Result.ROLLED_BACK, rollback_words(one)) for one in rollbacks),
-        *_verdicts(rows),
-        *_since(decisions, assessment),
+        *(_verdicts(rows) if assessment is not None else ()),
+        *_since(decisions, assessment, known.spec),
         *_unassessed(known, assessment, rows),
     ]
     grounds = sorted(found, key=lambda one: _RANK[one.result])  # stable: of equal ones the first on record
@@ -188,7 +189,9 @@ def _undecided_words(row: Row) -> str:
     return f"inconclusive; neither harm nor health is shown{could}"
 
 
-def _since(decisions: Sequence[Decision], assessment: Decision | None) -> Iterator[Ground]:
+def _since(
+    decisions: Sequence[Decision], assessment: Decision | None, spec: Mapping[str, Any] | None
+) -> Iterator[Ground]:
     """Yield what came after the newest assessment, which therefore says nothing of it."""
     place = -1 if assessment is None else decisions.index(assessment)
     open_breaches: dict[tuple[str, str], Ground] = {}
@@ -204,7 +207,11 @@ def _since(decisions: Sequence[Decision], assessment: Decision | None) -> Iterat
             open_breaches.pop((objective, name), None)
         elif _asked_for(one):
             open_breaches.pop((objective, name), None)
-            yield Ground(_paged(one), f"{name}: {_sentence(one.data.get('summary'))}")
+            words = _sentence(one.data.get("summary"))
+            is_named = words.startswith(objective)
+            yield Ground(
+                _paged(one, _is_sustained(objective, spec)), words if is_named else f"{name}: {words}"
+            )
     yield from open_breaches.values()
 
 
@@ -216,11 +223,24 @@ def _asked_for(one: Decision) -> bool:
     )
 
 
-def _paged(one: Decision) -> Result:
+def _paged(one: Decision, is_sustained: bool) -> Result:
+    """Return what a page for an objective speaks for.
+
+    Minutes spent in all are a breach where the budget adds them up; where it asks for minutes without a break they are
+    none, and no health either.
+    """
     reason = text_of(one.data.get("reason"))
     if reason == Reason.NO_DATA.value:
         return Result.NO_DATA
-    return _breach(text_of(one.data.get("tier"))) if reason in _BROKEN else Result.INCONCLUSIVE
+    if reason not in _BROKEN or (reason == Reason.CUMULATIVE.value and is_sustained):
+        return Result.INCONCLUSIVE
+    return _breach(text_of(one.data.get("tier")))
+
+
+def _is_sustained(objective: str, spec: Mapping[str, Any] | None) -> bool:
+    asked = listed_of((spec or {}).get("objectives"))
+    known = (one for one in asked if isinstance(one, Mapping) and one.get("id") == objective)
+    return any(one.get("accounting") == Accounting.SUSTAINED.value for one in known)
 
 
 def _unassessed(known: Known, assessment: Decision | None, rows: Sequence[Row]) -> Iterator[Ground]:

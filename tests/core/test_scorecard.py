@@ -163,6 +163,22 @@ def test_what_came_after_the_assessment_is_not_covered_by_it(after: list[Decisio
     assert card_of(healthy, *after, again).result is Result.HEALTHY
 
 
+@pytest.mark.parametrize(
+    ("accounting", "result"),
+    [("sustained", Result.INCONCLUSIVE), ("cumulative", Result.BREACH_SOFT), (None, Result.BREACH_SOFT)],
+)
+def test_minutes_in_all_are_a_breach_where_the_budget_adds_them_up(
+    accounting: str | None, result: Result
+) -> None:
+    """Without a budget on record the page counts as the breach that it may be."""
+    spec = None if accounting is None else {"objectives": [{"id": "g.one", "accounting": accounting}]}
+    page = decision(
+        Type.PAGE_OPENED, 70, objective="g.one", tier="B", reason="cumulative", summary="g.one broke"
+    )
+    card = card_of(assessed(row("g.one", "healthy")), page, spec=spec)
+    assert (card.result, card.reason) == (result, "g.one broke")
+
+
 def test_a_monitor_that_does_not_see_has_shown_nothing() -> None:
     card = card_of(assessed(row("g.one", "healthy")), blind={"since": "then", "summary": "kafka is away"})
     assert (card.result, card.reason) == (
