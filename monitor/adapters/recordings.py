@@ -58,17 +58,25 @@ class FileRecordings:
         lines: How many were handed out so far.
     """
 
-    def __init__(self, names: Sequence[str], stdin: BufferedReader[Any] | None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        stdin: BufferedReader[Any] | None,
+        *,
+        line_bytes_max: int = MAX_LINE_BYTES,
+    ) -> None:
         """Check every name, before anything is read.
 
         Args:
             names: Paths; `-` is standard input.
             stdin: What `-` means; None where it is closed.
+            line_bytes_max: A longer line is cut there.
         Raises:
             RecordingUnreadable: For the first name that cannot be used.
         """
         self._names = tuple(names)
         self._stdin = stdin
+        self._line_bytes_max = line_bytes_max
         sizes = [self._checked_size(name) for name in self._names]
         if self._names.count(STDIN) > 1:
             raise RecordingUnreadable("-: standard input can be read once only; name it once")
@@ -93,7 +101,7 @@ class FileRecordings:
             try:
                 with self._opened(name) as file:
                     self._file = file
-                    for batch in lines_of(_reader(name, file)):
+                    for batch in lines_of(_reader(name, file), self._line_bytes_max):
                         self.lines += len(batch)
                         yield batch
                     self._done_bytes += _position(file)
@@ -135,10 +143,10 @@ class FileRecordings:
         )
 
 
-def lines_of(read: Read) -> Iterator[list[bytes]]:
+def lines_of(read: Read, line_bytes_max: int = MAX_LINE_BYTES) -> Iterator[list[bytes]]:
     """Yield the lines of a stream in batches, without their ends (with or without a carriage return).
 
-    A line beyond `MAX_LINE_BYTES` is cut there. What follows the last line end is a line unless it is empty.
+    A line beyond `line_bytes_max` is cut there. What follows the last line end is a line unless it is empty.
     """
     tail = b""
     is_cut = False
@@ -152,8 +160,8 @@ def lines_of(read: Read) -> Iterator[list[bytes]]:
             is_cut = False
         lines = (tail + chunk).split(b"\n")
         tail = lines.pop()
-        if len(tail) > MAX_LINE_BYTES:
-            tail, is_cut = tail[:MAX_LINE_BYTES], True
+        if len(tail) > line_bytes_max:
+            tail, is_cut = tail[:line_bytes_max], True
         if has_returns:
             lines = [line.removesuffix(b"\r") for line in lines]
         if lines:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 import typer
@@ -46,9 +44,10 @@ def explain(
     Ends with 1 where a number of the record does not follow from its sums.
     """
     from monitor.cli.explain_report import explanation, print_explanation
+    from monitor.cli.on_record import on_record
 
     _check(decision_id)
-    found = _of_ledger() if events is None else _of_file(events)
+    found = on_record(events).events
     told = explanation(_chosen(found, decision_id, events), found)
     if output is Output.JSON:
         print_json(told.as_json())
@@ -64,44 +63,6 @@ def _check(decision_id: str) -> None:
             f"{decision_id}: {len(decision_id)} digits are too few to name a decision; "
             f"give {_FEWEST_DIGITS} or more of its `id`"
         )
-
-
-def _of_file(name: str) -> list[CloudEvent]:
-    from monitor.adapters.recordings import STDIN, FileRecordings
-    from monitor.wire.cloudevent import NotACloudEvent, from_structured
-
-    found: list[CloudEvent] = []
-    others = 0
-    with ExitStack() as stack:
-        stdin = None
-        if name == STDIN and sys.stdin is not None:
-            stdin = stack.enter_context(open(sys.stdin.fileno(), "rb", closefd=False))
-        for batch in FileRecordings([name], stdin).batches():
-            for line in batch:
-                try:
-                    found.append(from_structured(line))
-                except NotACloudEvent:
-                    others += 1
-    if not found:
-        raise NoSuchDecision(
-            f"{name}: none of its {others} lines is a decision; `rollback-budget replay ... > decisions.jsonl` "
-            "writes such a file"
-        )
-    return found
-
-
-def _of_ledger() -> list[CloudEvent]:
-    import asyncio
-
-    from monitor.cli import orders
-    from monitor.cli.status import read_ledger
-    from monitor.config.settings_source import load_settings
-    from monitor.wire.cloudevent import of_decision
-
-    settings = load_settings()
-    with orders.kafka_said_plainly(settings):
-        read = asyncio.run(read_ledger(orders.kafka_log(settings)))
-    return [of_decision(entry.decision) for entry in read]
 
 
 def _chosen(found: Iterable[CloudEvent], decision_id: str, events: str | None) -> CloudEvent:

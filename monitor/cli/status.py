@@ -14,7 +14,7 @@ from monitor.cli.output import Output, OutputOption, console, print_json
 from monitor.core.errors import MonitorError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from monitor.config.settings import Settings
     from monitor.core.rehearsal import Rehearsed
     from monitor.core.storm import BreakerStanding
-    from monitor.engine.ports import LedgerEntry
+    from monitor.engine.ports import LedgerEntry, Record
     from monitor.engine.standing import Standing
 
 CLOSE_BREAKER: Final = 'rollback-budget close-breaker --reason "..."'
@@ -79,14 +79,20 @@ def look(settings: Settings) -> tuple[list[LedgerEntry], int, Glance]:
 
 
 async def read_ledger(log: ClosingLog) -> list[LedgerEntry]:
-    """Return all that the ledger holds, and give the log's connections back."""
-    from monitor.adapters.kafka.topics import LEDGER
+    """Return all that the ledger holds and this version can read, and give the log's connections back."""
     from monitor.cli.orders import entries_of
+
+    return entries_of(await read_ledger_records(log))
+
+
+async def read_ledger_records(log: ClosingLog) -> Sequence[Record]:
+    """Return the ledger's records as they are, and give the log's connections back."""
+    from monitor.adapters.kafka.topics import LEDGER
 
     follower = log.follow(LEDGER)
     try:
         await follower.start()
-        return entries_of(await follower.read_to_end())
+        return await follower.read_to_end()
     finally:
         await follower.stop()
         await log.close()

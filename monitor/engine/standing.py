@@ -102,7 +102,7 @@ def _standing(decisions: Sequence[Decision], drills: Sequence[Decision], now_ms:
     ours = sorted((one for one in decisions if _number(one) == _number(arming)), key=lambda one: one.at_ms)
     # A budget that was changed while armed speaks for the release from then on.
     newest = _last(ours, Type.BUDGET_CHANGED) or arming
-    stage, mode = _stage(ours), str(newest.data.get("mode", Mode.AUTO.value))
+    stage, mode = stage_of(ours), str(newest.data.get("mode", Mode.AUTO.value))
     told: dict[str, int] = {}
     for one in decisions:
         if one.type is Type.PAGE_DELIVERED:  # several pagers: the first that reached somebody counts
@@ -164,7 +164,8 @@ def _last(decisions: Sequence[Decision], kind: Type) -> Decision | None:
     return next((one for one in reversed(decisions) if one.type is kind), None)
 
 
-def _stage(decisions: Sequence[Decision]) -> str:
+def stage_of(decisions: Sequence[Decision]) -> str:
+    """Return the stage of one arming by its decisions, as of `Standing`."""
     kinds = {one.type for one in decisions}
     is_over = any(one.type is Type.RELEASE_ASSESSED and one.data.get("complete") is True for one in decisions)
     if Type.ARMING_ENDED in kinds:
