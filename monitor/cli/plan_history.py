@@ -14,8 +14,7 @@ from monitor.core.budget import Budget
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.partition import PartitionFold
 from monitor.core.plan import Plan, plan_for
-from monitor.core.seen import SeenIds
-from monitor.engine.replay import SEEN_IDS_MAX
+from monitor.core.seen import SEEN_IDS_MAX, SeenIds
 
 if TYPE_CHECKING:
     from monitor.adapters.recordings import FileRecordings

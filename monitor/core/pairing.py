@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from monitor.core.cohort import Role
 from monitor.core.event import Observation
-from monitor.core.seen import SeenIds
+from monitor.core.seen import SEEN_IDS_MAX, SeenIds
 
 WAITING_MAX: Final = 100_000
 """Requests of each arm that wait for their partner at most."""
@@ -22,8 +22,6 @@ PAIRED_MAX: Final = 50_000
 
 LATER_MAX: Final = 16
 """Outcome events of one request at most."""
-
-SEEN_IDS_MAX: Final = 1_000_000
 
 
 @dataclass(slots=True)

@@ -161,7 +161,7 @@ def scorecard(known: Known) -> Scorecard:
     )
 
 
-_RANK: Final = {result: rank for rank, result in enumerate(Result)}
+_RANK: Final = {result: rank for rank, result in enumerate(Result)}  # the worst comes first
 _UNDECIDED: Final = {
     "no_data": Result.NO_DATA,
     "inconclusive": Result.INCONCLUSIVE,

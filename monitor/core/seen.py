@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.core.window import DUPLICATE_MS
 
+SEEN_IDS_MAX: Final = 1_000_000  # contract: up to so many ids are remembered
 _SLACK: Final = 4_096  # ids added between two looks at what can be forgotten
 
 

@@ -21,9 +21,9 @@ from monitor.core.stats.limit import Limit, limit_of
 from monitor.core.stats.paired import PairCounts, mean_pairs_interval, rate_pairs_interval
 
 _MOST_MORE: Final = 1_000.0  # times the pairs at hand: further nobody plans
-_HALVINGS: Final = 20
+_HALVINGS: Final = 20  # to a hundred-thousandth of the pairs asked for
 
-_UNKNOWN: Final = Interval(None, None, CONFIDENCE)
+_UNKNOWN: Final = Interval(None, None, CONFIDENCE)  # what nobody has measured has no bounds
 
 
 class Verdict(StrEnum):

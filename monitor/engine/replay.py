@@ -20,7 +20,7 @@ from monitor.core.event import HIGH_SEVERITIES, MAX_AT_MS, Observation
 from monitor.core.partition import Fate, PartitionFold
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
-from monitor.core.seen import SeenIds
+from monitor.core.seen import SEEN_IDS_MAX, SeenIds
 from monitor.core.storm import BreakerStanding, StormLimit
 from monitor.core.window import BUCKET_MS, LATENESS_MS, minute_of, tick_ms, watermark_minute
 from monitor.engine.breaker import NO_LIMIT, Breaker
@@ -32,8 +32,6 @@ Decode = Callable[[bytes | None], Observation | str]
 
 AfterTick = Callable[[Evaluator, int], None]
 """Told of every evaluator after each of its ticks, before the tick's decisions come out."""
-
-SEEN_IDS_MAX = 1_000_000
 
 
 @dataclass(slots=True)

@@ -81,6 +81,16 @@ GROUPS: Final = {
         "stats.sum_rows",
     ),
     "Spans of time": ("window", "page", "eval_debt", "rehearsal", "expectation", "span"),
+    "Around a release": (
+        "checklist_seen",
+        "pairing",
+        "shadow_tally",
+        "shadow_budget",
+        "stats.paired",
+        "scorecard",
+        "scorecard_parts",
+        "evidence_pack",
+    ),
 }
 _HEAD: Final = """\
 # The numbers of the rule

@@ -20,7 +20,7 @@ _LARGEST: Final = 1e6  # a ratio beyond a million, or below a millionth, is no l
 _NEGLIGIBLE: Final = 1e-17  # of a sum, below its last bit
 _MEAN_STEP: Final = 1.01  # how far from the observed ratio the search for an interval's end begins
 _STEPS_PER_BIN: Final = 200  # ratio bins per unit of the natural logarithm: half a percent each
-_RATIO_BIN_MAX: Final = ceil(log(_LARGEST) * _STEPS_PER_BIN)
+_RATIO_BIN_MAX: Final = ceil(log(_LARGEST) * _STEPS_PER_BIN)  # of the largest ratio reported
 
 NEVER_BIN: Final = _RATIO_BIN_MAX + 1
 """The bin of a pair whose candidate never finished; its negative is that of one whose baseline never did."""
