@@ -166,6 +166,7 @@ def test_a_kind_is_counted_as_its_request_and_its_labels_are() -> None:
         [1, 0, 1, 1, 1, 1, 0, 1, 1],
     ]
     assert kinds.endings.tolist() == [0, ERROR, TIMEOUT]
+    assert kinds.table.dtype == kinds.endings.dtype == np.int64
     assert kinds.number("error", (True, True, True)) == 3  # met after somebody has looked
     assert kinds.table[3].tolist() == [1, 1, 0, 1, 1, 1, 1, 1, 1]
     assert kinds.endings.tolist() == [0, ERROR, TIMEOUT, ERROR]
@@ -193,6 +194,7 @@ def test_what_follows_from_a_shape_is_what_its_event_says(events: list[Any], cut
     plan.views[_DRILL] = plan.views[CANDIDATE]
     kinds = Kinds()
     shapes = Shapes(plan, kinds)
+    assert [len(column) for column in shapes.of([])] == [0] * 6
     shapes.of(events[:cut] or events[:1])  # what was met before is still known
     found = shapes.of(events)
     for event, kind, release, is_watched, counts, is_incident, delay_ms in zip(
