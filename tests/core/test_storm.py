@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.cohort import OVERALL
@@ -30,12 +30,22 @@ def rollback(name: str, at_ms: int, reason: Reason = Reason.BREACH) -> Decision:
         ([41, 100], 100, 2),
         ([40, 100], 100, 1),  # a stretch is as long as it says: its end is no part of it
         ([100, 159], 100, 2),  # what another release did later in event time counts too
+        ([40, 50], 100, 1),  # those two lie in one stretch, which ends where the moment is
         ([60, 140], 100, 1),  # two that no one stretch holds
         ([60, 110, 119], 100, 3),
     ],
 )
 def test_the_fullest_stretch_counts(known: list[int], at: int, expected: int) -> None:
     assert crowd(known, at, 60) == expected
+
+
+@settings(LAWS, max_examples=60)
+@given(st.lists(st.integers(0, 24), max_size=12), st.integers(0, 24), st.integers(1, 12))
+def test_the_fullest_stretch_is_the_fullest_of_all_that_hold_the_moment(
+    known: list[int], at: int, within: int
+) -> None:
+    stretches = (range(start, start + within) for start in range(at - within + 1, at + 1))
+    assert crowd(known, at, within) == max(sum(one in stretch for one in known) for stretch in stretches)
 
 
 @LAWS
