@@ -66,6 +66,24 @@ def fate(event: TraceRecord, clock_ms: int, complete_ms: int | None, delay_min: 
 def test_many_records_are_placed_as_each_by_itself(
     name: str, records: list[tuple[TraceRecord, int]], complete_ms: int | None, cut: int
 ) -> None:
+    hold_each(name, records, complete_ms, cut)
+
+
+@pytest.mark.parametrize("complete_ms", [None, NOW + 2 * MINUTE])
+@pytest.mark.parametrize("releases", [[CANDIDATE], [CANDIDATE, BASELINE], [BASELINE, "stray", CANDIDATE]])
+def test_no_two_rows_of_a_batch_are_taken_for_one(releases: list[str], complete_ms: int | None) -> None:
+    """Every release, minute and kind near the clock is in one batch: none may end up in another one's row."""
+    grid = [
+        (seen("e", NOW + minute * MINUTE, release, kind=kind), 0)
+        for release in releases
+        for minute in range(-6, 5)
+        for kind in ("request", "outcome")
+    ]
+    hold_each("delay", grid, complete_ms, 9)
+
+
+def hold_each(name: str, records: list[tuple[TraceRecord, int]], complete_ms: int | None, cut: int) -> None:
+    """Hold what becomes of many records against what the contract says of each."""
     plan = PLANS[name]
     events = [event for event, _ in records]
     clocks = np.array([NOW + past for _, past in records], dtype=np.int64)
