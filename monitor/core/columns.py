@@ -28,7 +28,7 @@ class ByPart:
     """Requests in the order of their parts, those of one part together.
 
     Attributes:
-        rows: The requests, by their place in the columns.
+        rows: The requests, by their place in the columns; at least one.
         starts: Where among `rows` each part begins.
         parts: Which part that is; rising.
     """
@@ -36,7 +36,7 @@ class ByPart:
     __slots__ = ("parts", "rows", "starts")
 
     def __init__(self, parts: Ints) -> None:
-        narrow = parts.astype(np.int16) if not len(parts) or parts.max() < 1 << 15 else parts
+        narrow = parts.astype(np.int16) if parts.max() < 1 << 15 else parts
         self.rows = np.argsort(narrow, kind="stable")
         ordered = narrow[self.rows]
         self.starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
@@ -61,7 +61,7 @@ class ByPart:
         """Return the requests that may be among the `count` smallest ranks of their part, and few others."""
         ordered = ranks[self.rows]
         sizes = np.diff(np.append(self.starts, len(ordered)))
-        rest, edge = ordered, np.zeros(0, dtype=np.int64)
+        rest = edge = ordered
         for turn in range(count):
             if turn:
                 rest = np.where(ordered > edge, ordered, _NO_RANK)

@@ -49,9 +49,7 @@ class Placed:
         if is_late.any():
             delay = traits.delay_ms
             is_due = ats >= clocks - LATENESS_MS - delay
-            self._is_later = (
-                is_late & (delay > 0) & is_due & (minutes + delay // BUCKET_MS >= self._open_from)
-            )
+            self._is_later = is_late & is_due & (minutes + delay // BUCKET_MS >= self._open_from)
             is_late &= ~self._is_later
             self.late = int(is_late.sum())
         self._is_late = is_late

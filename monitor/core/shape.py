@@ -95,7 +95,6 @@ class Shapes(dict[tuple[str | bool | None, ...], int]):
     """The shapes met under one plan, by number."""
 
     def __init__(self, plan: Plan, kinds: Kinds) -> None:
-        super().__init__()
         self._plan = plan
         self._kinds = kinds
         self._rows: list[tuple[int, ...]] = []

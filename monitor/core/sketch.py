@@ -23,7 +23,7 @@ BIN_COUNT: Final = UNFINISHED_BIN + 1  # bin 0 is one too
 
 def bin_of(value: float) -> int:
     """Return the bin of a value >= 0, in the unit's smallest step; everything up to 1 is bin 0."""
-    return int(bins_of([value])[0])
+    return bins_of([value]).item()
 
 
 def bins_of(values: Sequence[float] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -15,6 +16,7 @@ from monitor.core.eval_debt import (
     Check,
     EvalDebt,
     closing,
+    closing_id,
     debt,
     debts_of,
     owed_before,
@@ -66,6 +68,23 @@ def test_the_debt_names_its_breach() -> None:
         (objective(), 0.9, "the task is done as the user asked", Check.JUDGED, None),
         (objective("p95", 15.0), 800.0, "it is answered within 920 ms", Check.LATENCY_MS, 920.0),
         (objective("model_p95", 10.0), 500.0, "its stage model ends within 550 ms", Check.JUDGED, None),
+        (objective("p95", 15.0), inf, "p95 is no worse than with the baseline", Check.JUDGED, None),
+        (
+            objective("p95", 15.0, unit=Unit.POINTS),
+            800.0,
+            "p95 is no worse than with the baseline",
+            Check.JUDGED,
+            None,
+        ),
+        (objective("error", 50.0), 0.1, "it ends without an error", Check.JUDGED, None),
+        (objective("outcome.kept", 0.0), 0.9, "kept does not happen", Check.JUDGED, None),
+        (
+            objective("cost_per_request", 50.0),
+            0.0123457,
+            "it costs at most 0.018519 USD",
+            Check.COST_USD,
+            0.018519,
+        ),
         (objective("p95", 15.0), None, "p95 is no worse than with the baseline", Check.JUDGED, None),
         (objective("cost_per_request", 50.0), 0.01, "it costs at most 0.015 USD", Check.COST_USD, 0.015),
         (
@@ -149,3 +168,31 @@ def test_a_cohort_s_debt_is_its_own() -> None:
     made = [debt(watched, ARMING, one, [], START_MS, START_MS) for one in (ours, finding(handoff()))]
     assert len({one.decision_id for one in made}) == 2
     assert made[0].data["cohort"] == {"tenant": "acme"}
+
+
+def test_the_first_due_comes_first_and_then_the_smaller_id() -> None:
+    together = [opened(f"model-v{number}") for number in range(6)]
+    later = opened(at_ms=START_MS + MINUTE)
+    found = debts_of([later, *together])
+    assert [one.debt_id for one in found] == [*sorted(one.decision_id for one in together), later.decision_id]
+
+
+def test_a_debt_is_closed_under_its_own_release_and_arming() -> None:
+    owed = opened()
+    event = closed(owed)
+    assert event.decision_id == closing_id(owed.data)
+    assert event.decision_id == decision_id("evaldebt.closed", CANDIDATE, 1, owed.decision_id, {})
+    assert closing_id({**owed.data, "arming": 2}) != event.decision_id
+    without = closing_id({**owed.data, "arming": None})  # a record that tells of none
+    assert without == decision_id("evaldebt.closed", CANDIDATE, 0, owed.decision_id, {})
+
+
+@pytest.mark.parametrize(
+    ("where", "ends"), [("evals/a.yaml", f" of {CANDIDATE}: evals/a.yaml"), (None, f" of {CANDIDATE}")]
+)
+def test_a_closing_says_where_the_case_is_if_it_is_somewhere(where: str | None, ends: str) -> None:
+    event = closing(opened().data, START_MS, author="ada", note="labelled", evaluation=where)
+    held(event)
+    assert event.data["evaluation"] == where
+    assert event.data["summary"] == f"ada closed the eval debt for {HANDOFF}{ends}"
+    assert event.at_ms == START_MS

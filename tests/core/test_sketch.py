@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN, Sketch, bin_of, upper_edge
+from monitor.core.sketch import (
+    LAST_BIN,
+    UNFINISHED_BIN,
+    Sketch,
+    bin_of,
+    bins_of,
+    upper_edge,
+    whole_of,
+)
 from tests.engine.worlds import LAWS
 
 VALUES = st.integers(0, 1_000_000_000_000)  # a million dollars in micro-dollars
@@ -88,3 +97,64 @@ def test_the_sum_is_exact_and_the_unfinished_are_outside_of_it(added: list[int |
     assert sketch.total == sum(value for value in added if value is not None)
     assert sketch.count == len(added)
     assert sketch.bins.get(UNFINISHED_BIN, 0) == added.count(None)
+
+
+def test_an_edge_belongs_to_the_bin_below_it() -> None:
+    """RATIO**i is the largest value of bin i, whatever the logarithm rounds to."""
+    edges = [upper_edge(index) for index in range(LAST_BIN)]
+    assert bins_of(edges).tolist() == list(range(LAST_BIN))
+    assert bins_of([edge * (1 + 1e-9) for edge in edges]).tolist() == list(range(1, LAST_BIN + 1))
+    assert bins_of([1e-300, 1e300]).tolist() == [0, LAST_BIN]
+    assert upper_edge(LAST_BIN) == 1.02**LAST_BIN
+
+
+@settings(LAWS, max_examples=30)
+@given(st.lists(st.floats(0, 1e6), max_size=5), st.sampled_from([1, 1_000, 1_000_000]))
+def test_values_become_whole_as_round_makes_them(values: list[float], per_unit: int) -> None:
+    halves = [0.5, 1.5, 2.5]
+    assert whole_of(values, per_unit).tolist() == [round(value * per_unit) for value in values]
+    assert whole_of(halves, 1).tolist() == [0, 2, 2]
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["one by one", "looking", "by bin", "merged"]), ADDED), max_size=4)
+
+
+@settings(LAWS, max_examples=50)
+@given(STEPS)
+def test_a_sketch_is_its_values_counted_by_bin_however_they_came(
+    steps: list[tuple[str, list[int | None]]],
+) -> None:
+    sketch, known = Sketch(), list[int | None]()
+    for way, added in steps:
+        part = sketch if way in ("one by one", "looking") else Sketch()
+        for value in added:
+            if value is None:
+                part.add_unfinished()
+            else:
+                part.add(value)
+            if way == "looking":
+                assert part.count == sum(part.bins.values())
+        if way == "by bin":
+            sketch.add_counts(part.total, list(part.bins), list(part.bins.values()))
+        if way == "merged":
+            sketch.merge(part)
+            part.add(1)  # what comes to the other one later is its own
+        known += added
+    assert sketch.bins == Counter(UNFINISHED_BIN if one is None else bin_of(one) for one in known)
+    assert sketch.total == sum(one for one in known if one is not None)
+    assert sketch == Sketch(dict(sketch.bins), sketch.total)
+
+
+def test_a_sketch_that_differs_in_one_request_or_in_its_sum_is_another() -> None:
+    sketch = Sketch({3: 1}, 7)
+    assert sketch == Sketch({3: 1}, 7)
+    assert sketch not in (Sketch({3: 2}, 7), Sketch({4: 1}, 7), Sketch({3: 1}, 8), ({3: 1}, 7))
+
+
+def test_a_sketch_keeps_bins_and_not_its_values() -> None:
+    sketch = Sketch()
+    for number in range(1, 10_001):
+        sketch.add(5)
+        if number % 4_096 == 0:
+            assert sketch._pending == []
+    assert (sketch.bins, sketch.total) == ({bin_of(5): 10_000}, 50_000)

@@ -31,7 +31,7 @@ def page_list(p_values: Sequence[float], alpha: float = ALPHA_LIST) -> frozenset
     hypotheses = len(p_values)
     e_values = [e_value(p, hypotheses, alpha) for p in p_values]
     ranked = zip(range(hypotheses, 0, -1), sorted(e_values), strict=True)
-    least = next((e for length, e in ranked if e > 0.0 and _reaches(e, length, hypotheses, alpha)), None)
+    least = next((e for length, e in ranked if _reaches(e, length, hypotheses, alpha)), None)
     return frozenset() if least is None else frozenset(at for at, e in enumerate(e_values) if e >= least)
 
 

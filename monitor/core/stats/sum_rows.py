@@ -46,9 +46,8 @@ class SumRows(Generic[Row]):
             raise IndexError(f"row {row}: rows are numbered from 0")
         number, place = divmod(row + self._skipped, BLOCK_ROWS)
         block = self._packed[number]
-        rows = _unpacked(block) if self._asked.setdefault(number, place) != place else None
-        found = _row_of(block, place) if rows is None else rows[place]
-        return cast("Row", found)
+        is_first = self._asked.setdefault(number, place) == place
+        return cast("Row", _row_of(block, place) if is_first else _unpacked(block)[place])
 
     def __iter__(self) -> Iterator[Row]:
         return (self[row] for row in range(len(self)))

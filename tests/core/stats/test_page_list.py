@@ -63,6 +63,7 @@ def test_an_e_value_is_at_most_one_in_expectation(p: float, hypotheses: int) -> 
     area = sum(e_value(float(middle), hypotheses) for middle in middles) * step
     assert area <= 1 + 1e-9
     assert e_value(p, hypotheses) >= e_value(min(1.0, p * 1.5), hypotheses)
+    assert e_value(1.0, hypotheses) == 0.0  # beyond the last step it stands for nothing
 
 
 @pytest.mark.parametrize(
