@@ -349,6 +349,10 @@ def test_the_noise_that_is_told_is_that_of_the_measure_that_is_told() -> None:
         run.minutes(1, paid({5_000: 97 + minute % 2 * 3, 500_000: 3 - minute % 2 * 3}), CHEAP)
     capped, plain = (one.phi(T0, run.now) for one in run.watch.gauges)
     assert run.watch.phi_all(run.now) == plain != capped
+    rate = _Run(objective())
+    rate.minutes(3, GOOD)
+    (only,) = rate.watch.gauges
+    assert rate.watch.phi_all(rate.now) == only.phi(T0, rate.now)
 
 
 def test_health_is_what_the_gauge_that_shows_least_shows() -> None:
