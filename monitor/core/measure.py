@@ -103,7 +103,7 @@ def judge_all(gauges: Sequence[Gauge], now: int, rule: Rule) -> tuple[int, Judge
         judged.append(gauge.judge(now, rule))
         if judged[-1].answer is Answer.FIRES:
             break  # nothing is louder
-    led = loudest(judged) if len(judged) > 1 else 0
+    led = loudest(judged)
     return led, judged[led]
 
 
@@ -122,7 +122,7 @@ def observe_all(gauges: Sequence[Gauge], start: int, end: int, *, x_star: float,
     """
     seen = gauges[-1].observe(start, end, x_star, factor)
     series = gauges[0].series
-    if len(gauges) == 1 or not isinstance(series, MeanSeries):
+    if not isinstance(series, MeanSeries):
         return seen
     capped, above = gauges[0].observe(start, end, x_star, factor), series.above_cap(start, end)
     least = min((one.mde for one in (seen, capped) if one.mde is not None), key=abs, default=None)

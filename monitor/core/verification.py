@@ -90,7 +90,7 @@ class ProofRule:
         before = self.ratio_before
         if not before or before >= 1.0:
             return 1
-        return max(1, ceil(log(CHANCE) / log1p(-before)))
+        return ceil(log(CHANCE) / log1p(-before))
 
 
 @dataclass(frozen=True, slots=True)

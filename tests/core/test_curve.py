@@ -10,7 +10,7 @@ from monitor.core.curve import Curve
 from monitor.core.indicator import Direction
 
 LOWER, HIGHER = Direction.LOWER_IS_WORSE, Direction.HIGHER_IS_WORSE
-VALUES = st.lists(st.one_of(st.none(), st.floats(-100, 100)), min_size=1, max_size=200)
+VALUES = st.lists(st.one_of(st.none(), st.floats(-100, 100)), min_size=1, max_size=80)
 
 
 @given(values=VALUES, worse=st.sampled_from((LOWER, HIGHER)), first=st.integers(0, 10**8))
@@ -22,6 +22,7 @@ def test_every_point_is_the_worst_of_its_minutes(
         curve.add(first + number, value)
     points = curve.points()
     assert len(points) <= 16
+    assert curve.step_min == 1 or len(values) > 16 * curve.step_min // 2  # no more are joined than have to be
     assert [minute for minute, _ in points] == [
         first + index * curve.step_min for index in range(len(points))
     ]
@@ -36,6 +37,14 @@ def test_minutes_that_are_left_out_are_gaps() -> None:
     curve.add(7, 1.0)
     curve.add(10, 2.0)
     assert curve.points() == ((7, 1.0), (8, None), (9, None), (10, 2.0))
+
+
+@pytest.mark.parametrize("worse, joined", [(LOWER, 1.0), (HIGHER, 2.0)])
+def test_neighbours_are_joined_and_one_without_a_neighbour_stays(worse: Direction, joined: float) -> None:
+    curve = Curve(worse, max_points=4)
+    for minute, value in ((7, 1.0), (8, 2.0), (9, 3.0), (12, 4.0)):
+        curve.add(minute, value)
+    assert curve.points() == ((7, joined), (9, 3.0), (11, 4.0))
 
 
 @pytest.mark.parametrize("minutes", [1, 1_024, 1_025, 20_160])

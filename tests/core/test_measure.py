@@ -13,12 +13,14 @@ from monitor.core.aggregate import Aggregate
 from monitor.core.budget import EvidenceMode, Objective, Tier, Unit
 from monitor.core.cohort import OVERALL
 from monitor.core.indicator import Direction, indicator
-from monitor.core.measure import loudest
+from monitor.core.measure import gauges_of, loudest, observe_all
 from monitor.core.rederive import derive
 from monitor.core.rules import looks_of
+from monitor.core.series import RateSeries
 from monitor.core.sketch import RATIO, Sketch
 from monitor.core.stats.capped import Measure
 from monitor.core.stats.evidence import p_value
+from monitor.core.stats.limit import limit_of
 from monitor.core.stats.rule import MEAN_MEASURES, rule_for
 from monitor.core.sustained import Answer, Judgement
 from monitor.core.trigger import Phase
@@ -195,6 +197,30 @@ def test_the_error_rate_is_split_between_the_measures() -> None:
 def _success() -> Objective:
     worse = Direction.LOWER_IS_WORSE
     return Objective("q", indicator("task_success"), worse, -2.0, Unit.PERCENT, HOLD, Tier.A)
+
+
+def test_a_rate_has_one_measure_and_nothing_beside_it() -> None:
+    series = RateSeries(limit_of(_success()))
+    series.append(0, (80, 100), (90, 100))
+    gauges = gauges_of(series)
+    assert [gauge.measure for gauge in gauges] == [None]
+    seen = observe_all(gauges, 0, 1, x_star=15.0, factor=1.0)
+    assert (seen.candidate, seen.baseline, seen.capped) == (0.8, 0.9, None)
+
+
+def test_costs_that_change_from_minute_to_minute_show_less() -> None:
+    """Every other minute is a third dearer: requests of one minute are not independent of each other."""
+    release = Release(11, per_minute=400, canary=0.5)
+    for minute in range(30):
+        release.run(1, lognormal(0.3, 1.0 + minute % 2 * 0.3), ORDINARY)
+    gauges, span = release.watch.gauges, (START, release.now)
+    for gauge in gauges:
+        assert 0.0 < gauge.within(*span) < gauge.series.evidence_out(*span)
+    capped, plain = (gauge.observe(*span, release.watch.rule.x_star, 1.0).mde for gauge in gauges)
+    assert capped is not None
+    assert plain is not None
+    assert capped < plain
+    assert release.watch.observe_all(release.now).mde == capped  # what could be shown is what either could
 
 
 def test_a_person_is_told_what_is_paid_and_what_lies_above_the_cap() -> None:

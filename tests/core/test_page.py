@@ -85,6 +85,7 @@ def test_a_reopened_page_keeps_its_id_and_gets_a_new_clock() -> None:
 
 def test_half_of_the_time_counts_from_the_delivery_and_with_what_was_added() -> None:
     page = PAGE.delivered(OPENED + MIN).extended_to(5 * MIN)
+    assert page.deadline_ms == OPENED + 21 * MIN
     assert page.half_time_ms == OPENED + 11 * MIN
     assert replace(page, clock_ms=None).half_time_ms is None
 

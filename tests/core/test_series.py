@@ -24,8 +24,10 @@ from monitor.core.series import (
 )
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.core.sketch_series import mean_is_beyond
-from monitor.core.stats.evidence import Moments, points_above, rate_above, rate_below
+from monitor.core.stats.contrast import BLOCK_MIN
+from monitor.core.stats.evidence import Moments, points_above, points_below, rate_above, rate_below
 from monitor.core.stats.limit import Limit
+from monitor.core.stats.strata import Level
 
 _UP, _DOWN = Direction.HIGHER_IS_WORSE, Direction.LOWER_IS_WORSE
 _SUCCESS = Limit(_DOWN, Unit.PERCENT, -2.0)
@@ -80,6 +82,10 @@ def test_a_window_of_rates_is_what_its_minutes_compare_to(
     bound = limit.shift(0.5) if limit is _POINTS else limit.ratio(0.5)
     evidence = series.evidence_in(*window, cut)
     assert evidence == pytest.approx(test(s_c, n_c, s_b, n_b, bound), rel=1e-7, abs=1e-7)
+    back = {_SUCCESS: rate_above, _HANDOFF: rate_below, _POINTS: points_below}[limit]
+    bound = limit.shift(1.0) if limit is _POINTS else limit.ratio(1.0)
+    within = back(*_compared(minutes[start:end]), bound)
+    assert series.evidence_out(*window) == pytest.approx(within, rel=1e-7, abs=1e-7)
     beyond = series.beyond(*window, 1.0, cut)
     if not n_c or not n_b:
         assert beyond is None
@@ -194,6 +200,7 @@ def test_minutes_come_in_order_and_old_ones_go(which: int) -> None:
     assert series.first_minute == series.end_minute
     for minute in range(700, 1400):
         _append_empty(series, minute)
+        assert series.end_minute - series.kept_minute < 50 + 512  # dropped are 512 at once
     assert (series.first_minute, series.end_minute) == (700, 1400)
     assert 700 < series.kept_minute <= 1350
     assert series.counts(1350, 1400) == Counts(0, 0)
@@ -215,6 +222,47 @@ def test_no_data_is_no_answer(which: int) -> None:
     assert series.observed(0, 3).delta is None
     assert series.interval(0, 3).lower is series.interval(0, 3).upper is None
     assert series.mde(0, 3, 15.0) is None
+
+
+def test_a_minute_that_is_gone_is_not_answered_from_memory() -> None:
+    series = RateSeries(_SUCCESS, keep_min=50)
+    series.append(0, (1, 2), (3, 4))
+    assert series.sums(0, 1) == (1, 2, 3, 4)
+    for minute in range(1, 50 + 512):
+        _append_empty(series, minute)
+    with pytest.raises(MinuteNotKept):
+        series.sums(0, 1)
+
+
+def test_noise_widens_what_is_told_of_a_rate() -> None:
+    """Over-dispersion phi takes phi times the evidence, and without one requests count in full."""
+    series = _rates(_HANDOFF, [((400, 1000), (3600, 9000))])
+    for phi, told in ((1.0, series.mde(0, 1, 10.0)), (2.0, series.mde(0, 1, 10.0, phi=2.0))):
+        assert told is not None
+        hits = 1000 * 0.4 * (1 + told / 100)
+        assert rate_above(hits, 1000, 3600, 9000, 1.04) == pytest.approx(10.0 * phi, rel=1e-6)
+    assert series.interval(0, 1) == series.interval(0, 1, phi=1.0) != series.interval(0, 1, phi=2.0)
+
+
+def test_a_rate_s_noise_is_that_of_its_requests_in_the_minutes_that_are_left() -> None:
+    found = _rates(_HANDOFF, [((5, 10), (10, 20))] * 4).noise(0, 4, (1, 2))
+    assert found is not None
+    assert found == pytest.approx((0.25, 0.25 * (1 / 30 + 1 / 60) * 3 / BLOCK_MIN))
+
+
+@pytest.mark.parametrize("is_lonely_first", [False, True])
+def test_two_stretches_are_contrasted_as_finely_as_both_together_can_be(is_lonely_first: bool) -> None:
+    """Alone, the stretch in which every other request has no partner would be pooled."""
+    many = [((50, 100), (20, 100)), ((20, 200), (10, 20))]
+    lonely = [((9, 10), (0, 0)), ((4, 10), (5, 10))]
+    parts = [lonely, many] if is_lonely_first else [many, lonely]
+    series = _rates(_HANDOFF, parts[0] + parts[1])
+    assert series.level(0, 4) is Level.MINUTES
+    assert Level.POOLED in (series.level(0, 2), series.level(2, 4))
+    found = series.contrast((0, 2), (2, 4))
+    s_c, n_c, s_b, n_b = _compared(many)
+    assert found is not None
+    assert found.square == pytest.approx(((4 / 10 - 5 / 10) - (s_c / n_c - s_b / n_b)) ** 2)
 
 
 def _sketch(bins: dict[int, int]) -> Sketch:

@@ -17,6 +17,7 @@ from monitor.core.sight import (
     Sight,
     SightState,
     Sign,
+    diagram,
     sign_of,
     step,
     worst,
@@ -116,6 +117,28 @@ def test_a_rebuild_is_told_when_it_takes_as_long_as_blindness() -> None:
 def test_time_does_not_go_back() -> None:
     with pytest.raises(TimeWentBack):
         step(SightState(LIVE, 5), Sign.FRESH, at_ms=4)
+    assert step(SightState(LIVE, 5), Sign.FRESH, at_ms=5) == SightState(LIVE, 5)
+
+
+def test_a_state_is_as_old_as_the_time_since_it_began_and_never_younger_than_new() -> None:
+    assert [SightState(LIVE, 5).age_ms(at_ms) for at_ms in (3, 4, 5, 6, 9)] == [0, 0, 0, 1, 4]
+
+
+def test_what_a_look_does_not_mention_is_no_trouble() -> None:
+    assert Facts(0, 0, False) == Facts(0, 0, False, store_away_ms=0, log_away_ms=0, ahead_ms=0)
+
+
+def test_the_diagram_shows_every_change_of_the_table_once() -> None:
+    head, start, *arrows = diagram().splitlines()
+    assert (head, start.split()) == ("stateDiagram-v2", ["[*]", "-->", "LATE"])
+    shown = []
+    for arrow in arrows:
+        path, _, signs = arrow.strip().partition(": ")
+        before, after = path.split(" --> ")
+        shown += [(Sight[before], Sign[sign], Sight[after]) for sign in signs.split(", ")]
+    table = [(sight, sign, NEXT[sight][sign]) for sight in Sight for sign in Sign]
+    assert len(shown) == len(set(shown))
+    assert set(shown) == {change for change in table if change[0] is not change[2]}
 
 
 def test_the_worst_stands_for_all() -> None:

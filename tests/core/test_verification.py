@@ -144,3 +144,12 @@ def test_a_budget_that_says_nothing_asks_for_a_thousandth_within_five_minutes() 
 def test_as_many_requests_as_needed_are_enough() -> None:
     assert told((0, RULE.requests_needed)) == [V]
     assert told((0, RULE.requests_needed - 1)) == [W]
+
+
+def test_clean_minutes_add_up_in_both_counts_and_start_anew_after_one_above_the_limit() -> None:
+    rule = ProofRule(RULE.applied_ms, 300_000, 0.1, 0.01)
+    proof, clean = Proof(), []
+    for minute in minutes((1, 100), (2, 50), EMPTY, (9, 10), (3, 100)):
+        proof = step(proof, minute, rule)
+        clean.append((proof.clean.candidate, proof.clean.requests))
+    assert clean == [(1, 100), (3, 150), (3, 150), (0, 0), (3, 100)]

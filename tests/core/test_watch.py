@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.budget import Accounting, EvidenceMode, Objective
+from monitor.core.budget import Accounting, BaselineMode, EvidenceMode, Objective
 from monitor.core.cohort import OVERALL
 from monitor.core.exemplar import Exemplar
 from monitor.core.record import Observed
 from monitor.core.rules import rules_for
+from monitor.core.sketch import Sketch
+from monitor.core.stats.capped import Measure
+from monitor.core.stats.thresholds import MAX_WINDOW_MIN
 from monitor.core.sustained import Answer, Refusal
 from monitor.core.trigger import Phase
 from monitor.core.watch import Change, Watch
@@ -21,6 +24,20 @@ from tests.engine.worlds import BAD, EQUAL, GOOD, T0, THOUSAND, budget, cell, ob
 
 EMPTY = Aggregate()
 CUMULATIVE: dict[str, Any] = {"accounting": Accounting.CUMULATIVE}
+
+
+def paid(costs: dict[int, int]) -> Aggregate:
+    """A minute of requests: how many cost so many millionths of a dollar."""
+    made = Aggregate()
+    made.requests = sum(costs.values())
+    made.sketches["cost"] = Sketch()
+    for value, count in costs.items():
+        for _ in range(count):
+            made.sketches["cost"].add(value)
+    return made
+
+
+CHEAP, DEAR_TAIL = paid({5_000: 100}), paid({5_000: 97, 500_000: 3})  # up to the p99 they cost the same
 
 
 class _Run:
@@ -215,3 +232,135 @@ def test_what_was_done_is_done_for_this_episode_alone() -> None:
     assert run.watch.acted
     run.minutes(5, GOOD)
     assert not run.watch.acted
+
+
+def test_a_new_watch_has_seen_nothing_and_done_nothing() -> None:
+    watch = _Run(objective()).watch
+    assert (watch.judgement, watch.judged, watch.is_unknown) == (None, None, True)
+    assert (watch.led, watch.empty_minutes, watch.frozen_minute) == (0, 0, None)
+    assert (watch.acted, watch.fired, watch.spent_paged) == (False, False, False)
+    assert watch.phi_all(T0) is None
+
+
+def test_the_last_judgement_is_kept_with_its_minute_and_what_was_known_of_noise() -> None:
+    run = _Run(objective("cost_per_request", 20.0))
+    change = run.minutes(3, CHEAP, CHEAP)
+    assert run.watch.judgement is change.judgement
+    assert not run.watch.is_unknown
+    assert run.watch.judged is not None
+    minute, noises = run.watch.judged
+    assert (minute, len(noises)) == (run.now, 2)  # the capped mean's and the plain one's
+    run.minutes(1, EMPTY, CHEAP)
+    assert run.watch.is_unknown
+
+
+def test_no_more_than_twenty_exemplars_are_shown_however_many_are_asked_for() -> None:
+    run = _Run(objective())
+    for minute in range(4):
+        one = cell(10, task_success=7)
+        one.exemplars["task_success"] = [Exemplar(rank, f"trace-{minute}-{rank}", "") for rank in range(6)]
+        change = run.minutes(1, one)
+    shown = run.watch.finding(run.now, 99, change.judgement).exemplars
+    assert [one.rank for one in shown] == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
+
+
+def test_a_mean_is_appended_to_its_capped_series() -> None:
+    watch = _Run(objective("cost_per_request", 20.0)).watch
+    capped = next(one for one in watch.gauges if one.measure is Measure.CAPPED)
+    assert watch.series is capped.series
+    assert watch.dispersion is capped.dispersion
+
+
+def test_minutes_compared_with_another_baseline_are_no_part_of_any_window_to_come() -> None:
+    run = _Run(objective())
+    run.minutes(3, GOOD)
+    run.minutes(3, BAD)
+    run.watch.compare_anew()
+    held = run.watch.series
+    assert (held.kept_minute, held.end_minute) == (T0, run.now)  # they are there, and empty
+    assert run.watch.observe_all(run.now).samples == (0, 0)
+    change = run.minutes(3, BAD)
+    assert not run.watch.fires(change)
+    assert run.watch.observe_all(run.now).samples == (30, 30)
+    assert run.watch.fires(run.minutes(1, BAD))
+
+
+def test_comparing_anew_holds_no_more_minutes_than_a_window() -> None:
+    run = _Run(objective())
+    for minute in range(T0, T0 + MAX_WINDOW_MIN + 100):
+        run.watch.append(minute, EMPTY, EMPTY)
+    run.watch.compare_anew()
+    held = run.watch.series
+    assert (held.kept_minute, held.end_minute) == (T0 + 100, T0 + MAX_WINDOW_MIN + 100)
+
+
+def test_minutes_that_only_the_plain_mean_finds_bad_are_spent() -> None:
+    run = _Run(objective("cost_per_request", 20.0))
+    run.minutes(3, DEAR_TAIL, CHEAP)
+    assert not run.watch.series.beyond(T0, run.now, 1.0)
+    assert run.watch.spend.minutes == 3
+
+
+def test_a_hold_of_one_minute_adds_up() -> None:
+    run = _Run(objective(hold=1, **CUMULATIVE))
+    assert not run.watch.fires(run.minutes(1, BAD))
+    assert not run.watch.is_overspent
+    run.minutes(1, GOOD)
+    assert run.watch.fires(run.minutes(1, BAD))
+    assert run.watch.is_overspent
+
+
+def test_a_cumulative_breach_waits_for_its_sum_and_clears_like_any_other() -> None:
+    run = _Run(objective(**CUMULATIVE))
+    assert run.minutes(3, GOOD).after.phase is Phase.INACTIVE
+    change = run.minutes(4, BAD)
+    assert change.judgement.answer is Answer.FIRES  # the sustained rule would act
+    assert change.after.phase is Phase.PENDING  # four are granted
+    assert run.minutes(1, GOOD).after.phase is Phase.INACTIVE
+
+
+def test_a_cumulative_breach_asks_for_nothing_once_its_minutes_have_left_the_window() -> None:
+    run = _Run(objective(**CUMULATIVE), window_min=20)
+    assert run.watch.fires(run.minutes(6, BAD))
+    change = run.minutes(20, EMPTY)
+    assert change.after.phase is Phase.FIRING  # silence is no recovery
+    assert not run.watch.is_overspent
+    assert not run.watch.fires(change)
+
+
+def test_minutes_are_compared_with_a_frozen_reference_where_any_of_them_is() -> None:
+    watch = _Run(objective()).watch
+    assert watch.baseline_mode(T0) is BaselineMode.CONCURRENT
+    watch.frozen_minute = T0 + 5
+    modes = [watch.baseline_mode(start) for start in (T0, T0 + 5, T0 + 6)]
+    assert modes == [BaselineMode.FROZEN, BaselineMode.FROZEN, BaselineMode.CONCURRENT]
+
+
+def test_minutes_after_the_one_that_is_asked_about_are_left_out() -> None:
+    run = _Run(objective())
+    run.minutes(6, GOOD)
+    assert run.watch.observe_all(T0 + 3).samples == (30, 30)
+
+
+def test_the_noise_that_is_told_is_that_of_the_measure_that_is_told() -> None:
+    """Where only the tail differs from minute to minute, the capped mean has none of the plain one's noise."""
+    run = _Run(objective("cost_per_request", 20.0))
+    for minute in range(60):
+        run.minutes(1, paid({5_000: 97 + minute % 2 * 3, 500_000: 3 - minute % 2 * 3}), CHEAP)
+    capped, plain = (one.phi(T0, run.now) for one in run.watch.gauges)
+    assert run.watch.phi_all(run.now) == plain != capped
+    rate = _Run(objective())
+    rate.minutes(3, GOOD)
+    (only,) = rate.watch.gauges
+    assert rate.watch.phi_all(rate.now) == only.phi(T0, rate.now)
+
+
+def test_health_is_what_the_gauge_that_shows_least_shows() -> None:
+    run = _Run(objective("cost_per_request", 20.0, evidence=EvidenceMode.DEFAULT, hold=20))
+    many, more = paid({4_999: 500, 5_000: 500}), paid({4_999: 499, 5_000: 499, 50_000: 2})
+    run.minutes(30, more, many)
+    capped, plain = (run.watch.gauge_within(one, run.now) for one in run.watch.gauges)
+    assert capped is not None
+    assert plain is not None
+    assert plain < capped
+    assert run.watch.shown_within(run.now) == plain

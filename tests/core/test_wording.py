@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.core.budget import Objective, Unit
+from monitor.core.budget import BaselineMode, Objective, Unit
 from monitor.core.cohort import OVERALL, CohortKey
 from monitor.core.record import Capped, Finding, Observed, StageMove
 from monitor.core.wording import (
@@ -14,6 +14,7 @@ from monitor.core.wording import (
     finding_words,
     incident_words,
     limit_words,
+    page_only_words,
     slice_words,
     value_words,
 )
@@ -51,6 +52,15 @@ INF = float("inf")
             objective("cost_per_request", 5.0), OVERALL, (0.001234, 0.0025, 102.6), (None, None),
             "cost per request is 102.6 % above the baseline (0.0025 USD against 0.001234 USD, limit +5 %) "
             "over 23 min",
+        ),
+        (
+            objective(), OVERALL, (0.5, 0.5, 0.0), (-2.0, 2.0),
+            "task success is 0.0 % above the baseline (50.00 % against 50.00 %, limit -2 %) over 23 min; "
+            "95 % sure it lies between -2.0 and +2.0 %",
+        ),
+        (
+            handoff(), OVERALL, (0.5, 0.501, 0.2), (None, None),
+            "human handoff is 0.2 % above the baseline (50.10 % against 50.00 %, limit +8 %) over 23 min",
         ),
         (objective(), OVERALL, (None, 0.5, None), (None, None),
          "task success cannot be compared over the last 23 min"),
@@ -98,11 +108,11 @@ def test_a_latency_in_a_sentence_ends_with_the_stage_that_moved(lower: float, te
 )
 def test_a_mean_in_a_sentence_says_what_lies_above_the_cap(lower: float | None, sure: str) -> None:
     judged = objective("cost_per_request", 20.0)
-    capped = Capped(0.00689, 0.003352, 0.003972, 18.5, 17.3, 19.6, 0.0116, 0.159)
+    capped = Capped(0.00689, 0.003352, 0.003972, 18.5, 17.3, 19.6, 0.06, 0.159)
     seen = Observed(0.003356, 0.004799, 43.0, lower, None, capped=capped)
     assert finding_words(Finding(judged, OVERALL, seen, 0, 31, ())) == (
         "cost per request is 43.0 % above the baseline (0.004799 USD against 0.003356 USD, limit +20 %) over 31 min; "
-        "15.9 % of requests cost more than the baseline's p99 of 0.00689 USD, against 1.2 %; up to it +18.5 %"
+        "15.9 % of requests cost more than the baseline's p99 of 0.00689 USD, against 6.0 %; up to it +18.5 %"
         + sure
     )
     for lacking in (
@@ -131,6 +141,10 @@ def test_incidents_in_a_sentence(count: int, expected: float, text: str) -> None
     [
         (objective(hold=20), "task success must not fall more than 2 % against the baseline for 20 min"),
         (handoff(hold=30), "human handoff must not rise more than 8 % against the baseline for 30 min"),
+        (
+            objective("retrieval_p95", 15.0, hold=20),
+            "retrieval p95 must not rise more than 15 % against the baseline for 20 min",
+        ),
         (incidents(2), "no more than 2 high-severity incidents above what the baseline predicts"),
     ],
 )
@@ -149,3 +163,21 @@ def test_a_finding_shows_its_numbers_and_no_addresses() -> None:
     finding = Finding(objective(), OVERALL, Observed(), 0, 23, (), evidence=dict)
     assert repr(dict) not in repr(finding)
     assert finding == replace(finding, evidence=None)
+
+
+def test_a_finding_says_what_it_is_compared_with_and_how_many_it_is_about() -> None:
+    bare = Finding(handoff(), ACME, Observed(0.05, 0.06, 20.0), 0, 23, ())
+    frozen = "; the baseline is its own past of the same hours, frozen when the release was armed"
+    share = "; tenant=acme is 6.0 % of the candidate's traffic"
+    for fields, said in (
+        ({"baseline_mode": BaselineMode.FROZEN}, frozen),
+        ({"cohort_share": 0.06}, share),
+        ({"baseline_mode": BaselineMode.FROZEN, "cohort_share": 0.06}, frozen + share),
+    ):
+        assert finding_words(replace(bare, **fields)) == finding_words(bare) + said
+
+
+def test_a_short_past_is_named_as_the_reason_for_asking_a_person() -> None:
+    assert page_only_words(3) == (
+        "; no rollback, because 3 days of the baseline's past are too few to act on without a person"
+    )
