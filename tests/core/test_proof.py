@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from monitor.core.budget import Unit
 from monitor.core.indicator import Direction
-from monitor.core.proof import MAX_POINTS, evidence_of, points_of
+from monitor.core.proof import MAX_POINTS, evidence_of, points_of, verdict_evidence
 from monitor.core.series import RateSeries
 from monitor.core.stats.limit import Limit
-from tests.core.test_rederive import JUDGED, Run
+from tests.core.test_rederive import JUDGED, START, Run
 
 
 def test_points_end_where_it_was_judged_although_more_is_known() -> None:
@@ -32,6 +34,58 @@ def test_a_curve_has_480_points_at_most(minutes: int, step: int, points: int) ->
         series.append(minute, (1, 2), (2, 2))
     shown = points_of(series, minutes, 720, 100.0)
     assert (shown["step_min"], len(shown["candidate"])) == (step, points)
+
+
+NO_VERDICT: Final = {
+    "kind": "verdict",
+    "answer": None,
+    "refusal": None,
+    "strongest": None,
+    "has_fired": False,
+    "within": None,
+    "within_recent": None,
+    "needed": 3.0,
+}
+
+
+def test_a_watch_that_was_never_asked_has_a_verdict_without_numbers() -> None:
+    watch = Run(JUDGED["cumulative"], 1).watch
+    assert verdict_evidence(watch, START, 3.0) == {**NO_VERDICT, "x_star": watch.rule.x_star}
+
+
+def test_a_verdict_of_health_rests_on_the_whole_watch_and_on_its_newest_hours() -> None:
+    run = Run(JUDGED["success"], 1)
+    for _ in range(300):
+        run.take(1.0)
+    judgement, (whole, recent) = run.minute(1.0).judgement, run.watch.shown_within(run.now) or (0.0, 0.0)
+    assert judgement.refusal is not None
+    told = verdict_evidence(run.watch, run.now, 3.0)
+    assert told == {
+        **NO_VERDICT,
+        "answer": judgement.answer.value,
+        "refusal": judgement.refusal.value,
+        "strongest": judgement.strongest,
+        "x_star": judgement.x_star,
+        "within": whole,
+        "within_recent": recent,
+    }
+    assert whole > recent > 0.0
+
+
+def test_a_verdict_of_harm_says_that_it_fired_and_that_too_much_was_spent() -> None:
+    run = Run(JUDGED["cumulative"], 3, per_minute=300)
+    for _ in range(7):
+        run.minute(5.0)
+    assert "overspent" not in verdict_evidence(run.watch, run.now, 3.0)
+    while not run.watch.is_overspent:
+        run.minute(5.0)
+    told = verdict_evidence(run.watch, run.now, 3.0)
+    assert (told["answer"], told["refusal"], told["has_fired"], told["overspent"]) == (
+        "fires",
+        None,
+        True,
+        True,
+    )
 
 
 def test_what_was_judged_on_minutes_that_are_gone_since_has_no_evidence() -> None:
