@@ -11,7 +11,7 @@ from monitor.core.indicator import Direction
 from monitor.core.proof import MAX_POINTS, evidence_of, points_of, verdict_evidence
 from monitor.core.series import RateSeries
 from monitor.core.stats.limit import Limit
-from tests.core.test_rederive import JUDGED, START, Run
+from tests.core.test_rederive import JUDGED, START, Run, objective
 
 
 def test_points_end_where_it_was_judged_although_more_is_known() -> None:
@@ -34,6 +34,43 @@ def test_a_curve_has_480_points_at_most(minutes: int, step: int, points: int) ->
         series.append(minute, (1, 2), (2, 2))
     shown = points_of(series, minutes, 720, 100.0)
     assert (shown["step_min"], len(shown["candidate"])) == (step, points)
+
+
+@pytest.mark.parametrize(("hold", "harmful"), [(8, 40), (100, 300)])
+def test_a_curve_shows_twice_the_window_and_two_hours_at_least(hold: int, harmful: int) -> None:
+    run = Run(objective("task_success", -3.0, hold=hold), 1)
+    for minute in range(719):
+        run.take(1.0 if minute < 719 - harmful else 2.0)
+    whole = run.minute(2.0).judgement.whole
+    evidence = evidence_of(run.watch, (run.now, run.now))
+    assert whole is not None
+    assert evidence is not None
+    points = evidence["points"]
+    shown = len(points["candidate"]) * points["step_min"]
+    assert shown == (120 if hold == 8 else 2 * (run.now - whole.start))
+    assert hold == 8 or 120 < shown < 719
+
+
+def test_the_strongest_window_is_told_however_weak_it_is() -> None:
+    run, weak = Run(JUDGED["success"], 2), 0
+    for _ in range(40):
+        strongest = run.minute(1.2).judgement.strongest
+        evidence = evidence_of(run.watch, (run.now, run.now))
+        assert evidence is not None
+        told = evidence["stretches"].get("strongest")
+        assert (told is None) is (strongest == 0.0)
+        assert told is None or told["x"] == pytest.approx(strongest)
+        weak += 0.0 < strongest < 1.0
+    assert weak
+
+
+def test_where_nothing_was_observed_nothing_is_shown() -> None:
+    run = Run(JUDGED["success"], 1)
+    run.minute(1.0)
+    for start, shown in ((run.now, False), (run.now - 1, True)):
+        evidence = evidence_of(run.watch, (start, run.now))
+        assert evidence is not None
+        assert ("shown" in evidence["stretches"]) is shown
 
 
 NO_VERDICT: Final = {
