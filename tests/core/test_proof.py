@@ -6,12 +6,20 @@ from typing import Final
 
 import pytest
 
-from monitor.core.budget import Unit
+from monitor.core.aggregate import Aggregate
+from monitor.core.budget import EvidenceMode, Unit
+from monitor.core.cohort import OVERALL
 from monitor.core.indicator import Direction
+from monitor.core.moment import rfc3339
 from monitor.core.proof import MAX_POINTS, evidence_of, points_of, verdict_evidence
 from monitor.core.series import RateSeries
+from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.core.stats.limit import Limit
+from monitor.core.stats.rule import rule_for
+from monitor.core.watch import Watch
+from monitor.core.window import tick_ms
 from tests.core.test_rederive import JUDGED, START, Run, objective
+from tests.engine.worlds import cell
 
 
 def test_points_end_where_it_was_judged_although_more_is_known() -> None:
@@ -62,6 +70,57 @@ def test_the_strongest_window_is_told_however_weak_it_is() -> None:
         assert told is None or told["x"] == pytest.approx(strongest)
         weak += 0.0 < strongest < 1.0
     assert weak
+
+
+@pytest.mark.parametrize(
+    ("minutes", "weakest"),
+    [
+        ([(10, 5), (8, 5), (7, 5), (9, 5)], 2),
+        ([(10, 5), (8, 5), (8, 5), (9, 5)], 1),  # of equals the first
+        ([(10, 5), (5, 0), (8, 5), (9, 5)], 2),  # against nothing it is infinitely more
+        ([(10, 5), (5, 0), (None, 5), (8, 5)], 2),
+        ([(10, 5), (None, 5), (5, 0), (8, 5)], 1),
+    ],
+)
+def test_the_weakest_minute_is_one_without_data_or_the_least_beyond(
+    minutes: list[tuple[int | None, int]], weakest: int
+) -> None:
+    """Requests handed over, of 100 of the candidate and of the baseline; None: the candidate had no requests."""
+    judged = objective("human_handoff", 50.0, hold=4, evidence=EvidenceMode.OFF)
+    watch = Watch(judged, OVERALL, rule_for(judged, window_min=1440, objectives=3), START)
+    for at, (candidate, baseline) in enumerate(minutes):
+        arm = Aggregate() if candidate is None else cell(100, human_handoff=candidate)
+        watch.append(START + at, arm, cell(100, human_handoff=baseline))
+    watch.judge(START + 4)
+    evidence = evidence_of(watch, (START, START + 4))
+    assert evidence is not None
+    assert evidence["stretches"]["weakest"]["start"] == rfc3339(tick_ms(START + weakest))
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "weakest"),
+    [
+        ((UNFINISHED_BIN, UNFINISHED_BIN), (280, 200), 1),
+        ((UNFINISHED_BIN, UNFINISHED_BIN), (None, 200), 2),
+        ((290, 200), (280, 200), 2),
+    ],
+)
+def test_a_minute_without_a_number_is_weaker_than_any_and_stronger_than_one_without_data(
+    second: tuple[int | None, int], third: tuple[int | None, int], weakest: int
+) -> None:
+    """Where nothing finished in either arm, no number says how much slower the candidate is."""
+    judged = JUDGED["p99 literal"]
+    watch = Watch(judged, OVERALL, rule_for(judged, window_min=1440, objectives=3), START)
+    for at, pair in enumerate([(300, 200), second, third, (300, 200)]):
+        arms = [Aggregate() if size is None else cell(100) for size in pair]
+        for arm, size in zip(arms, pair, strict=True):
+            if size is not None:
+                arm.sketches["latency"] = Sketch({size: 100}, 0 if size == UNFINISHED_BIN else 100)
+        watch.append(START + at, arms[0], arms[1])
+    watch.judge(START + 4)
+    evidence = evidence_of(watch, (START, START + 4))
+    assert evidence is not None
+    assert evidence["stretches"]["weakest"]["start"] == rfc3339(tick_ms(START + weakest))
 
 
 def test_where_nothing_was_observed_nothing_is_shown() -> None:
