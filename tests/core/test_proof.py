@@ -16,6 +16,7 @@ from monitor.core.series import RateSeries
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.core.stats.limit import Limit
 from monitor.core.stats.rule import rule_for
+from monitor.core.sustained import RECOVERY_NATS
 from monitor.core.watch import Watch
 from monitor.core.window import tick_ms
 from tests.core.test_rederive import JUDGED, START, Run, objective
@@ -121,6 +122,39 @@ def test_a_minute_without_a_number_is_weaker_than_any_and_stronger_than_one_with
     evidence = evidence_of(watch, (START, START + 4))
     assert evidence is not None
     assert evidence["stretches"]["weakest"]["start"] == rfc3339(tick_ms(START + weakest))
+
+
+def test_the_recovery_told_is_the_nearest_of_every_block_and_of_the_newest_minutes() -> None:
+    """Blocks of a quarter of the hold, from the tick back to the window's start, against what each of them needs."""
+    run, places = Run(JUDGED["success"], 4, per_minute=300), set()
+    for harm in [1.0] * 9 + ([3.0] * 4 + [1.0] * 2) * 5 + [0.1] * 2:
+        whole = run.minute(harm).judgement.whole
+        evidence = evidence_of(run.watch, (run.now, run.now))
+        told = (evidence or {"stretches": {}})["stretches"].get("recovery")
+        if told is None or whole is None:
+            continue
+        rule, series, noise = run.watch.rule, run.watch.series, run.watch.dispersion.known.dispersion
+        needed = next(span.block_nats for span in rule.spans if span.length_min == run.now - whole.start)
+        block, end, tried = rule.recent_min, run.now, []
+        while end - block >= whole.start:
+            tried.append((end - block, end, needed))
+            end -= block
+        tried += [(run.now - length, run.now, RECOVERY_NATS) for length in range(1, block + 1)]
+        near = {
+            (start, stop, nats): max(0.0, series.evidence_out(start, stop))
+            / noise.over(series, start, stop)
+            / nats
+            for start, stop, nats in tried
+        }
+        nearest = max(near, key=lambda one: (near[one], one))
+        assert (told["start"], told["end"], told["needed"]) == (
+            rfc3339(tick_ms(nearest[0])),
+            rfc3339(tick_ms(nearest[1])),
+            nearest[2],
+        )
+        assert told["x_within"] >= near[nearest] * nearest[2] - 1e-9
+        places.add(nearest[1] == run.now)
+    assert places == {False, True}  # an older block, and one that ends at the tick
 
 
 def test_where_nothing_was_observed_nothing_is_shown() -> None:
