@@ -111,6 +111,5 @@ def _found(objective: Objective, series: AnySeries, recent: Span, past: Span) ->
 
 def _is_beyond(objective: Objective, found: Unrecovered) -> bool:
     """Tell whether it is beyond the limit; a level before of 0, or one that has no number, is no measure."""
-    if found.delta is None:
-        return False
-    return found.delta < objective.limit if objective.limit < 0 else found.delta > objective.limit
+    far, limit = found.delta, objective.limit
+    return far is not None and (far < limit if limit < 0 else far > limit)

@@ -154,18 +154,16 @@ class _Presence:
     """
 
     length_min: int
-    minutes: int = 0
-    seen: int = 0
+    seen: int = 1  # as if it had been about just before: what is not known yet is no silence
     is_away: bool = False
 
     def note(self, has_requests: bool) -> bool:
         """Take in the next minute, and tell whether the baseline is away."""
-        self.minutes += 1
         self.seen = (self.seen << 1 | has_requests) & ((1 << self.length_min) - 1)
         if self.is_away:
             self.is_away = 2 * self.seen.bit_count() < self.length_min
         else:
-            self.is_away = self.minutes >= self.length_min and not self.seen
+            self.is_away = not self.seen
         return self.is_away
 
 

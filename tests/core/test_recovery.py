@@ -111,6 +111,50 @@ def test_without_traffic_nothing_is_said_and_nothing_is_back(empty: str) -> None
     assert find_unrecovered(SUCCESS, [], after) is None
 
 
+@pytest.mark.parametrize(
+    ("metric", "limit", "within", "beyond"),
+    [
+        ("task_success", -25.0, 50, 49),
+        ("human_handoff", 25.0, 100, 101),
+        ("task_success", -0.5, 75, 74),
+        ("human_handoff", 0.5, 75, 76),
+    ],
+)
+def test_what_is_no_further_than_its_limit_is_back(
+    metric: str, limit: float, within: int, beyond: int
+) -> None:
+    """Before, 75 of 100 requests had it: 25 points more or less are exactly the first two limits."""
+    judged = objective(metric, limit, unit=Unit.POINTS)
+    before = [cell(requests=100, **{metric: 75})] * PAST_MIN
+    for hits, back in ((within, True), (beyond, False)):
+        assert is_back(judged, before, [cell(requests=100, **{metric: hits})] * 15) is back
+
+
+def test_every_minute_of_the_hour_before_says_what_the_baseline_is_like() -> None:
+    """The first minute alone holds so much of the hour's traffic that without it today's level would be as before."""
+    before = [cell(requests=10_000, task_success=10_000), *[cell(requests=100, task_success=50)] * 59]
+    after = [cell(requests=100, task_success=50)] * RECOVERY_MIN
+    assert not is_back(SUCCESS, before, after)
+
+
+@pytest.mark.parametrize(
+    ("judged", "source", "value", "told"), [(P95, "latency", 800_000, 800.0), (COST, "cost", 9_000, 0.009)]
+)
+def test_values_are_told_in_the_units_people_read(
+    judged: Objective, source: str, value: int, told: float
+) -> None:
+    """Milliseconds of stored microseconds, and dollars of their millionths, to a bin's two percent."""
+    minutes = []
+    for size in (value, 2 * value):
+        minutes.append(cell(requests=100))
+        minutes[-1].sketches[source] = Sketch()
+        for _ in range(100):
+            minutes[-1].sketches[source].add(size)
+    found = find_unrecovered(judged, [minutes[0]] * PAST_MIN, [minutes[1]] * RECOVERY_MIN)
+    assert found is not None
+    assert (found.before, found.after) == pytest.approx((told, 2 * told), rel=0.02)
+
+
 def test_a_level_of_nothing_is_no_measure() -> None:
     before = [cell(requests=100, human_handoff=0) for _ in range(PAST_MIN)]
     after = [cell(requests=100, human_handoff=1) for _ in range(RECOVERY_MIN)]

@@ -1,12 +1,11 @@
-"""A frozen reference: how a slot is dealt out to its minutes, and when it stands in for the baseline."""
+"""A frozen reference: which past it holds, and when it stands in for the baseline."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.aggregate import Aggregate, merged
@@ -24,97 +23,32 @@ from monitor.core.reference import (
     away_after_min,
     minute_share,
 )
-from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from tests.engine.worlds import ACME, LAWS, T0, cell, objective
 
-COUNTS = st.integers(0, 500)
 EMPTY = Aggregate()
 DAILY = Layout(DAY_H, 1)
 
 
-@st.composite
-def slots(draw: st.DrawFn) -> Aggregate:
-    """An hour of some requests, labels, outcomes and a distribution."""
-    made = Aggregate()
-    made.errors, made.timeouts = draw(COUNTS), draw(COUNTS)
-    made.requests = made.errors + made.timeouts + draw(COUNTS)
-    for place in range(len(LABELS)):
-        made.hits[place] = draw(COUNTS)
-        made.known[place] = made.hits[place] + draw(COUNTS)
-    hits = draw(COUNTS)
-    made.outcomes["grounded"] = [hits, hits + draw(COUNTS)]
-    bins = draw(
-        st.dictionaries(st.integers(0, 40) | st.just(UNFINISHED_BIN), st.integers(1, 200), max_size=6)
-    )
-    made.sketches["latency"] = Sketch(
-        bins, sum(n for index, n in bins.items() if index != UNFINISHED_BIN) * 7
-    )
-    return made
-
-
-@LAWS
-@given(slots())
-def test_the_minutes_of_an_hour_add_up_to_it(slot: Aggregate) -> None:
-    minutes = [minute_share(slot, at) for at in range(60)]
-    whole = merged(minutes)
-    assert (whole.requests, whole.errors, whole.timeouts) == (slot.requests, slot.errors, slot.timeouts)
-    assert (whole.known, whole.hits) == (slot.known, slot.hits)
-    assert whole.outcomes == slot.outcomes
-    assert whole.distribution("latency").count == slot.distribution("latency").count
-    for minute in minutes:
-        assert all(hits <= known for hits, known in zip(minute.hits, minute.known, strict=True))
-        assert minute.errors + minute.timeouts <= minute.requests
-
-
-@LAWS
-@given(slots(), st.integers(0, 40))
-def test_twenty_minutes_weigh_a_third_of_their_hour(slot: Aggregate, at: int) -> None:
-    some = merged([minute_share(slot, minute) for minute in range(at, at + 20)])
-    for part, whole in zip((*some.known, some.errors), (*slot.known, slot.errors), strict=True):
-        assert abs(part - whole / 3) < 2  # hits and misses are rounded apart
-
-
-@pytest.mark.parametrize("requests", [60, 500, 3_600, 60_000])
-@pytest.mark.parametrize("quantile", [0.5, 0.9, 0.95, 0.99])
-def test_any_run_of_minutes_has_the_shape_of_its_hour(requests: int, quantile: float) -> None:
-    """Requests above the hour's quantile: as many as there should be, give or take a few."""
-    draw = np.random.default_rng(7)
-    slot = Aggregate()
-    indices, counts = np.unique(np.round(draw.normal(300, 40, requests)).astype(int), return_counts=True)
-    slot.sketches["latency"] = Sketch(dict(zip(indices.tolist(), counts.tolist(), strict=True)), requests * 9)
-    edge = indices[np.searchsorted(np.cumsum(counts), quantile * requests)]
-    share = sum(n for index, n in slot.sketches["latency"].bins.items() if index > edge) / requests
-    for start in (0, 7, 31):
-        some = merged([minute_share(slot, at) for at in range(start, start + 20)]).distribution("latency")
-        above = sum(n for index, n in some.bins.items() if index > edge)
-        assert abs(above - share * some.count) < 2 + np.log2(requests) / 2
-
-
-def test_the_mean_of_a_minute_is_that_of_its_bins() -> None:
-    slot = Aggregate()
-    slot.sketches["cost"] = Sketch({100: 600, 200: 600}, 600 * 7 + 600 * 52)
-    minutes = [minute_share(slot, at).distribution("cost") for at in range(60)]
-    assert sum(one.total for one in minutes) == pytest.approx(slot.sketches["cost"].total, rel=0.01)
-
-
-def test_requests_that_never_finished_add_up_to_nothing() -> None:
-    slot = Aggregate()
-    slot.sketches["latency"] = Sketch({UNFINISHED_BIN: 120})
-    assert minute_share(slot, 7).distribution("latency") == Sketch({UNFINISHED_BIN: 2}, 0)
-
-
 @pytest.mark.parametrize(
-    ("layout", "hour", "slot"),
+    ("layout", "slots", "hour", "slot"),
     [
-        (DAILY, 25, 1),
-        (Layout(WEEK_H, 1), 170, 2),
-        (Layout(DAY_H, 4), 31, 1),
-        (Layout(DAY_H, DAY_H), 31, 0),
+        (DAILY, 24, 25, 1),
+        (Layout(WEEK_H, 1), 168, 170, 2),
+        (Layout(DAY_H, 4), 6, 31, 1),
+        (Layout(DAY_H, DAY_H), 1, 31, 0),
     ],
 )
-def test_hours_come_back_after_a_period(layout: Layout, hour: int, slot: int) -> None:
+def test_hours_come_back_after_a_period(layout: Layout, slots: int, hour: int, slot: int) -> None:
     assert layout.slot(hour) == slot
-    assert layout.slot(hour) < layout.slots
+    assert layout.slots == slots
+    assert {layout.slot(one) for one in range(500)} == set(range(slots))
+
+
+def test_a_minute_is_a_sixtieth_of_its_own_hour_of_the_day() -> None:
+    hours = tuple(cell(requests) for requests in range(DAY_H))
+    past = replace(reference(), slots=hours)
+    for hour in range(DAY_H, 3 * DAY_H):
+        assert past.slot_of(hour * 60) is past.slot_of(hour * 60 + 59) is hours[hour % DAY_H]
 
 
 def reference(days: int = 7) -> Reference:
@@ -152,6 +86,22 @@ def test_auto_goes_back_when_half_of_the_newest_minutes_have_requests_again() ->
         modes(BaselineChoice(reference()), BaselineMode.AUTO, back)
         == [False] * 39 + [True] * 20 + [False] * 50
     )
+
+
+@settings(LAWS, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 45), st.booleans()), max_size=6), st.sampled_from([4, 17]))
+def test_away_after_its_time_without_a_request_and_about_after_half_of_it_with(
+    spells: list[tuple[int, bool]], hold: int
+) -> None:
+    minutes = [int(has_requests) for length, has_requests in spells for _ in range(length)]
+    long, away, expected = max(2 * hold, 30), False, []
+    for end in range(1, len(minutes) + 1):
+        newest = minutes[max(0, end - long) : end]
+        away = 2 * sum(newest) < long if away else len(newest) == long and not any(newest)
+        expected.append(away)
+    choice = BaselineChoice(reference())
+    assert modes(choice, BaselineMode.AUTO, minutes, hold=hold) == expected
+    assert choice.is_away(objective(hold=hold)) is (expected[-1:] == [True])
 
 
 @pytest.mark.parametrize(("hold", "away"), [(0, 30), (4, 30), (15, 30), (20, 40), (60, 120)])
@@ -245,3 +195,92 @@ def test_how_much_is_known_of_a_slice_says_whether_it_may_act(days: int, may_act
     choice = BaselineChoice(with_slice(days=days))
     assert (choice.page_only(finding) == "") is may_act
     assert choice.page_only(replace(finding, view=OVERALL)) == ""
+
+
+class Compared:
+    """What a choice knows of a watch, and whether it was told to compare anew."""
+
+    def __init__(self, mode: BaselineMode, view: CohortKey = OVERALL) -> None:
+        self.objective, self.view = objective(baseline_mode=mode), view
+        self.first_minute, self.frozen_minute = T0, None
+        self.anew = 0
+
+    def compare_anew(self) -> None:
+        self.anew += 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "frozen", "anew"),
+    [
+        (BaselineMode.CONCURRENT, [False] * 100, [0] * 100),
+        (BaselineMode.FROZEN, [True] * 100, [0] * 100),
+        (BaselineMode.AUTO, [False] * 29 + [True] * 34 + [False] * 37, [0] * 29 + [1] * 34 + [2] * 37),
+    ],
+)
+def test_a_watch_compares_anew_when_its_reference_changes_and_only_then(
+    mode: BaselineMode, frozen: list[bool], anew: list[int]
+) -> None:
+    """The baseline is away for 50 minutes and back for as many; of the past no strata are known."""
+    watch, choice, strata = Compared(mode), BaselineChoice(reference()), ((cell(1), cell(2)),)
+    seen_frozen, seen_anew = [], []
+    for minute in range(T0, T0 + 100):
+        pair: Pair = (cell(10), cell(5) if minute >= T0 + 49 else Aggregate())
+        (candidate, baseline), kept = choice.arms(watch, minute, pair, strata)  # type: ignore[arg-type]
+        assert candidate is pair[0]
+        is_frozen = watch.frozen_minute == minute
+        assert (baseline is pair[1], kept) == (not is_frozen, () if is_frozen else strata)
+        seen_frozen.append(is_frozen)
+        seen_anew.append(watch.anew)
+    assert seen_frozen == frozen
+    assert seen_anew == anew
+
+
+def test_the_past_of_a_minute_is_dealt_out_once_for_those_who_ask_soon() -> None:
+    """Kept are 64 minutes: without a bound a watch of a day would hold them all."""
+    choice = BaselineChoice(reference())
+    first = choice.past(OVERALL, T0)
+    assert first == minute_share(reference().slot_of(T0), T0 % 60)
+    for minute in range(1, 64):
+        choice.past(OVERALL, T0 + minute)
+    assert choice.past(OVERALL, T0) is first
+    choice.past(OVERALL, T0 + 64)
+    assert choice.past(OVERALL, T0) is not first
+
+
+@pytest.mark.parametrize(("told", "away_from"), [(2 * 24 * 60, 29), (2 * 24 * 60 + 1, 30)])
+def test_who_was_served_is_known_for_two_days(told: int, away_from: int) -> None:
+    """What is not known any more, such as the first minute after two days and one, is no end of the baseline."""
+    choice = BaselineChoice(with_slice())
+    for minute in range(told):
+        choice.see(T0 + minute, EMPTY)
+    asked = modes(choice, BaselineMode.AUTO, [0] * 40, view=ACME, hold=4)
+    assert asked == [minute >= away_from for minute in range(40)]
+
+
+def test_one_request_of_the_whole_baseline_serves_somebody() -> None:
+    choice = BaselineChoice(with_slice())
+    for minute in range(40):
+        choice.see(T0 + minute, cell(1) if minute == 5 else EMPTY)
+    asked = modes(choice, BaselineMode.AUTO, [0] * 40, view=ACME, hold=4)
+    assert asked == [minute >= 35 for minute in range(40)]
+
+
+def test_another_reference_is_asked_from_the_next_minute_on() -> None:
+    choice = BaselineChoice(reference())
+    assert choice.has_past(OVERALL)
+    assert choice.past(OVERALL, T0) != EMPTY
+    choice.adopt(None)
+    assert not choice.has_past(OVERALL)
+    assert choice.past(OVERALL, T0) == EMPTY
+    choice.adopt(with_slice())
+    assert (choice.past(ACME, T0).known[0], choice.past(OVERALL, T0).known[0]) == (2, 10)
+    choice.adopt(replace(reference(), slots=(cell(120),) * DAY_H))
+    assert choice.past(OVERALL, T0).requests == 2
+
+
+@pytest.mark.parametrize(("mode", "may_act"), [(BaselineMode.CONCURRENT, True), (BaselineMode.FROZEN, False)])
+def test_without_any_past_only_the_concurrent_baseline_lets_it_act(mode: BaselineMode, may_act: bool) -> None:
+    finding = Finding(objective(), OVERALL, Observed(), 0, 4, (), baseline_mode=mode, evidence=lambda: None)
+    said = BaselineChoice().page_only(finding)
+    assert (said == "") is may_act
+    assert may_act or "0 days" in said

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.budget import Objective
 from monitor.core.cohort import OVERALL, CohortKey, cohort_key
+from monitor.core.moment import rfc3339
+from monitor.core.record import Finding, Observed
 from monitor.core.safety import SafetyVerdict, SafetyWatch, alpha_of
 from monitor.core.stats.safety import ALPHA_SAFETY
 from monitor.core.window import tick_ms
@@ -199,6 +203,96 @@ def test_its_row_of_the_assessment(baseline_incidents: int | None, closed: int, 
     watch.append(T0 + 10, cell(1_000, incidents=closed), cell(0) if baseline_incidents is None else QUIET)
     row = watch.assessed(3)
     assert (row["verdict"], row["late_count"]) == (verdict, 3)
+
+
+def _counted() -> SafetyWatch:
+    """Three incidents in closed minutes, the first in T0 + 1, and two in open ones; 0.3 were to be expected."""
+    watch = SafetyWatch(incidents())
+    watch.before = (2, 10_000)
+    watch.append(T0, cell(1_000), cell(4_000, incidents=1))
+    watch.append(T0 + 1, cell(1_000, incidents=2), cell(5_000))
+    watch.append(T0 + 2, cell(500, incidents=1), cell(6_000))
+    _hear(watch, 1, minute=T0 + 5, start=5)
+    _hear(watch, 1, minute=T0 + 4, start=4)
+    return watch
+
+
+def _evidence(judged_to: str | None) -> dict[str, object]:
+    return {
+        "kind": "incidents",
+        "answer": "page",  # five are beyond 0.77 expected ones, and the three of closed minutes are not beyond 0.29
+        "judged_to": judged_to,
+        "k": 5,
+        "mu": pytest.approx(0.3),
+        "g_k": pytest.approx(0.773, abs=0.0015),
+        "counts": {
+            "closed": 3,
+            "opened": 2,
+            "requests": 2_500,
+            "reference_incidents": 3,
+            "reference_requests": 25_000,
+            "allowed_increase": 0,
+            "literal": False,
+            "alpha": 0.05,
+        },
+    }
+
+
+def _told(found: Finding) -> dict[str, Any]:
+    told = found.evidence() if found.evidence is not None else None
+    assert isinstance(told, dict)
+    return told
+
+
+def test_a_finding_tells_what_was_counted_and_since_when() -> None:
+    first_ms = tick_ms(T0 + 1)
+    found = _counted().finding(5, at_ms := first_ms + 8 * MINUTE + 30_000)
+    seen = found.seen
+    assert (seen.baseline, seen.candidate, seen.delta) == pytest.approx((0.3, 5.0, 4.7))
+    assert seen.samples == (25_000, 2_500)
+    assert (found.started_ms, found.held_min) == (first_ms, 8)
+    assert _told(found) == _evidence(rfc3339(at_ms))
+    month_ms = 60_000 * MINUTE
+    for at_ms, held_min in ((-90_000, 0), (0, 0), (month_ms - 1, 59_999), (month_ms, 60_000)):
+        assert _counted().finding(5, first_ms + at_ms).held_min == held_min
+
+
+def test_a_row_of_the_assessment_tells_what_was_counted() -> None:
+    row = _counted().assessed(3)
+    assert row["samples"] == {"baseline": 25_000, "candidate": 2_500}
+    assert row["evidence"] == _evidence(None)
+    assert (row["phi"], row["mde"], row["minutes_spent"]) == (1.0, None, 0)
+    assert row["summary"] == "5 high-severity incidents: inconclusive"
+
+
+def test_before_its_first_minute_nothing_is_counted() -> None:
+    found = SafetyWatch(incidents()).finding(5, START_MS)
+    assert found.seen == Observed(baseline=0.0, candidate=0.0, delta=0.0, samples=(0, 0))
+    assert (found.started_ms, found.held_min, found.exemplars) == (START_MS, 0, ())
+    assert set(_told(found)["counts"].values()) == {0, 0.05}
+
+
+def test_twenty_incidents_of_closed_minutes_are_kept_as_exemplars() -> None:
+    """The first ones: a rank is a time."""
+    watch = SafetyWatch(incidents())
+    watch.append(T0, cell(1_000, incidents=50), QUIET)
+    shown = watch.finding(100, START_MS).exemplars
+    assert [one.trace_id for one in shown] == sorted(f"trace-{n}" for n in range(50))[:20]
+
+
+def test_a_thousand_incidents_of_open_minutes_are_remembered() -> None:
+    watch = _watch()
+    _hear(watch, 1_001)
+    assert watch.finding(5, START_MS).seen.candidate == 1_000.0
+
+
+def test_what_was_acted_upon_stays_a_breach_when_chance_explains_it_later() -> None:
+    watch, paged = _watch(), _watch(baseline_incidents=5)
+    for one, outcome in ((watch, "breach"), (paged, "page")):
+        _hear(one, 1)
+        assert _outcome(one) == outcome
+        one.append(T0 + 10, cell(1_000, incidents=1), cell(1_000, incidents=9))
+    assert (watch.assessed(0)["verdict"], paged.assessed(0)["verdict"]) == ("breach", "inconclusive")
 
 
 @pytest.mark.parametrize(

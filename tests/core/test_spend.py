@@ -11,6 +11,7 @@ from monitor.core.series import RateSeries
 from monitor.core.spend import Spend
 from monitor.core.stats.dispersion import Dispersion
 from monitor.core.stats.limit import Limit
+from monitor.core.sums import sums_of
 from monitor.core.sustained import Answer, judge, make_rule
 
 _SUCCESS = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0)
@@ -83,10 +84,32 @@ def test_minutes_that_left_the_window_are_given_back() -> None:
     series = _series((10, _BAD), (200, _GOOD))
     spend.advance(series, 50)
     assert spend.minutes == 10
-    spend.advance(series, 104)
-    assert spend.minutes == 5
-    spend.advance(series, 200)
-    assert spend.minutes == 0
+    for now, minutes in ((100, 10), (101, 5), (105, 5), (106, 0), (200, 0)):
+        spend.advance(series, now)  # the blocks began at minutes 0 and 5
+        assert spend.minutes == minutes
+
+
+def test_minutes_that_are_skipped_are_never_spent() -> None:
+    """They compared the candidate with another baseline; what comes after them counts from its first minute."""
+    spend = Spend(_RULE)
+    series = _series((27, _BAD))
+    spend.advance(series, 10)
+    spend.skip(17)
+    spend.advance(series, 27)
+    assert spend.blocks == ((0, 5), (5, 10), (17, 22), (22, 27))
+
+
+def test_what_a_spent_block_was_judged_by_is_kept() -> None:
+    series = _series((5, _GOOD), (5, _BAD))
+    (proof,) = _spent(series, phi=1.5).proofs
+    assert (proof.block, proof.phi) == ((5, 10), Dispersion(1.5))
+    assert proof.sums == sums_of(series, 5, 10)
+
+
+@pytest.mark.parametrize(("hits", "minutes"), [(891, 0), (870, 10), (800, 10)])
+def test_by_the_letter_a_block_is_bad_beyond_the_limit_itself(hits: int, minutes: int) -> None:
+    """A fall from 90 % by 1 % is within the limit of 2 %, one by 3.3 % is beyond it, and by far more too."""
+    assert _spent(_series((10, ((hits, 1000), (900, 1000))), limit=_LITERAL)).minutes == minutes
 
 
 def test_correlated_outcomes_spend_less() -> None:

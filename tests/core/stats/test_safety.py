@@ -29,8 +29,9 @@ def test_the_tail_is_the_poisson_tail(k: int, mu: float) -> None:
 
 
 def test_the_ends_of_the_tail() -> None:
-    assert poisson_tail(0, 1.0) == 1.0
+    assert poisson_tail(0, 1.0) == poisson_tail(0, 0.0) == 1.0
     assert poisson_tail(3, 0.0) == 0.0
+    assert poisson_tail(300, 1e-5) == 0.0  # less than any double
     assert tolerated_expectation(0) == 0.0
 
 
@@ -50,5 +51,6 @@ def test_a_healthy_candidate_is_rolled_back_at_most_as_often_as_agreed() -> None
 
 def test_the_expectation_scales_with_exposure_and_a_clean_reference_expects_nothing() -> None:
     assert expected_incidents(500, reference_incidents=4, reference_requests=10_000) == pytest.approx(0.2)
+    assert expected_incidents(500, reference_incidents=1, reference_requests=1) == 500.0
     assert expected_incidents(500, reference_incidents=0, reference_requests=0) == 0.0
     assert expected_incidents(500, reference_incidents=1, reference_requests=0) == inf
