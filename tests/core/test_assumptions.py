@@ -65,7 +65,16 @@ def test_incidents_that_nobody_recorded_are_none() -> None:
     assert base_of(incidents(), cell(200, incidents=1), {}).value == 0.005
 
 
-@pytest.mark.parametrize(("bins", "at"), [({500: 1, 600: 1}, 500), ({500: 1, 600: 2}, 600), ({500: 3}, 500)])
+@pytest.mark.parametrize(
+    ("bins", "at"),
+    [
+        ({500: 1, 600: 1}, 500),
+        ({500: 1, 600: 2}, 600),
+        ({500: 3}, 500),
+        ({LAST_BIN: 3}, LAST_BIN),
+        ({500: 10**8, 600: 10**8}, 500),  # where rounding takes away what guards against it
+    ],
+)
 def test_a_recorded_quantile_is_the_bin_at_its_rank(bins: dict[int, int], at: int) -> None:
     recorded = Aggregate()
     recorded.requests = sum(bins.values())
@@ -102,6 +111,7 @@ def test_the_edges_of_every_range_are_in_it_or_named(
     assert complaint(name, inf) == "inf is not finite"
     if most < 1e300:
         assert complaint(name, most * 1.5) == f"{most * 1.5:g} is {why}"
+        assert complaint(name, nextafter(most, inf)) is not None
 
 
 def test_the_names_that_may_be_given_are_those_that_the_budget_asks_about() -> None:

@@ -176,10 +176,6 @@ def test_every_way_that_would_be_enough_is_offered(
     assert remark_words(found, Remark.UNDECIDABLE).endswith(f"`inconclusive`. {remedy}")
 
 
-def test_a_pace_that_is_not_known_is_none() -> None:
-    assert "judged at 0 a minute;" in remark_words(forecast(per_min=None), Remark.UNDECIDABLE)
-
-
 def test_a_limit_that_nothing_can_pass_is_told_with_the_reason() -> None:
     fall = objective(limit=-60.0)
     assert remark_words(forecast(fall, base=base(0.9)), Remark.NEVER) == (
