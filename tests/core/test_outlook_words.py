@@ -84,6 +84,7 @@ def test_minutes_as_people_say_them(minutes: int, words: str) -> None:
     [
         (None, "-"),
         (0, "0"),
+        (11.46, "11"),  # rounded once: 11.5 would be 12
         (99.6, "100"),
         (999, "999"),
         (1_234, "1,230"),
