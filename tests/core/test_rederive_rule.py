@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from monitor.core.decision import Action, Reason
-from monitor.core.derivation import Derivation
+from monitor.core.derivation import Derivation, EvidenceDamaged
 from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rederive import derive
+from monitor.core.rederive_rule import RuleRecord
 from monitor.core.spend import SPEND_NATS
+from monitor.core.sums import sums_from
 from monitor.core.sustained import RECOVERY_NATS, SUSPECT_NATS
 from tests.core.test_rederive import JUDGED, Run
 
@@ -297,3 +299,36 @@ def test_a_stretch_without_requests_of_the_candidate_is_no_data(name: str, role:
     arm = data["evidence"]["stretches"][role]["sums"]["candidate"]
     arm.update(dict.fromkeys(arm, 0))
     assert derive(data).refusal == "no_data"
+
+
+@pytest.mark.parametrize(
+    ("asked", "at", "refusal"),
+    [
+        (RECOVERY_NATS, 2.8, "evidently_back"),
+        (RECOVERY_NATS, 2.6, None),
+        (None, 4.1, "evidently_back"),  # one of the four quarters of a window of 8: p is 0.01/4
+        (None, 3.8, None),
+    ],
+)
+def test_a_whole_newest_quarter_is_asked_the_question_that_the_record_names(
+    asked: float | None, at: float, refusal: str | None
+) -> None:
+    data = record("success")
+    back = record("success", "recovered", 44)["evidence"]["stretches"]["recent"]
+    data["evidence"]["stretches"]["recovery"] = back | {"needed": asked}
+    data["evidence"]["dispersion"] = {"phi": 1.0, "tau2": 0.0, "assumed_icc": 0.0}
+    kind, limit = data["evidence"]["rule"]["indicator"], RuleRecord(data["evidence"]).limit
+    sums, low, high = back["sums"], 0.0, 1.0
+    for _ in range(30):  # the part of its requests that holds so much evidence of being within
+        part = 0.5 * (low + high)
+        less = {arm: {name: part * value for name, value in one.items()} for arm, one in sums.items()}
+        low, high = (low, part) if sums_from(kind, less).evidence_out(limit) > at else (part, high)
+    data["evidence"]["stretches"]["recovery"]["sums"] = less
+    assert derive(data).refusal == refusal
+
+
+def test_a_window_that_is_not_of_the_grid_cannot_be_asked_about_its_recovery() -> None:
+    data = record("success")
+    _later(data["evidence"]["stretches"]["window"], -2, "end")
+    with pytest.raises(EvidenceDamaged, match="no window of this rule is 6 minutes long"):
+        derive(data)
