@@ -14,7 +14,7 @@ from typing import Final
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget, Objective
 from monitor.core.indicator import INCIDENTS, Direction, IndicatorKind
-from monitor.core.sketch import LAST_BIN, UNFINISHED_BIN, upper_edge
+from monitor.core.sketch import LAST_BIN, upper_edge
 from monitor.core.stats.evidence import evidence_for
 from monitor.core.stats.planning import RateShape, Shape, SketchShape, lognormal_shape
 
@@ -133,26 +133,26 @@ def base_of(objective: Objective, recorded: Aggregate | None, given: Mapping[str
     Args:
         recorded: The baseline's requests in the objective's slice; None or without a measured one: not known.
     """
-    kind = objective.indicator.kind
+    kind, known = objective.indicator.kind, Aggregate() if recorded is None else recorded
     if kind is IndicatorKind.INCIDENTS:
-        return _incidents(objective, recorded, given)
+        return _incidents(objective, known, given)
     if kind is IndicatorKind.RATE:
-        return _rate(objective, recorded, given)
-    return _distribution(objective, recorded, given)
+        return _rate(objective, known, given)
+    return _distribution(objective, known, given)
 
 
-def _incidents(objective: Objective, recorded: Aggregate | None, given: Mapping[str, float]) -> Base:
-    requests = recorded.requests if recorded is not None else 0
-    if recorded is not None and requests and objective.indicator.name not in given:
+def _incidents(objective: Objective, recorded: Aggregate, given: Mapping[str, float]) -> Base:
+    requests = recorded.requests
+    if requests and objective.indicator.name not in given:
         per_request = recorded.incidents / requests
         return Base(None, per_request, 1.0, requests, (Fact(INCIDENTS, per_request, Origin.HISTORY),))
     fact = _fact(INCIDENTS, given, DEFAULT_RATES[INCIDENTS])
     return Base(None, fact.value, 1.0, None, (fact,))
 
 
-def _rate(objective: Objective, recorded: Aggregate | None, given: Mapping[str, float]) -> Base:
+def _rate(objective: Objective, recorded: Aggregate, given: Mapping[str, float]) -> Base:
     name = objective.indicator.name
-    hits, known = recorded.rate(objective.indicator.source) if recorded is not None else (0, 0)
+    hits, known = recorded.rate(objective.indicator.source)
     coverage = _coverage(name, known, recorded, given)
     if known and name not in given:
         rate = Fact(name, hits / known, Origin.HISTORY)
@@ -162,16 +162,15 @@ def _rate(objective: Objective, recorded: Aggregate | None, given: Mapping[str, 
     return Base(RateShape(rate.value), rate.value, coverage.value, samples, (rate, *_unless_all(coverage)))
 
 
-def _distribution(objective: Objective, recorded: Aggregate | None, given: Mapping[str, float]) -> Base:
+def _distribution(objective: Objective, recorded: Aggregate, given: Mapping[str, float]) -> Base:
     name = objective.indicator.name
-    sketch = recorded.distribution(objective.indicator.source) if recorded is not None else None
-    count = sketch.count if sketch is not None else 0
-    coverage = _coverage(name, count, recorded, given)
-    has_values = sketch is not None and any(index <= LAST_BIN for index in sketch.bins)
-    if sketch is not None and has_values and name not in given and name + SIGMA not in given:
+    sketch = recorded.distribution(objective.indicator.source)
+    coverage = _coverage(name, sketch.count, recorded, given)
+    has_values = any(index <= LAST_BIN for index in sketch.bins)
+    if has_values and name not in given and name + SIGMA not in given:
         value = _recorded_value(objective, sketch.bins, sketch.total)
         facts = (Fact(name, value, Origin.HISTORY), *_unless_all(coverage))
-        return Base(SketchShape((sketch,)), value, coverage.value, count, facts)
+        return Base(SketchShape((sketch,)), value, coverage.value, sketch.count, facts)
     is_quantile = objective.indicator.kind is IndicatorKind.QUANTILE
     sigma = _fact(name + SIGMA, given, DEFAULT_LATENCY_SIGMA if is_quantile else DEFAULT_MEAN_SIGMA)
     said = given.get(name)
@@ -199,8 +198,8 @@ def _quantile_bin(bins: Mapping[int, int], quantile: float) -> int:
     for index in sorted(bins):
         left -= bins[index]
         if left <= 0:
-            return index
-    return UNFINISHED_BIN
+            break
+    return index
 
 
 def _over_median(objective: Objective, sigma: float) -> float:
@@ -220,9 +219,9 @@ def _unit(objective: Objective) -> str:
     return "USD" if objective.indicator.source == "cost" else "tokens"
 
 
-def _coverage(name: str, known: int, recorded: Aggregate | None, given: Mapping[str, float]) -> Fact:
+def _coverage(name: str, known: int, recorded: Aggregate, given: Mapping[str, float]) -> Fact:
     name += COVERAGE
-    if known and recorded is not None and name not in given:
+    if known and name not in given:
         # Labels that come later may bring more of them than there are requests in the recording.
         return Fact(name, min(1.0, known / max(recorded.requests, 1)), Origin.HISTORY)
     return _fact(name, given, 1.0)

@@ -127,7 +127,8 @@ def _planned(forecast: Forecast) -> Harm:
 
 
 def _undecidable(forecast: Forecast) -> str:
-    objective, twice, pace = forecast.objective, _planned(forecast), forecast.per_min or 0.0
+    objective, twice, pace = forecast.objective, _planned(forecast), forecast.per_min
+    assert pace is not None
     size = f"twice the limit ({delta_words(objective, twice.delta)})"
     if not twice.is_possible:
         what = f"{size} is worse than a rate can be, and the worst there is"

@@ -31,7 +31,7 @@ class ExemplarRule:
     kind: IndicatorKind
     source: str
     harmful: bool
-    label: int = -1
+    label: int
 
     def rank(self, event: Observation, labels: tuple[bool | None, ...]) -> int | None:
         """Return how good an exemplar the event is (smaller is better), or None if it is none."""
@@ -58,10 +58,10 @@ class View:
     key: CohortKey
     sketches: tuple[str, ...]
     exemplars: tuple[ExemplarRule, ...]
-    outcomes: tuple[str, ...] = ()
-    within: CohortKey = OVERALL
-    by: tuple[str, ...] = ()
-    is_watched: bool = False
+    outcomes: tuple[str, ...]
+    within: CohortKey
+    by: tuple[str, ...]
+    is_watched: bool
 
     @property
     def parts_max(self) -> int:

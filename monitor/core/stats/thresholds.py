@@ -6,7 +6,9 @@ a test, and the threshold is what each may cost. Computed once, when a budget is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count, takewhile
 from math import ceil
 from typing import Final
 
@@ -32,14 +34,8 @@ def window_grid(hold_min: int, window_min: int) -> tuple[GridWindow, ...]:
 
     A hold of 0 (at once) starts from one minute. Rounded lengths that coincide are one window.
     """
-    longest = min(window_min, MAX_WINDOW_MIN)
-    lengths: list[int] = []
-    j, length = 0, max(hold_min, 1)
-    while length <= longest:
-        if not lengths or length > lengths[-1]:
-            lengths.append(length)
-        j += 1
-        length = round(max(hold_min, 1) * 2 ** (j / 2))
+    shortest = max(hold_min, 1)
+    lengths = _within(window_min, (round(shortest * 2 ** (j / 2)) for j in count()))
     return tuple(GridWindow(length, max(1, length // _STEPS_PER_WINDOW)) for length in lengths)
 
 
@@ -72,15 +68,14 @@ def x_star(
 
 def span_grid(hold_min: int, window_min: int) -> tuple[int, ...]:
     """Return the lengths (minutes) of the windows that must be bad throughout: Y - 1 + 2**(j/2), shortest first."""
+    shortest = max(hold_min, 1)
+    return _within(window_min, (shortest - 1 + round(2 ** (j / 2)) for j in count()))
+
+
+def _within(window_min: int, growing: Iterable[int]) -> tuple[int, ...]:
+    """Return the lengths up to the budget's window or a day, each once."""
     longest = min(window_min, MAX_WINDOW_MIN)
-    lengths: list[int] = []
-    j, length = 0, max(hold_min, 1)
-    while length <= longest:
-        if not lengths or length > lengths[-1]:
-            lengths.append(length)
-        j += 1
-        length = max(hold_min, 1) - 1 + round(2 ** (j / 2))
-    return tuple(lengths)
+    return tuple(dict.fromkeys(takewhile(lambda length: length <= longest, growing)))
 
 
 def quarter(minutes: int) -> int:
