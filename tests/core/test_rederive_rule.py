@@ -127,6 +127,11 @@ def _count_again(stretch: Data) -> None:
     stretch["minutes"] = whole - sum(cut)
 
 
+def _lengthen(stretch: Data) -> None:
+    _later(stretch, 1, "end")
+    _count_again(stretch)
+
+
 def _cut_of(stretch: Data, minutes: int) -> None:
     """Leave out so many minutes from the start of a stretch that is a minute longer."""
     _later(stretch, -1, "start")
@@ -174,7 +179,7 @@ def test_a_block_that_adds_to_the_bad_minutes_shows_harm_for_the_whole_quarter()
         (lambda one: _weaken(one, one["x"] / SPEND_NATS * 1.01), {"spent block: is bad"}),
         (lambda one: _weaken(one, one["x"] / SPEND_NATS / 1.01), set()),
         (lambda one: one.update(needed=None), {"spent block: needed"}),
-        (lambda one: (_later(one, 1, "end"), _count_again(one)), {"spent block: minutes"}),
+        (_lengthen, {"spent block: minutes"}),
     ):
         data = deepcopy(_overspent())
         change(data["evidence"]["spent"]["blocks"][0])
