@@ -154,7 +154,7 @@ class Pairing:
         self._clocks_ms = [0] * lanes
         self.seen = Seen()
 
-    def feed(self, event: Observation, lane: int = 0) -> Pair | None:
+    def feed(self, event: Observation, lane: int) -> Pair | None:
         """Take one event in; return a pair that must make room, which is complete as far as anybody can tell."""
         clock_ms = self._clocks_ms[lane] = max(self._clocks_ms[lane], event.at_ms)
         if self._ids[lane].is_repeat(event.event_id, clock_ms):

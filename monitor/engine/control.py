@@ -7,6 +7,7 @@ release over is running its evaluator again over the stored minutes, with the le
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -332,7 +333,9 @@ class Control:
     async def _judge_incidents(self, live: Live) -> int:
         async with live.lock:
             with suppress(RollbackRefused):
-                if await self._heard_out(live):
+                # A rollback waits for the ledger's end, too: most of what lies there is read beside the orders.
+                heard_out, _ = await asyncio.gather(self._heard_out(live), self.admission.keep_up())
+                if heard_out:
                     await self._apply_incidents(live)
         return 0
 

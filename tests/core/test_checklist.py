@@ -243,6 +243,20 @@ def test_each_objective_needs_the_baseline_that_its_mode_says(
     assert item(facts, ItemId.HOLD_BACK).state is expected
 
 
+@pytest.mark.parametrize(("days", "few"), [(2, ", and 3 are needed"), (3, "")])
+def test_how_much_of_the_past_is_needed_is_said_where_it_is_not_there(days: int, few: str) -> None:
+    text = without("traffic").replace("p95_delta_pct: +15", "p95_delta_pct: +15, baseline_mode: frozen")
+    said = item(written(text, past_days=days, outlook=NOT_ASKED), ItemId.HOLD_BACK).seen
+    assert f"{days} days of its past are on record{few}" in said
+    assert ("are needed" in said) is bool(few)
+
+
+@pytest.mark.parametrize(("errors", "said"), [(["a"], "1 error: a"), (["a", "b"], "2 errors: a; b")])
+def test_errors_are_counted_and_named(errors: list[str], said: str) -> None:
+    facts = written(TEXT, errors=errors, budget=None)
+    assert item(facts, ItemId.LOADS).seen == said
+
+
 def test_who_sees_to_it_is_named_as_the_budget_names_them() -> None:
     by_role = {one.asked.role: one.who for one in checklist(WELL).items}
     assert by_role == {

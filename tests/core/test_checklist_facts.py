@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -75,3 +76,8 @@ def test_the_newest_arming_against_a_baseline_says_how_much_of_its_past_there_is
     ours = [reference for baseline, reference in told if baseline == "v41" and reference is not None]
     expected = ours[-1].get("days") if ours else None
     assert past_days(made, "v41") == past_days(made[::-1], "v41") == expected
+
+
+def test_of_armings_in_one_millisecond_the_last_by_its_id_counts_however_they_come() -> None:
+    one, other = armed(1, "v41", {"days": 3}), replace(armed(1, "v41", {"days": 5}), decision_id="b1")
+    assert past_days([one, other], "v41") == past_days([other, one], "v41") == 5

@@ -33,7 +33,7 @@ def outcome(number: int, release: str, **fields: Any) -> Any:
 
 
 def paired(pairing: Pairing, events: list[Any]) -> list[Pair]:
-    found = [pair for event in events if (pair := pairing.feed(event)) is not None]
+    found = [pair for event in events if (pair := pairing.feed(event, 0)) is not None]
     return found + list(pairing.finish())
 
 
@@ -98,7 +98,7 @@ def test_what_waits_is_bounded_and_the_oldest_go_first(first: Any, second: Any, 
 
 def test_pairs_that_must_make_room_come_out_in_order() -> None:
     pairing = Pairing(CANDIDATE, BASELINE, paired_max=3)
-    out = [pairing.feed(event) for n in range(10) for event in (live(n), copy(n))]
+    out = [pairing.feed(event, 0) for n in range(10) for event in (live(n), copy(n))]
     assert [one.candidate.event.event_id for one in out if one] == [f"shadow-{n}" for n in range(7)]
     assert len(list(pairing.finish())) == 3
 
@@ -127,22 +127,22 @@ def test_labels_come_later_before_or_after_the_partner() -> None:
 
 def test_labels_that_belong_to_nothing_are_counted() -> None:
     pairing = Pairing(CANDIDATE, None)
-    pairing.feed(live(1))
+    pairing.feed(live(1), 0)
     for event in (
         outcome(1, BASELINE, request_id=None, refusal=True),
         outcome(2, BASELINE, refusal=True),
         outcome(1, "model-v40", refusal=True),  # the request is another release's
         outcome(1, CANDIDATE, refusal=True),
     ):
-        pairing.feed(event)
+        pairing.feed(event, 0)
     assert (pairing.seen.labels, pairing.seen.labels_without_id, pairing.seen.labels_lost) == (0, 1, 3)
 
 
 def test_a_flood_of_labels_for_one_request_is_bounded() -> None:
     pairing = Pairing(CANDIDATE, BASELINE)
-    pairing.feed(live(1))
+    pairing.feed(live(1), 0)
     for number in range(50):
-        pairing.feed(seen(f"o{number}", START_MS, BASELINE, kind="outcome", request_id="r1", refusal=True))
+        pairing.feed(seen(f"o{number}", START_MS, BASELINE, kind="outcome", request_id="r1", refusal=True), 0)
     assert (pairing.seen.labels, pairing.seen.labels_lost) == (LATER_MAX, 50 - LATER_MAX)
 
 

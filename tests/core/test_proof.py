@@ -124,10 +124,23 @@ def test_a_minute_without_a_number_is_weaker_than_any_and_stronger_than_one_with
     assert evidence["stretches"]["weakest"]["start"] == rfc3339(tick_ms(START + weakest))
 
 
-def test_the_recovery_told_is_the_nearest_of_every_block_and_of_the_newest_minutes() -> None:
+WAVES: Final = ([3.0] * 4 + [1.0] * 2) * 5 + [0.1] * 2
+AT_FIRST: Final = [float(one) for one in "4 3 4 2 3 4 3 3 .3 1 1 3 2 4 3 .3 3 1 3 1 .3 2 2 3".split()]
+LONGER: Final = [
+    float(one) for one in "3 2 .3 4 2 4 4 3 4 1 4 4 4 4 1 1 2 4 3 .3 .3 3 1 2".split()
+]  # 3 minutes would be nearer
+
+
+@pytest.mark.parametrize(
+    ("harms", "places"),
+    [(WAVES, {"inside", "end"}), (AT_FIRST, {"start", "inside", "end"}), (LONGER, {"inside", "end"})],
+)
+def test_the_recovery_told_is_the_nearest_of_every_block_and_of_the_newest_minutes(
+    harms: list[float], places: set[str]
+) -> None:
     """Blocks of a quarter of the hold, from the tick back to the window's start, against what each of them needs."""
-    run, places = Run(JUDGED["success"], 4, per_minute=300), set()
-    for harm in [1.0] * 9 + ([3.0] * 4 + [1.0] * 2) * 5 + [0.1] * 2:
+    run, found = Run(JUDGED["success"], 4, per_minute=300), set()
+    for harm in [1.0] * 9 + harms:
         whole = run.minute(harm).judgement.whole
         evidence = evidence_of(run.watch, (run.now, run.now))
         told = (evidence or {"stretches": {}})["stretches"].get("recovery")
@@ -153,8 +166,9 @@ def test_the_recovery_told_is_the_nearest_of_every_block_and_of_the_newest_minut
             nearest[2],
         )
         assert told["x_within"] >= near[nearest] * nearest[2] - 1e-9
-        places.add(nearest[1] == run.now)
-    assert places == {False, True}  # an older block, and one that ends at the tick
+        is_oldest = nearest[0] == whole.start and nearest[1] < run.now
+        found.add("start" if is_oldest else "end" if nearest[1] == run.now else "inside")
+    assert found == places
 
 
 def test_where_nothing_was_observed_nothing_is_shown() -> None:

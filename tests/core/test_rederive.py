@@ -345,6 +345,10 @@ def test_a_safety_decision_follows_from_its_counts(counts: IncidentCounts, answe
         other = deepcopy(data)
         other["evidence"]["counts"][name] += 40
         assert derive(other).disagreements
+    for name, wrong in (("answer", "none"), ("k", judged.k + 1), ("mu", 0.5), ("g_k", judged.g_k + 0.01)):
+        other = deepcopy(data)
+        other["evidence"][name] = wrong
+        assert name in [one.what for one in derive(other).disagreements]
 
 
 # Bounds ----------------------------------------------------------------------------------------------------------

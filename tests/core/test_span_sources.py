@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core.span import Event, Span, Trace, Value
+from monitor.core.span import Event, Span, Trace, Value, root_of
 from monitor.core.span_sources import (
     FLAG_EVENTS,
     FLAG_VARIANTS,
@@ -199,3 +199,11 @@ def test_a_number_is_scaled_and_anything_else_is_left_to_its_field() -> None:
 )
 def test_what_has_a_single_text(value: Value, text: str | None) -> None:
     assert text_of(value) == text
+
+
+def test_the_request_is_the_earliest_that_carries_the_marker_else_the_earliest_without_a_parent() -> None:
+    outer, early, late = (span(start)._replace(is_parentless=True) for start in (0, 1, 2))
+    inner, marked = span(3, ask=1), span(4, ask=1)
+    spans = [marked, late, inner, early, outer]
+    assert [root_of(spans, marker) for marker in ("ask", "other", None)] == [inner, outer, outer]
+    assert root_of([span(1)], None) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -223,6 +224,38 @@ async def test_an_incident_that_is_one_too_many_pages_at_once_and_for_good(storm
         await following.step()
         await following.decide_now()
     assert len(storm.requested()) == 1
+
+
+async def test_the_ledger_is_read_beside_the_orders_and_again_before_a_rollback_is_on_record() -> None:
+    """Each read waits for answers of the log, and every millisecond stands between an incident and its rollback."""
+    made = Plant(budgets=(budget(),))
+    control = made.control(storm=LIMIT)
+    await control.step()
+    made.traffic(0, 10)
+    feed = made.feed(made.source(), hearing=control.hearing)
+    await made.settled(feed)
+    await control.step()
+    made.log.event(0, "i1", made.log.now_ms, "v42", incident_severity="high", trace_id="t1")
+    await made.settled(feed)
+    reads, is_reading = 0, asyncio.Event()
+
+    async def read_ledger() -> None:
+        nonlocal reads
+        reads += 1
+        is_reading.set()
+
+    control.admission.read_ledger = read_ledger
+    control.read_commands = _until(is_reading)
+    async with asyncio.timeout(5):
+        await control.decide_now()
+    assert (reads, len(made.topics.of(Type.ROLLBACK_REQUESTED))) == (2, 1)
+
+
+def _until(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def wait() -> None:
+        await event.wait()
+
+    return wait
 
 
 def test_a_replay_pages_where_the_live_engine_would() -> None:

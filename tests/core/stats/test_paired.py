@@ -108,6 +108,11 @@ def test_swapped_arms_mirror_the_difference(table: PairCounts) -> None:
     assert (other.lower, other.upper) == pytest.approx((-one.upper, -one.lower), abs=1e-6)
 
 
+@pytest.mark.parametrize("unit", [POINTS, PERCENT])
+def test_no_pair_bounds_nothing(unit: Unit) -> None:
+    assert rate_pairs_interval(PairCounts(0, 0, 0, 0), unit) == Interval(None, None, 0.95)
+
+
 @given(TABLE, st.sampled_from([POINTS, PERCENT]))
 def test_the_interval_holds_what_was_observed_and_narrows_with_more_pairs(
     table: PairCounts, unit: Unit
