@@ -125,10 +125,10 @@ def test_a_minute_without_a_number_is_weaker_than_any_and_stronger_than_one_with
 
 
 WAVES: Final = ([3.0] * 4 + [1.0] * 2) * 5 + [0.1] * 2
-AT_FIRST: Final = [float(one) for one in "4 3 4 2 3 4 3 3 .3 1 1 3 2 4 3 .3 3 1 3 1 .3 2 2 3".split()]
-LONGER: Final = [
-    float(one) for one in "3 2 .3 4 2 4 4 3 4 1 4 4 4 4 1 1 2 4 3 .3 .3 3 1 2".split()
-]  # 3 minutes would be nearer
+# A digit a minute; 0 is a recovery to a third. In the second, three of the newest minutes would be nearer than two.
+AT_FIRST, LONGER = (
+    [float(one) or 0.3 for one in harms] for harms in ("434234330113243031310223", "320424434144441124300312")
+)
 
 
 @pytest.mark.parametrize(
