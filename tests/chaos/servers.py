@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
+from monitor.adapters.embedded.errors import EmbeddedUnavailable
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.redis.keys import partition_key
@@ -22,6 +24,8 @@ from tests.chaos.brokers import Brokers
 from tests.chaos.cluster import Cluster
 from tests.chaos.outside import Flags, People
 from tests.chaos.setup import Setup
+
+_TORN: Final = "Unexpected end of file reading the append only file"
 
 
 @dataclass
@@ -65,7 +69,20 @@ class Servers:
 
 
 class Valkey(EmbeddedValkey):
-    """The embedded server; where its files may not grow it is told so and goes on, as on a disk that is full."""
+    """The embedded server; where its files may not grow it is told so and goes on, as on a disk that is full.
+
+    Killed in the middle of a write it refuses its file. Then this does what docs/reliability.md tells people to do.
+    """
+
+    def start(self) -> Self:
+        """Start it, with an empty store where the file is torn."""
+        try:
+            return super().start()
+        except EmbeddedUnavailable as error:
+            if _TORN not in str(error):
+                raise
+            shutil.rmtree(self._folder / "appendonlydir")
+            return super().start()
 
     def _prepare(self) -> None:
         super()._prepare()

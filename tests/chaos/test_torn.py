@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from monitor.adapters.embedded.errors import EmbeddedUnavailable
+from monitor.adapters.embedded.valkey import EmbeddedValkey
 from tests.chaos.__main__ import main
+from tests.chaos.servers import Valkey
 from tests.chaos.torn import POSITIONS, Kept, torn_everywhere, written
 
 
@@ -21,6 +25,20 @@ def test_a_torn_tail_never_shows_half_a_flush_also_at_the_second_restart(tmp_pat
     assert {one.seen[0] for one in found} == {"before", "after"}
     strict = list(torn_everywhere(kept, tmp_path, every=512, cuts_tails=False))
     assert [one.seen for one in strict] == [("after",) * 2] + [("refused",) * 2] * (len(strict) - 1)
+
+
+def test_a_store_whose_file_is_torn_begins_anew_as_people_are_told_to_let_it(tmp_path: Path) -> None:
+    """A world goes on, and its workers rebuild, where a kill met the server in the middle of a write."""
+    with Valkey(tmp_path) as server, Redis.from_url(server.url) as client:
+        client.set("k", "v" * 100)
+        server.kill()
+        (tail,) = (tmp_path / "appendonlydir").glob("*.incr.aof")
+        with tail.open("r+b") as file:
+            file.truncate(tail.stat().st_size - 1)
+        with pytest.raises(EmbeddedUnavailable, match="Unexpected end of file"):
+            EmbeddedValkey.start(server)
+        server.start()
+        assert client.keys() == []
 
 
 def test_a_mixture_would_be_seen(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
-import time
+from math import inf
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     seed = random.SystemRandom().randrange(1 << 31) if asked.seed is None else asked.seed
     if asked.trace:
         return _trace(seed, asked.steps, bug)
-    return _many(seed, asked.steps or 1_000_000, bug)
+    return _many(seed, bug, asked)
 
 
 def _say(text: str) -> None:
@@ -35,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, help="the first world's; a fresh one where none is given")
     parser.add_argument("--steps", type=int, help="how many callbacks to run in all (1,000,000)")
+    parser.add_argument("--minutes", type=float, help="stop after so long, whatever is left (no limit)")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser.add_argument("--jobs", type=int, default=cores, help="worlds at the same time (one for each core)")
     parser.add_argument("--trace", action="store_true", help="one world only, with what happened in it")
     parser.add_argument("--bug", choices=[one.name for one in BUGS], help="plant a bug that has to be found")
     return parser
@@ -52,7 +56,8 @@ def _trace(seed: int, steps: int | None, bug: Bug | None) -> int:
     return 1 if outcome.found else 0
 
 
-def _many(seed: int, steps: int, bug: Bug | None) -> int:
+def _many(seed: int, bug: Bug | None, asked: argparse.Namespace) -> int:
+    steps = asked.steps or 1_000_000
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -60,7 +65,7 @@ def _many(seed: int, steps: int, bug: Bug | None) -> int:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    began_s = time.process_time()
+    began_s = _cpu_s()
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(f"from seed {seed}", total=steps)
 
@@ -69,9 +74,18 @@ def _many(seed: int, steps: int, bug: Bug | None) -> int:
             if outcome.found:
                 progress.print(f"seed {outcome.seed}:\n{outcome.told()}", markup=False)
 
-        tally = play_many(seed, steps, bug=bug, after_each=after_each)
-    _report(seed, tally, time.process_time() - began_s)
+        within_s = inf if asked.minutes is None else 60.0 * asked.minutes
+        tally = play_many(
+            seed, steps, bug=bug, within_s=within_s, processes=asked.jobs, after_each=after_each
+        )
+    _report(seed, tally, _cpu_s() - began_s)
     return 1 if tally.failed else 0
+
+
+def _cpu_s() -> float:
+    """Return the processor time of this process and of those that it waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _report(seed: int, tally: Tally, cpu_s: float) -> None:

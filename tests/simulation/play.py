@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
+from math import inf
+from multiprocessing import get_context
 
 from tests.simulation.bugs import Bug
 from tests.simulation.nemesis import havoc
@@ -75,18 +80,45 @@ def play_many(
     *,
     bug: Bug | None = None,
     max_failures: int = 5,
+    within_s: float = inf,
+    processes: int = 1,
     after_each: Callable[[Outcome], None] = lambda _: None,
 ) -> Tally:
-    """Live through the worlds of one seed after another until so many steps are done."""
-    tally = Tally()
-    seed = first_seed
-    while tally.steps < steps and len(tally.failed) < max_failures:
-        outcome = play(seed, bug=bug)
-        tally.steps += outcome.steps
-        tally.worlds += 1
-        tally.counts.update(outcome.counts)
-        if outcome.found:
-            tally.failed.append(outcome)
-        after_each(outcome)
-        seed += 1
+    """Live through the worlds of one seed after another until so many steps are done, or the time is over.
+
+    Args:
+        processes: Worlds at the same time, one where a bug is planted; which worlds are played stays the same.
+    """
+    tally, ends_s = Tally(), time.monotonic() + within_s
+    with _played(count(first_seed), bug, processes) as outcomes:
+        for outcome in outcomes:
+            tally.steps += outcome.steps
+            tally.worlds += 1
+            tally.counts.update(outcome.counts)
+            if outcome.found:
+                tally.failed.append(outcome)
+            after_each(outcome)
+            if tally.steps >= steps or len(tally.failed) >= max_failures or time.monotonic() >= ends_s:
+                return tally
     return tally
+
+
+@contextmanager
+def _played(seeds: Iterable[int], bug: Bug | None, processes: int) -> Iterator[Iterator[Outcome]]:
+    """Give the worlds of these seeds in their order."""
+    if bug is not None or processes == 1:
+        yield (play(seed, bug=bug) for seed in seeds)
+        return
+    pool = ProcessPoolExecutor(processes, get_context("spawn"))
+    try:
+        yield _ahead(pool, seeds, 2 * processes)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(pool: Executor, seeds: Iterable[int], ahead: int) -> Iterator[Outcome]:
+    waiting: deque[Future[Outcome]] = deque()
+    for seed in seeds:
+        waiting.append(pool.submit(play, seed))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.nemesis import peace
-from tests.simulation.play import play
+from tests.simulation.play import Outcome, Tally, play, play_many
 from tests.simulation.verdict import judge
 from tests.simulation.world import Setup, World
 
@@ -53,6 +53,20 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
 def found_without(seed: int) -> str:
     outcome = play(seed, setup=SMALL)
     return outcome.told() if outcome.found else ""
+
+
+def test_worlds_at_the_same_time_are_those_one_after_the_other() -> None:
+    def played(processes: int) -> tuple[Tally, list[Outcome]]:
+        outcomes: list[Outcome] = []
+        return play_many(1, 40_000, processes=processes, after_each=outcomes.append), outcomes
+
+    alone, beside = played(1), played(2)
+    assert alone == beside
+    assert [one.seed for one in alone[1]] == [*range(1, 1 + alone[0].worlds)]
+
+
+def test_when_the_time_is_over_no_further_world_begins() -> None:
+    assert play_many(1, 1_000_000, within_s=0.0).worlds == 1
 
 
 def test_a_seed_gives_the_same_schedule_in_any_process() -> None:
