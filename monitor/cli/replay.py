@@ -15,8 +15,11 @@ from monitor.core.errors import MonitorError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from monitor.adapters.kafka.topic_range import RangeReader
     from monitor.cli.replay_run import Stage
+    from monitor.config.settings import Settings
     from monitor.core.budget import Budget
+    from monitor.engine.book import Command
     from monitor.engine.history import HistoryBook
     from monitor.engine.replay import ReplayCounts
 
@@ -33,6 +36,17 @@ HistoryOption = Annotated[
         metavar="FILE",
         help="The baselines' past: records of rollback.history.v1, one a line, plain or .gz. Frozen baselines and "
         "what incidents are normal come from it; what ended before the first event counts.",
+    ),
+]
+
+CommandsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--commands",
+        metavar="FILE",
+        help="What people ordered meanwhile: orders as on rollback.commands.v1, one JSON object a line, plain or .gz, "
+        "each with its record time as `at`. Or a range of that topic, written as one of events is. Without it nobody "
+        "answers a page.",
     ),
 ]
 
@@ -58,6 +72,7 @@ def replay(
         ),
     ],
     history: HistoryOption = None,
+    commands: CommandsOption = None,
     summary: Annotated[
         Path | None,
         typer.Option("--summary", metavar="FILE", help="Write what was counted, as JSON, to this file."),
@@ -91,9 +106,10 @@ def replay(
     _check(events, summary)
     budgets = _budgets(budget)
     past = _past(history)
+    orders = _orders(commands)
     stage = Stage(sys.stdout.buffer, goes_on=summary is not None or fail_on is not None)
     try:
-        counts = _play(budgets, events, stage, past)
+        counts = _play(budgets, events, stage, past, orders)
     except ReaderLeft:
         return
     _report(counts, stage, summary, output)
@@ -149,40 +165,81 @@ def _past(file: Path | None) -> HistoryBook | None:
     return read_history(file)
 
 
+def _orders(source: str | None) -> list[Command]:
+    if source is None:
+        return []
+    from monitor.adapters.kafka.readers import signatures_of
+    from monitor.adapters.recorded_orders import read_order_range, read_orders
+    from monitor.config.settings_source import load_settings
+
+    settings = load_settings()
+    signatures = signatures_of(settings)
+    if not source.startswith(KAFKA):
+        return read_orders(Path(source), signatures)
+    import asyncio
+
+    from monitor.adapters.kafka.client import silent_library
+    from monitor.app import timebase_of
+
+    async def read() -> tuple[list[Command], list[str]]:
+        return await read_order_range(_reader(source, settings), timebase_of(settings).event_ms, signatures)
+
+    with silent_library():
+        found, unused = asyncio.run(read())
+    for why in unused:
+        console(stderr=True).print(f"{source}: not used: {why}", style="yellow")
+    return found
+
+
 def _play(
-    budgets: Sequence[Budget], events: Sequence[str], stage: Stage, past: HistoryBook | None
+    budgets: Sequence[Budget],
+    events: Sequence[str],
+    stage: Stage,
+    past: HistoryBook | None,
+    orders: Sequence[Command],
 ) -> ReplayCounts:
     if events[0].startswith(KAFKA):
-        return _play_topic(budgets, events[0], stage, past)
+        return _play_topic(budgets, events[0], stage, past, orders)
     from monitor.adapters.recordings import STDIN, FileRecordings
     from monitor.cli.replay_run import play_files
     from monitor.config.settings_source import load_settings
 
     storm = load_settings().storm
     if STDIN not in events or sys.stdin is None:
-        return play_files(budgets, FileRecordings(events, None), stage, past, storm)
+        return play_files(budgets, FileRecordings(events, None), stage, past, storm, orders)
     with open(sys.stdin.fileno(), "rb", closefd=False) as stdin:
-        return play_files(budgets, FileRecordings(events, stdin), stage, past, storm)
+        return play_files(budgets, FileRecordings(events, stdin), stage, past, storm, orders)
 
 
-def _play_topic(budgets: Sequence[Budget], url: str, stage: Stage, past: HistoryBook | None) -> ReplayCounts:
+def _play_topic(
+    budgets: Sequence[Budget], url: str, stage: Stage, past: HistoryBook | None, orders: Sequence[Command]
+) -> ReplayCounts:
     import asyncio
-    from dataclasses import replace
 
     from monitor.adapters.kafka.client import silent_library
-    from monitor.adapters.kafka.topic_range import RangeReader, topic_range
-    from monitor.app import kafka_access, timebase_of
+    from monitor.app import timebase_of
     from monitor.cli.replay_run import play_topic
     from monitor.config.settings_source import load_settings
 
-    wanted, settings = topic_range(url), load_settings()
-    access = kafka_access(settings)
-    if wanted.bootstrap is not None:
-        access = replace(access, bootstrap=wanted.bootstrap)
+    settings = load_settings()
 
     async def play() -> ReplayCounts:
         event_ms = timebase_of(settings).event_ms
-        return await play_topic(budgets, RangeReader(access, wanted), event_ms, stage, past, settings.storm)
+        reader = _reader(url, settings)
+        return await play_topic(budgets, reader, event_ms, stage, past, settings.storm, orders)
 
     with silent_library():
         return asyncio.run(play())
+
+
+def _reader(url: str, settings: Settings) -> RangeReader:
+    """Return what reads a range; it has to be made where it is used, in a running loop."""
+    from dataclasses import replace
+
+    from monitor.adapters.kafka.topic_range import RangeReader, topic_range
+    from monitor.app import kafka_access
+
+    wanted, access = topic_range(url), kafka_access(settings)
+    return RangeReader(
+        access if wanted.bootstrap is None else replace(access, bootstrap=wanted.bootstrap), wanted
+    )

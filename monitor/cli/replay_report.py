@@ -76,6 +76,7 @@ def summary_data(counts: ReplayCounts, seconds: float) -> dict[str, object]:
         "other_releases": counts.other_releases,
         "decisions": {event_type(kind): count for kind, count in sorted(counts.decisions.items())},
         "breaker": None if counts.breaker is None else asdict(counts.breaker),
+        **({} if counts.orders is None else {"orders": dict(counts.orders)}),
         "seconds": round(seconds, 3),
         "events_per_second": round(records / seconds) if seconds > 0 else 0,
     }
@@ -89,6 +90,8 @@ def print_summary(people: Console, counts: ReplayCounts, seconds: float, outcome
     if counts.breaker is not None and counts.breaker.withheld:
         said = f"{counts.breaker.withheld} rollbacks became pages; at the end the {counts.breaker.words}"
         people.print(said, style="bold yellow")
+    if counts.orders is not None:
+        people.print("orders: " + ", ".join(f"{count:,} {fate}" for fate, count in counts.orders.items()))
     for data in outcome.assessments.values():
         people.print(_verdicts_table(data))
     if not outcome.assessments:

@@ -15,6 +15,7 @@ from monitor.cli.replay_report import Outcome
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision
 from monitor.core.storm import StormLimit
+from monitor.engine.book import Command
 from monitor.engine.breaker import NO_LIMIT
 from monitor.engine.replay import Replay, ReplayCounts
 from monitor.wire.cloudevent import of_decision, to_line
@@ -82,6 +83,7 @@ def play_files(
     stage: Stage,
     history: HistoryBook | None = None,
     storm: StormLimit = NO_LIMIT,
+    commands: Sequence[Command] = (),
 ) -> ReplayCounts:
     """Replay files as one partition.
 
@@ -89,7 +91,7 @@ def play_files(
         RecordingUnreadable, RecordingBroken: A file cannot be read, or not to its end.
         ReaderLeft: Nobody reads the decisions.
     """
-    replay = Replay(budgets, decode, history=history, storm=storm)
+    replay = Replay(budgets, decode, history=history, storm=storm, commands=commands)
     show = stage.show
     with meter("bytes") as tell, looking_seldom():
         for batch in recording.batches():
@@ -108,6 +110,7 @@ async def play_topic(
     stage: Stage,
     history: HistoryBook | None = None,
     storm: StormLimit = NO_LIMIT,
+    commands: Sequence[Command] = (),
 ) -> ReplayCounts:
     """Replay a range of a topic, partition by partition as the live engine reads them.
 
@@ -121,7 +124,7 @@ async def play_topic(
     """
     try:
         lanes = max(1, await reader.start())
-        replay = Replay(budgets, decode, partitions=lanes, history=history, storm=storm)
+        replay = Replay(budgets, decode, partitions=lanes, history=history, storm=storm, commands=commands)
         feed, show, records = replay.feed, stage.show, 0
         with meter("records") as tell, looking_seldom():
             async for batch in reader.batches():

@@ -165,6 +165,19 @@ class Watch:
         return self.spend.is_overspent and self.objective.hold_min > 0
 
     @property
+    def asks_by_sum(self) -> bool:
+        """Tell whether bad minutes in all ask for an act: more than granted, and on enough samples."""
+        return self.is_overspent and self._has_samples
+
+    @property
+    def _has_samples(self) -> bool:
+        needed = self.rule.min_samples
+        if not needed or self.judged is None:
+            return not needed
+        start, end = self._newest(self.judged[0], min(self.rule.window_min, MAX_WINDOW_MIN))
+        return start < end and min(self.series.counts(start, end)) >= needed
+
+    @property
     def is_unknown(self) -> bool:
         """Tell whether the newest minutes cannot be judged."""
         return self.judgement is None or self.judgement.answer is Answer.UNKNOWN
@@ -172,11 +185,11 @@ class Watch:
     def fires(self, change: Change) -> bool:
         """Tell whether this tick's evidence asks for an act, whether this episode had one already or not."""
         if self.is_cumulative:
-            return self.is_overspent and self.trigger.phase is Phase.FIRING
+            return self.asks_by_sum and self.trigger.phase is Phase.FIRING
         return change.judgement.answer is Answer.FIRES
 
     def _cumulative(self, answer: Answer) -> Answer:
-        if self.is_overspent:
+        if self.asks_by_sum:
             return Answer.FIRES
         return Answer.SUSPECT if answer is Answer.FIRES else answer
 

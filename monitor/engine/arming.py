@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.core.budget import Budget
@@ -26,17 +26,19 @@ def arming_entry(
     now_ms: int,
     spec: Mapping[str, object],
     reference: Mapping[str, Any],
+    was_watched: bool = False,
 ) -> LedgerEntry:
     """Return the entry that arms a budget, with all that evaluating it will ever need beside the traces.
 
     Args:
         spec: The budget as the ledger keeps it.
         reference: What was captured of the baseline's past.
+        was_watched: Whether an arming before this one saw the candidate's traffic.
     """
     open_from = view.open_from
     data = {
         **release_data(budget, Arming(budget.release, number, budget.digest, now_ms)),
-        "armed_late": view.has_seen(budget.release),
+        "armed_late": was_watched or view.has_seen(budget.release),
         "armed_from_ms": 0 if open_from is None else tick_ms(open_from),
         "from_minute": open_from,
         "offsets": dict(view.offsets),
@@ -47,6 +49,11 @@ def arming_entry(
     }
     event_id = decision_id(Type.ARMING_CREATED.value, budget.release, number)
     return LedgerEntry(Decision(Type.ARMING_CREATED, event_id, budget.release, now_ms, data), None, True)
+
+
+def saw_traffic(arming: Iterable[LedgerEntry]) -> bool:
+    """Tell whether an arming's records show that it saw the candidate's traffic: its window has begun then."""
+    return any(one.decision.type in (Type.BREACH_STARTED, Type.RELEASE_ASSESSED) for one in arming)
 
 
 def armed_at_minute(view: View, now_ms: int) -> int:

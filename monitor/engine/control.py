@@ -20,7 +20,14 @@ from monitor.core.decision import Decision, Reason, Type
 from monitor.core.storm import StormLimit
 from monitor.core.window import minute_of, tick_ms
 from monitor.engine.answer import answer
-from monitor.engine.arming import armed_at_minute, arming_entry, arming_of, budget_changed, spec_of
+from monitor.engine.arming import (
+    armed_at_minute,
+    arming_entry,
+    arming_of,
+    budget_changed,
+    saw_traffic,
+    spec_of,
+)
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
 from monitor.engine.breaker import NO_LIMIT, Admission, Breaker, RollbackRefused, nothing
 from monitor.engine.breaker import obey as obey_breaker
@@ -186,7 +193,9 @@ class Control:
         if last is not None and (budget is None or not self.book.is_over_for(last, budget.digest)):
             entry = last
         elif budget is not None:
-            entry = await self._arm(budget, view, number=1 if last is None else arming_number(last) + 1)
+            number = 0 if last is None else arming_number(last)
+            was_watched = saw_traffic(self.book.of_arming(release, number))
+            entry = await self._arm(budget, view, number=number + 1, was_watched=was_watched)
         else:
             return None
         arming = arming_of(entry)
@@ -199,7 +208,7 @@ class Control:
         live = self.live[release] = live_from(entry, evaluator, known, self._tenure.term(release))
         return live
 
-    async def _arm(self, budget: Budget, view: View, *, number: int) -> LedgerEntry:
+    async def _arm(self, budget: Budget, view: View, *, number: int, was_watched: bool) -> LedgerEntry:
         now_ms = self._clock.now_ms()
         entry = arming_entry(
             budget,
@@ -208,6 +217,7 @@ class Control:
             now_ms=now_ms,
             spec=self._encode_budget(budget),
             reference=await self.history.captured(budget, armed_at_minute(view, now_ms)),
+            was_watched=was_watched,
         )
         known = self.book.get(entry.decision.decision_id)
         if known is not None:
@@ -307,7 +317,11 @@ class Control:
         if budget is not None:
             settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
             await self._outbox.emit(live, settled)
-            entry = await self._arm(budget, await self.state.look(), number=live.evaluator.arming.number + 1)
+            number, was_watched = (
+                live.evaluator.arming.number + 1,
+                live.evaluator.progress.first_minute is not None,
+            )
+            entry = await self._arm(budget, await self.state.look(), number=number, was_watched=was_watched)
             answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
             await self._ledger.append(answered)
             self.book.note(answered)

@@ -289,7 +289,7 @@ class Evaluator:
 
     def _page_spent(self, watch: Watch, judged_to: int, at_ms: int) -> list[Decision]:
         """Page, once, when bad minutes add up to more than the budget without a sustained breach."""
-        if watch.is_cumulative or watch.acted or watch.spent_paged or not watch.is_overspent:
+        if watch.is_cumulative or watch.acted or watch.spent_paged or not watch.asks_by_sum:
             return []
         if self.commander.held_by(watch.objective, None) is not None:
             return []

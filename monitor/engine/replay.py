@@ -8,7 +8,7 @@ decisions wait until the tick has reached them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -23,9 +23,11 @@ from monitor.core.record import Arming
 from monitor.core.seen import SEEN_IDS_MAX, SeenIds
 from monitor.core.storm import BreakerStanding, StormLimit
 from monitor.core.window import BUCKET_MS, LATENESS_MS, minute_of, tick_ms, watermark_minute
+from monitor.engine.book import Command
 from monitor.engine.breaker import NO_LIMIT, Breaker
 from monitor.engine.evaluate import Evaluator
 from monitor.engine.history import HistoryBook, adopt, captured, reference_of
+from monitor.engine.replay_orders import Orders
 
 Decode = Callable[[bytes | None], Observation | str]
 """Turns a record's value into an observation, or into the named reason why it is a dead letter."""
@@ -40,6 +42,7 @@ class ReplayCounts:
 
     Attributes:
         breaker: How the rollback-storm breaker stands at the newest tick.
+        orders: How many orders were `obeyed`, `refused`, or are still `waiting`; None where none were given.
     """
 
     accepted: int = 0
@@ -49,6 +52,7 @@ class ReplayCounts:
     rejected: Counter[str] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
     breaker: BreakerStanding | None = None
+    orders: Mapping[str, int] | None = None
 
 
 class Replay:
@@ -60,6 +64,7 @@ class Replay:
         after_tick: Who looks at the evaluators while they work; it changes nothing.
         history: The baselines' past; what ended before the first minute counts, as it does when a budget is armed.
         storm: How many automatic rollbacks of all budgets' releases are no storm; beyond it a page comes instead.
+        commands: What people ordered meanwhile, each at its record time.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Replay:
         after_tick: AfterTick | None = None,
         history: HistoryBook | None = None,
         storm: StormLimit = NO_LIMIT,
+        commands: Iterable[Command] = (),
     ) -> None:
         self._decode = decode
         self._after_tick = after_tick
@@ -79,6 +85,7 @@ class Replay:
         seen = SEEN_IDS_MAX // partitions
         self._folds = [PartitionFold(plan, SeenIds(seen)) for _ in range(partitions)]
         self.breaker = Breaker(storm)
+        self.orders = Orders(commands)
         self.evaluators = [
             Evaluator(
                 budget,
@@ -114,8 +121,9 @@ class Replay:
             due = self._advance(watermark_minute(one.horizon_ms for one in self._folds))
         if fold.incidents:
             # After the ticks: what is normal is known from the minutes that are closed by then.
+            heard_ms = record_ms or fold.clock_ms or event.at_ms
             for incident in fold.take_incidents():
-                self._hear(incident)
+                self._hear(incident, heard_ms)
         return due
 
     def feed_many(self, values: Sequence[bytes | None]) -> list[Decision]:
@@ -135,7 +143,7 @@ class Replay:
             if self._close_at_ms is None or (fold.clock_ms or 0) >= self._close_at_ms:
                 due += self._advance(watermark_minute(one.horizon_ms for one in self._folds))
             for incident in fold.take_incidents():
-                self._hear(incident)
+                self._hear(incident, fold.clock_ms or incident.at_ms)
             start = end
         return due
 
@@ -157,13 +165,16 @@ class Replay:
                 return index + 1
         return len(events)
 
-    def _hear(self, incident: Incident) -> None:
+    def _hear(self, incident: Incident, heard_ms: int) -> None:
         for evaluator in self.evaluators:
+            if evaluator.budget.release == incident.release:
+                self._hold(self.orders.obey(evaluator, heard_ms))
             self._hold(evaluator.incident(incident))
 
     def _hold(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:
             self.breaker.record.note(decision)
+            self.orders.note(decision)
             heappush(self._held, (decision.at_ms, self._emitted, decision))
             self._emitted += 1
 
@@ -201,7 +212,9 @@ class Replay:
         return max(now, min(oldest + 1, open_from))
 
     def _tick(self, now: int) -> None:
+        self.orders.obey_breaker(self.breaker, tick_ms(now))
         for evaluator in self.evaluators:
+            self._hold(self.orders.obey(evaluator, tick_ms(now)))
             cells = {key: cell for key in evaluator.needed(now) if (cell := self._cell(key)) is not None}
             late = sum(one.late_by_release.get(evaluator.budget.release, 0) for one in self._folds)
             self._hold(evaluator.tick(now, cells, late))
@@ -255,4 +268,5 @@ class Replay:
             rejected=Counter(self.rejected),
             decisions=Counter(self.decisions),
             breaker=self.breaker.standing(self._next),
+            orders=self.orders.counts(),
         )

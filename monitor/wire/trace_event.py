@@ -50,9 +50,14 @@ def _moment(value: object) -> object:
     return at_ms
 
 
+# `format` alone is a note that most validators pass over: a moment without an offset has to fail by its pattern.
+_AT_PATTERN: Final = (
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
+    r"(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
 _AT_SCHEMA: Final = {
     "anyOf": [
-        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date-time", "pattern": _AT_PATTERN},
         {"type": "integer", "minimum": 0, "maximum": MAX_AT_MS},
     ]
 }

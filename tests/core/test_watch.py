@@ -328,6 +328,20 @@ def test_a_cumulative_breach_asks_for_nothing_once_its_minutes_have_left_the_win
     assert not run.watch.fires(change)
 
 
+def test_minutes_that_add_up_ask_for_nothing_before_the_samples_that_the_objective_needs() -> None:
+    """Without a floor the fifth bad minute asks; with one it does once both arms have as many requests."""
+    run = _Run(objective(**CUMULATIVE))
+    run.minutes(5, BAD)
+    needed = 3 + min(run.watch.series.counts(T0, run.now))
+    assert run.watch.asks_by_sum
+    run = _Run(objective(min_samples=needed, **CUMULATIVE))
+    change = run.minutes(5, BAD)
+    assert run.watch.is_overspent
+    assert not run.watch.fires(change)
+    assert (change.after.phase, run.watch.asks_by_sum) == (Phase.PENDING, False)
+    assert run.watch.fires(run.minutes(1, BAD))
+
+
 def test_minutes_are_compared_with_a_frozen_reference_where_any_of_them_is() -> None:
     watch = _Run(objective()).watch
     assert watch.baseline_mode(T0) is BaselineMode.CONCURRENT
