@@ -205,8 +205,12 @@ def _lognormal(sigma: float, center: float) -> Sketch:
 
 
 def horizon_min(objective: Objective, rule: Rule) -> int:
-    """Return the longest stretch (minutes) that is judged: of the tested windows, or all that adds up."""
-    return rule.window_min if _adds_up(objective) else rule.windows[-1].length_min
+    """Return the longest stretch (minutes) that is judged: of the tested windows, or all that adds up.
+
+    Minutes whose labels are still waited for when the window ends are not.
+    """
+    judged_min = max(0, rule.window_min - objective.label_delay_min)
+    return judged_min if _adds_up(objective) else min(judged_min, rule.windows[-1].length_min)
 
 
 def need(expected: Expectation, rule: Rule, *, per_min: float | None, phi: float = 1.0) -> Need:
@@ -253,7 +257,7 @@ def _need_in_all(expected: Expectation, rule: Rule, per_min: float | None, phi: 
     if not shown:
         return Need(None, None)
     blocks = (floor(rule.hold_min / block) + 1) / chance
-    if blocks * block > rule.window_min:
+    if blocks * block > horizon_min(expected.objective, rule):
         return Need(blocks * block * per_min, None)
     stretch = block * ceil(blocks - 1e-9)
     return Need(stretch * per_min, stretch + WAIT_MIN + expected.objective.label_delay_min)
