@@ -162,7 +162,16 @@ class Watch:
     @property
     def is_overspent(self) -> bool:
         """Tell whether more minutes were bad, in all, than the budget grants."""
-        return self.spend.is_overspent and self.objective.hold_min > 0
+        return self.spend.is_overspent and self.objective.hold_min > 0 and self.has_samples
+
+    @property
+    def has_samples(self) -> bool:
+        """Tell whether each arm has had the requests that the budget asks for before the objective is judged."""
+        least = self.rule.min_samples
+        if not least:
+            return True
+        start, end = self._newest(self.series.end_minute, MAX_WINDOW_MIN)
+        return start < end and min(self.series.counts(start, end)) >= least
 
     @property
     def is_unknown(self) -> bool:
@@ -226,14 +235,14 @@ class Watch:
         """Return what the watch came to: `breach`, `no_data`, `healthy`, or `inconclusive`.
 
         Healthy has to be shown, by every gauge: over the whole watch and over its last four hours. More bad minutes
-        in all than the budget grants are no breach by themselves, and no health either.
+        in all than the budget grants are no breach by themselves, and no health either; nor are too few requests.
         """
         if self.has_fired:
             return "breach"
         shown = self.shown_within(now)
         if shown is None:
             return "no_data"
-        is_shown = min(shown) >= HEALTHY_NATS and not self.is_overspent
+        is_shown = min(shown) >= HEALTHY_NATS and self.has_samples and not self.is_overspent
         return "healthy" if is_shown else "inconclusive"
 
     @property

@@ -173,6 +173,14 @@ def test_minutes_that_add_up_may_take_the_whole_window() -> None:
         assert need(expected, rule, per_min=1e6).minutes == minutes
 
 
+def test_minutes_that_add_up_take_the_samples_that_the_budget_asks_for() -> None:
+    expected = shown(adding_up(SUCCESS), RATE, 5.0)
+    for least, minutes in ((0, 25), (25_000, 25), (90_000, 90), (100 * DAY * 10 + 1, None)):
+        rule = make_rule(20, window_min=DAY, objectives=4, min_samples=least)
+        found = need(expected, rule, per_min=1e3)
+        assert found.minutes == (None if minutes is None else minutes + WAIT_MIN)
+
+
 def test_a_mean_whose_blocks_are_below_its_floor_adds_nothing_up() -> None:
     expected = shown(adding_up(COST), SIZES, 5.0)
     per_min = expected.requests_for(1e-9) / RULE.recent_min
