@@ -38,12 +38,14 @@ class Lack(Enum):
 def carrying(indicator: Indicator, cell: Aggregate) -> Arm:
     """Return a minute's requests that can carry what an indicator is measured by, and how many do.
 
-    A failed request has no latency.
+    A failed request has no latency. A minute of the past is known by what was measured in it alone.
     """
     if indicator.kind is IndicatorKind.RATE:
-        return cell.requests, cell.rate(indicator.source)[1]
-    could = cell.requests - cell.errors if indicator.kind is IndicatorKind.QUANTILE else cell.requests
-    return could, cell.distribution(indicator.source).count
+        could, do = cell.requests, cell.rate(indicator.source)[1]
+    else:
+        failed = cell.errors if indicator.kind is IndicatorKind.QUANTILE else 0
+        could, do = cell.requests - failed, cell.distribution(indicator.source).count
+    return max(could, do), do
 
 
 @dataclass(slots=True)

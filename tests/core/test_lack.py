@@ -89,3 +89,12 @@ def test_a_failed_request_has_no_latency_to_carry() -> None:
     made.known[LABELS.index("refusal")] = 3
     assert carrying(indicator("refusal"), made) == (10, 3)
     assert carrying(indicator("outcome.grounded"), Aggregate()) == (0, 0)
+
+
+def test_a_minute_of_the_past_is_as_many_requests_as_were_measured() -> None:
+    """A captured past keeps what its objectives read, and requests only for those that count all of them."""
+    past = Aggregate()
+    past.known[LABELS.index("task_success")] = 7
+    assert carrying(indicator("task_success"), past) == (7, 7)
+    past.sketches["latency"] = cell(4, fast=4).sketches["latency"]
+    assert carrying(indicator("p95"), past) == (4, 4)
