@@ -86,7 +86,7 @@ class GroupSpec(_Spec):
         "default", description="Evidence beyond half the limit, beyond the limit itself, or none (for tests)."
     )
     min_samples: kinds.Samples = Field(
-        0, description="Candidate requests needed before the objective is judged."
+        0, description="Requests that each arm needs before the objective is judged."
     )
     label_delay: kinds.LabelDelay = Field(0, description="How much later its labels arrive, such as `2h`.")
     on_no_data: Annotated[Literal["hold", "page", "rollback"], AS_WORD] = Field(

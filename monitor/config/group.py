@@ -53,6 +53,7 @@ def objectives_of(group: Group) -> tuple[Objective, ...]:
             group.path(), "a group without any limit; add one, such as task_success_delta_pct: -2"
         )
     _check_hold(group, names)
+    _check_label_delay(group, names)
     _check_incident_keys(group, names)
     _check_cohorts(group)
     _warn_unevaluated(group, names)
@@ -101,6 +102,19 @@ def _check_hold(group: Group, names: dict[str, LimitName]) -> None:
     if hold and not group.immediate and any(not _guarded(name) for name in names.values()):
         message = f"incidents are judged as they come: the {hold} minutes do not delay them"
         group.source.warning(group.path("max_duration_min"), message)
+
+
+def _check_label_delay(group: Group, names: dict[str, LimitName]) -> None:
+    """Check that something is left of the window once labels have been waited for, or the limit never acts."""
+    hold, delay, window = max(group.spec.max_duration_min or 0, 1), group.spec.label_delay, group.window_min
+    if not delay or window is None or hold > window or not any(_guarded(name) for name in names.values()):
+        return
+    if hold + delay > window:
+        message = (
+            f"labels that are waited for {in_words(delay)} leave too little of the window of {in_words(window)} "
+            f"for {hold} min; use at most {in_words(window - hold)}, or a longer window"
+        )
+        group.source.error(group.path("label_delay"), message)
 
 
 def _check_incident_keys(group: Group, names: dict[str, LimitName]) -> None:

@@ -109,6 +109,7 @@ def verdict_evidence(watch: Watch, now: int, needed: float) -> Data:
         "within_recent": None if shown is None else finite(shown[1]),
         "needed": needed,
         **({"overspent": True} if watch.is_overspent else {}),
+        **({} if watch.has_samples else {"few_samples": True}),
     }
 
 

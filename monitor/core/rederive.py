@@ -83,7 +83,7 @@ def _of_verdict(data: Mapping[str, Any], evidence: Mapping[str, Any]) -> Derivat
         verdict = "breach"
     elif not has_data:
         verdict = "no_data"
-    elif evidence.get("overspent"):
+    elif evidence.get("overspent") or evidence.get("few_samples"):
         verdict = "inconclusive"
     else:
         verdict = "healthy" if least >= evidence["needed"] else "inconclusive"

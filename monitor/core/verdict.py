@@ -19,6 +19,8 @@ def _why_inconclusive(watch: Watch, now: int) -> str:
             f", because it was evidently beyond its limit for {watch.spend.minutes} min in all, "
             f"more than the {watch.objective.hold_min} granted"
         )
+    if not watch.has_samples:
+        return f", because an arm has fewer than the {watch.rule.min_samples:,} requests that the budget asks for"
     shown = [watch.gauge_within(gauge, now) for gauge in watch.gauges]
     if len(shown) == 1 or shown[0] is None or min(shown[0]) < HEALTHY_NATS:
         return ""

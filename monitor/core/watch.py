@@ -161,21 +161,17 @@ class Watch:
 
     @property
     def is_overspent(self) -> bool:
-        """Tell whether more minutes were bad, in all, than the budget grants."""
-        return self.spend.is_overspent and self.objective.hold_min > 0
+        """Tell whether more minutes were bad, in all, than the budget grants, and that on enough samples."""
+        return self.spend.is_overspent and self.objective.hold_min > 0 and self.has_samples
 
     @property
-    def asks_by_sum(self) -> bool:
-        """Tell whether bad minutes in all ask for an act: more than granted, and on enough samples."""
-        return self.is_overspent and self._has_samples
-
-    @property
-    def _has_samples(self) -> bool:
-        needed = self.rule.min_samples
-        if not needed or self.judged is None:
-            return not needed
-        start, end = self._newest(self.judged[0], min(self.rule.window_min, MAX_WINDOW_MIN))
-        return start < end and min(self.series.counts(start, end)) >= needed
+    def has_samples(self) -> bool:
+        """Tell whether each arm has had the requests that the budget asks for before the objective is judged."""
+        least = self.rule.min_samples
+        if not least:
+            return True
+        start, end = self._newest(self.series.end_minute, min(self.rule.window_min, MAX_WINDOW_MIN))
+        return start < end and min(self.series.counts(start, end)) >= least
 
     @property
     def is_unknown(self) -> bool:
@@ -185,11 +181,11 @@ class Watch:
     def fires(self, change: Change) -> bool:
         """Tell whether this tick's evidence asks for an act, whether this episode had one already or not."""
         if self.is_cumulative:
-            return self.asks_by_sum and self.trigger.phase is Phase.FIRING
+            return self.is_overspent and self.trigger.phase is Phase.FIRING
         return change.judgement.answer is Answer.FIRES
 
     def _cumulative(self, answer: Answer) -> Answer:
-        if self.asks_by_sum:
+        if self.is_overspent:
             return Answer.FIRES
         return Answer.SUSPECT if answer is Answer.FIRES else answer
 
@@ -239,14 +235,14 @@ class Watch:
         """Return what the watch came to: `breach`, `no_data`, `healthy`, or `inconclusive`.
 
         Healthy has to be shown, by every gauge: over the whole watch and over its last four hours. More bad minutes
-        in all than the budget grants are no breach by themselves, and no health either.
+        in all than the budget grants are no breach by themselves, and no health either; nor are too few requests.
         """
         if self.has_fired:
             return "breach"
         shown = self.shown_within(now)
         if shown is None:
             return "no_data"
-        is_shown = min(shown) >= HEALTHY_NATS and not self.is_overspent
+        is_shown = min(shown) >= HEALTHY_NATS and self.has_samples and not self.is_overspent
         return "healthy" if is_shown else "inconclusive"
 
     @property

@@ -42,8 +42,11 @@ def assessment(
         with_past_words(
             evaluator,
             watch,
-            evaluator.conditions.qualified(
-                watch, _row(watch, now - watch.objective.label_delay_min, late_count)
+            evaluator.lacking.qualified(
+                watch,
+                evaluator.conditions.qualified(
+                    watch, _row(watch, now - watch.objective.label_delay_min, late_count)
+                ),
             ),
         )
         for watch in _watches(evaluator, now)

@@ -11,7 +11,7 @@ is judged from closed minutes, once per tick and before the rule, so it is the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.cohort import OVERALL, CohortKey
@@ -24,6 +24,7 @@ from monitor.core.units import Moves, UnitWatch
 from monitor.core.watch import Watch
 from monitor.core.window import tick_ms
 from monitor.core.wording import finding_words, indicator_words, slice_words, value_words
+from monitor.engine.finding import unjudged
 from monitor.engine.reading import Pair, Reading, delay_of
 
 if TYPE_CHECKING:
@@ -256,7 +257,11 @@ def _judge_coverage(evaluator: Evaluator, doubts: _Doubts, now: int, reading: Re
         f"baseline's over {found.span_min} min: {what} cannot be compared"
     )
     return evaluator.commander.open_page(
-        _unjudged(evaluator, watch, now), Reason.NO_DATA, tick_ms(now), tick_ms(now), text
+        unjudged(evaluator, watch, now - delay_of(watch.objective)),
+        Reason.NO_DATA,
+        tick_ms(now),
+        tick_ms(now),
+        text,
     )
 
 
@@ -289,16 +294,10 @@ def _judge_degraded(evaluator: Evaluator, doubts: _Doubts, now: int) -> list[Dec
         f"{found.recent[1] - found.recent[0]} min): a shared cause is likely, and no rollback would help"
     )
     return evaluator.commander.open_page(
-        _unjudged(evaluator, watch, now),
+        unjudged(evaluator, watch, now - delay_of(watch.objective)),
         Reason.BOTH_DEGRADED,
         at_ms,
         at_ms,
         text,
         about=Reason.BOTH_DEGRADED,
     )
-
-
-def _unjudged(evaluator: Evaluator, watch: Watch, now: int) -> Finding:
-    """Return what a watch shows, for a page that rests on no judgement of it."""
-    found = watch.finding(now - delay_of(watch.objective), evaluator.budget.exemplars, None)
-    return replace(found, evidence=None)

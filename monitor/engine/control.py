@@ -317,11 +317,11 @@ class Control:
         if budget is not None:
             settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
             await self._outbox.emit(live, settled)
-            number, was_watched = (
+            number, watched = (
                 live.evaluator.arming.number + 1,
                 live.evaluator.progress.first_minute is not None,
             )
-            entry = await self._arm(budget, await self.state.look(), number=number, was_watched=was_watched)
+            entry = await self._arm(budget, await self.state.look(), number=number, was_watched=watched)
             answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
             await self._ledger.append(answered)
             self.book.note(answered)

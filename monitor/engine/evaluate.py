@@ -35,8 +35,9 @@ from monitor.engine.cohorts import Cohorts
 from monitor.engine.commander import Commander
 from monitor.engine.conditions import Conditions
 from monitor.engine.finding import finding_of
+from monitor.engine.lacking import Lacking
 from monitor.engine.ladder import change_mode
-from monitor.engine.reading import Reading, feed, reads_of
+from monitor.engine.reading import Reading, reads_of
 from monitor.engine.request import ask
 from monitor.engine.silence import commander_silent, no_traffic
 from monitor.engine.verify import Proofs
@@ -88,6 +89,7 @@ class Evaluator:
         self.watches: dict[tuple[str, CohortKey], Watch] = {}
         self.cohorts = Cohorts()
         self.conditions = Conditions()
+        self.lacking = Lacking()
         self.reference = BaselineChoice()
         self.proofs = Proofs()
         self.breaker = breaker or Breaker()
@@ -121,6 +123,7 @@ class Evaluator:
             decisions += self.cohorts.judge(self, now)
             decisions += judge_incidents(self, self.safety, tick_ms(now))
             decisions += commander_silent(self, now)
+            decisions += self.lacking.judge(self, now)
             decisions += no_traffic(self, now)
         decisions += self.proofs.tick(self, now, reading)
         first = progress.first_minute
@@ -172,7 +175,8 @@ class Evaluator:
             read = reading.overall if is_whole else reading.cohort
             strata = reading.strata(minute, view, with_labels=late) if is_whole else ()
             pair = read(minute, view, with_labels=late)
-            feed(watch, minute, *self.reference.arms(watch, minute, pair, strata))
+            pair, strata = self.reference.arms(watch, minute, pair, strata)
+            self.lacking.feed(watch, minute, pair, strata)
         self.cohorts.append(self, now, reading)
 
     def _judge(self, now: int) -> list[Decision]:
@@ -289,7 +293,7 @@ class Evaluator:
 
     def _page_spent(self, watch: Watch, judged_to: int, at_ms: int) -> list[Decision]:
         """Page, once, when bad minutes add up to more than the budget without a sustained breach."""
-        if watch.is_cumulative or watch.acted or watch.spent_paged or not watch.asks_by_sum:
+        if watch.is_cumulative or watch.acted or watch.spent_paged or not watch.is_overspent:
             return []
         if self.commander.held_by(watch.objective, None) is not None:
             return []

@@ -25,6 +25,11 @@ def finding_of(evaluator: Evaluator, watch: Watch, judged_to: int, judgement: Ju
     return replace(found, stages=moves) if moves else found
 
 
+def unjudged(evaluator: Evaluator, watch: Watch, judged_to: int) -> Finding:
+    """Return what a watch shows, for a page that rests on no judgement of it."""
+    return replace(watch.finding(judged_to, evaluator.budget.exemplars, None), evidence=None)
+
+
 def _of_slice(evaluator: Evaluator, view: CohortKey) -> Iterator[Watch]:
     """Yield the watches of one slice, as the budget names it or as it was discovered."""
     for objective in evaluator.budget.objectives:

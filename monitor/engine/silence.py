@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitor.core.budget import Mode, OnNoData
+from monitor.core.budget import Mode, Objective, OnNoData
 from monitor.core.cohort import CohortKey
 from monitor.core.decision import Decision, Reason
 from monitor.core.page import Page
@@ -57,13 +57,14 @@ def no_traffic(evaluator: Evaluator, now: int) -> list[Decision]:
     for watch in evaluator.watches.values():
         if watch.empty_minutes == 0:
             decisions += _traffic_is_back(evaluator, watch, tick_ms(now))
-        elif evaluator.is_watching(watch.view) and watch.empty_minutes >= _limit_min(watch):
+        elif evaluator.is_watching(watch.view) and watch.empty_minutes >= no_data_after_min(watch.objective):
             decisions += _act(evaluator, watch, now)
     return decisions
 
 
-def _limit_min(watch: Watch) -> int:
-    return NO_DATA_HOLDS * (watch.objective.hold_min or NO_DATA_AT_ONCE_MIN)
+def no_data_after_min(objective: Objective) -> int:
+    """Return for how many minutes nothing may come before it is said."""
+    return NO_DATA_HOLDS * (objective.hold_min or NO_DATA_AT_ONCE_MIN)
 
 
 def _act(evaluator: Evaluator, watch: Watch, now: int) -> list[Decision]:
@@ -75,7 +76,7 @@ def _act(evaluator: Evaluator, watch: Watch, now: int) -> list[Decision]:
         if evaluator.commander.held_by(objective, None) is not None:
             return []
         return evaluator.request(finding, Reason.NO_DATA, at_ms, text)
-    is_first = watch.empty_minutes == _limit_min(watch)
+    is_first = watch.empty_minutes == no_data_after_min(objective)
     pages = asks_only or objective.on_no_data is OnNoData.PAGE
     if pages and is_first and not _is_said(evaluator, watch.view):
         return evaluator.commander.open_page(finding, Reason.NO_DATA, at_ms, at_ms, text)
@@ -91,8 +92,8 @@ def _is_said(evaluator: Evaluator, view: CohortKey) -> bool:
 
 
 def _traffic_is_back(evaluator: Evaluator, watch: Watch, at_ms: int) -> list[Decision]:
-    if evaluator.conditions.lacks_labels(watch):
-        return []  # traffic there is, but no labels: the page stands
+    if evaluator.conditions.lacks_labels(watch) or evaluator.lacking.lack(watch) is not None:
+        return []  # traffic there is, and nothing to compare: the page stands
     return evaluator.commander.resolve(
         watch.objective.objective_id,
         watch.view,

@@ -209,6 +209,7 @@ class VerdictEvidence(Message):
     overspent: bool = Field(
         False, description="More minutes were bad in all than the budget grants: not healthy."
     )
+    few_samples: bool = Field(False, description="An arm has fewer requests than `min_samples`: not healthy.")
     doubt: Literal["no_data", "traffic_split"] | None = Field(
         None, description="Why the comparison is not trusted at the end, whatever it shows."
     )

@@ -42,11 +42,11 @@ def guarded_groups(draw: st.DrawFn, window_min: int) -> Tree:
     if draw(st.booleans()) or not limits:
         limits["outcome.grounded_delta_pp"] = draw(_SIZES) * draw(st.sampled_from((1, -1)))
     hold = draw(st.one_of(st.just(0), st.integers(4, min(window_min, 1440))))
-    return {**limits, "max_duration_min": hold, **draw(_shared())}
+    return {**limits, "max_duration_min": hold, **draw(_shared(window_min - max(hold, 1)))}
 
 
 @st.composite
-def _shared(draw: st.DrawFn) -> Tree:
+def _shared(draw: st.DrawFn, waits_min: int) -> Tree:
     critical = draw(st.booleans())
     named = _VALUE.filter(lambda text: text != "*")  # `tenant=*` is refused: it names no one value
     value = draw(named)
@@ -57,7 +57,7 @@ def _shared(draw: st.DrawFn) -> Tree:
         "accounting": st.sampled_from(("sustained", "cumulative")),
         "evidence": st.sampled_from(("default", "strict", "off")),
         "min_samples": st.integers(0, 10_000),
-        "label_delay": st.sampled_from(("0m", "90m", "2h")),
+        "label_delay": st.sampled_from(("0m", "90m", "2h") if waits_min >= 120 else ("0m",)),
         "on_no_data": st.sampled_from(("hold", "page", "rollback")),
         "baseline_mode": st.sampled_from(("auto", "concurrent", "frozen")),
     }

@@ -18,6 +18,7 @@ from monitor.core.stats.capped import Measure
 from monitor.core.stats.thresholds import MAX_WINDOW_MIN
 from monitor.core.sustained import Answer, Refusal
 from monitor.core.trigger import Phase
+from monitor.core.verdict import verdict_words
 from monitor.core.watch import Change, Watch
 from monitor.core.window import tick_ms
 from tests.engine.worlds import BAD, EQUAL, GOOD, T0, THOUSAND, budget, cell, objective
@@ -111,6 +112,24 @@ def test_cumulative_fires_when_more_minutes_than_granted_are_bad_in_all() -> Non
         fired.append(run.watch.fires(run.minutes(1, BAD)))
         run.minutes(2, GOOD)
     assert fired.index(True) == 4  # the fifth bad minute is more than four
+
+
+def test_minutes_that_add_up_wait_for_the_samples_that_the_budget_asks_for() -> None:
+    """The rule's windows do; neither a rollback nor a page may come from fewer by another way."""
+    asked, free = (_Run(objective(min_samples=least, **CUMULATIVE)) for least in (10 * 20, 0))
+    for run, fires in ((asked, [19]), (free, [4])):
+        fired = [run.watch.fires(run.minutes(1, BAD)) for _ in range(20)]
+        assert [fired.index(True)] == fires
+    assert asked.watch.spend.minutes == free.watch.spend.minutes == 20
+
+
+def test_too_few_samples_are_never_healthy() -> None:
+    for least, verdict in ((10 * 1_000 + 1, "inconclusive"), (10 * 1_000, "healthy")):
+        run = _Run(objective(min_samples=least, evidence=EvidenceMode.DEFAULT))
+        run.minutes(10, THOUSAND, THOUSAND)
+        assert run.watch.verdict(run.now) == verdict
+        words = verdict_words(run.watch, run.now)
+        assert ("fewer than the 10,001 requests that the budget asks for" in words) is (verdict != "healthy")
 
 
 def test_cumulative_minutes_leave_with_the_window() -> None:
@@ -326,20 +345,6 @@ def test_a_cumulative_breach_asks_for_nothing_once_its_minutes_have_left_the_win
     assert change.after.phase is Phase.FIRING  # silence is no recovery
     assert not run.watch.is_overspent
     assert not run.watch.fires(change)
-
-
-def test_minutes_that_add_up_ask_for_nothing_before_the_samples_that_the_objective_needs() -> None:
-    """Without a floor the fifth bad minute asks; with one it does once both arms have as many requests."""
-    run = _Run(objective(**CUMULATIVE))
-    run.minutes(5, BAD)
-    needed = 3 + min(run.watch.series.counts(T0, run.now))
-    assert run.watch.asks_by_sum
-    run = _Run(objective(min_samples=needed, **CUMULATIVE))
-    change = run.minutes(5, BAD)
-    assert run.watch.is_overspent
-    assert not run.watch.fires(change)
-    assert (change.after.phase, run.watch.asks_by_sum) == (Phase.PENDING, False)
-    assert run.watch.fires(run.minutes(1, BAD))
 
 
 def test_minutes_are_compared_with_a_frozen_reference_where_any_of_them_is() -> None:

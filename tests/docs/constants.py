@@ -49,7 +49,7 @@ GROUPS: Final = {
         "gate",
     ),
     "The baseline's past": ("history", "reference", "stats.day_effect"),
-    "Conditions of a comparison": ("split", "coverage", "degraded", "units", "sight"),
+    "Conditions of a comparison": ("split", "coverage", "lack", "degraded", "units", "sight"),
     "What can be decided, and how it is shown": (
         "stats.planning",
         "forecast",

@@ -57,12 +57,6 @@ def test_no_traffic_for_twice_the_duration_pages_once(hold: int, minutes: int) -
     assert resolved.data["page_id"] == opened.data["page_id"]
 
 
-def test_traffic_of_the_baseline_alone_is_no_data_and_a_missing_baseline_is_not() -> None:
-    drive = Drive(budget(objective()))
-    drive.run(5)
-    assert drive.run(30, GOOD, EMPTY) == []
-
-
 @pytest.mark.parametrize("policy, said", [(OnNoData.HOLD, []), (OnNoData.ROLLBACK, ["rollback.requested"])])
 def test_a_budget_says_what_no_data_means(policy: OnNoData, said: list[str]) -> None:
     drive = Drive(budget(objective(on_no_data=policy)))

@@ -205,8 +205,12 @@ def _lognormal(sigma: float, center: float) -> Sketch:
 
 
 def horizon_min(objective: Objective, rule: Rule) -> int:
-    """Return the longest stretch (minutes) that is judged: of the tested windows, or all that adds up."""
-    return rule.window_min if _adds_up(objective) else rule.windows[-1].length_min
+    """Return the longest stretch (minutes) that is judged: of the tested windows, or all that adds up.
+
+    Minutes whose labels are still waited for when the window ends are not.
+    """
+    judged_min = max(0, rule.window_min - objective.label_delay_min)
+    return judged_min if _adds_up(objective) else min(judged_min, rule.windows[-1].length_min)
 
 
 def need(expected: Expectation, rule: Rule, *, per_min: float | None, phi: float = 1.0) -> Need:
@@ -220,14 +224,18 @@ def need(expected: Expectation, rule: Rule, *, per_min: float | None, phi: float
     if _adds_up(objective):
         return _need_in_all(expected, rule, per_min, phi)
     nats = 0.0 if objective.evidence is EvidenceMode.OFF else rule.x_star * phi
-    others = expected.split.baseline_per_candidate
-    requests = max(expected.requests_for(nats), rule.min_samples * max(1.0, 1.0 / others))
+    requests = max(expected.requests_for(nats), _asked_for(expected, rule))
     if per_min is None or per_min <= 0.0 or requests == inf:
         return Need(requests, None)
     stretch = max(rule.hold_min, 1, ceil(requests / per_min - 1e-9))
     if stretch > horizon_min(objective, rule):
         return Need(requests, None)
     return Need(requests, stretch + WAIT_MIN + objective.label_delay_min)
+
+
+def _asked_for(expected: Expectation, rule: Rule) -> float:
+    """Return the candidate requests at which each arm has the budget's `min_samples`."""
+    return rule.min_samples * max(1.0, 1.0 / expected.split.baseline_per_candidate)
 
 
 def _adds_up(objective: Objective) -> bool:
@@ -253,9 +261,10 @@ def _need_in_all(expected: Expectation, rule: Rule, per_min: float | None, phi: 
     if not shown:
         return Need(None, None)
     blocks = (floor(rule.hold_min / block) + 1) / chance
-    if blocks * block > rule.window_min:
-        return Need(blocks * block * per_min, None)
-    stretch = block * ceil(blocks - 1e-9)
+    few = _asked_for(expected, rule) / per_min if per_min > 0.0 else 0.0
+    if max(blocks * block, few) > horizon_min(expected.objective, rule):
+        return Need(max(blocks * block, few) * per_min, None)
+    stretch = max(block * ceil(blocks - 1e-9), ceil(few - 1e-9))
     return Need(stretch * per_min, stretch + WAIT_MIN + expected.objective.label_delay_min)
 
 

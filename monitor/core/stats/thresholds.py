@@ -16,7 +16,6 @@ from monitor.core.stats.evidence import evidence_for
 
 MAX_WINDOW_MIN: Final = 1440  # older minutes no longer speak about the release as it is now
 ALPHA_ROLLBACK: Final = 1e-3  # false rollbacks per release, over all its objectives and cohorts
-ALPHA_PAGE: Final = 0.05  # false pages per release
 OVERALL_SHARE: Final = 0.5  # of an error rate: half to the overall view, half to all cohorts together
 _STEPS_PER_WINDOW: Final = 24  # a window moves by 1/24 of itself: fewer tests, hardly any delay
 

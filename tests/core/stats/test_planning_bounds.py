@@ -134,6 +134,13 @@ def test_a_hold_of_0_has_nothing_to_add_up(hold: int, horizon: int) -> None:
     assert horizon_min(adding_up(SUCCESS, hold_min=hold), rule) == horizon
 
 
+@pytest.mark.parametrize(("delay", "horizon"), [(0, 1280), (160, 1280), (161, 1279), (DAY, 0)])
+def test_minutes_whose_labels_come_after_the_window_are_not_judged(delay: int, horizon: int) -> None:
+    late = replace(SUCCESS, label_delay_min=delay)
+    assert horizon_min(late, RULE) == horizon
+    assert horizon_min(adding_up(late), RULE) == DAY - delay
+
+
 def test_the_literal_rule_without_a_hold_decides_in_a_minute() -> None:
     expected = shown(replace(SUCCESS, evidence=EvidenceMode.OFF, hold_min=0), RATE, 5.0)
     assert need(expected, make_rule(0, window_min=DAY, objectives=4), per_min=1e-3) == Need(0.0, 1 + WAIT_MIN)
@@ -151,7 +158,7 @@ def test_a_block_is_bad_with_the_chance_that_its_evidence_gives(
     root = sqrt(2 * 5 * per_min * expected.information / phi)
     blocks = 5 / NormalDist().cdf(root - sqrt(2 * nats))
     found = need(expected, RULE, per_min=per_min, phi=phi)
-    if 5 * blocks > DAY:
+    if 5 * blocks > DAY - 7:
         assert found.requests == pytest.approx(5 * blocks * per_min)
         assert found.minutes is None
     else:
@@ -164,6 +171,14 @@ def test_minutes_that_add_up_may_take_the_whole_window() -> None:
     for window, minutes in ((25, 25 + WAIT_MIN), (24, None)):
         rule = make_rule(20, window_min=window, objectives=4)
         assert need(expected, rule, per_min=1e6).minutes == minutes
+
+
+def test_minutes_that_add_up_take_the_samples_that_the_budget_asks_for() -> None:
+    expected = shown(adding_up(SUCCESS), RATE, 5.0)
+    for least, minutes in ((0, 25), (25_000, 25), (90_000, 90), (100 * DAY * 10 + 1, None)):
+        rule = make_rule(20, window_min=DAY, objectives=4, min_samples=least)
+        found = need(expected, rule, per_min=1e3)
+        assert found.minutes == (None if minutes is None else minutes + WAIT_MIN)
 
 
 def test_a_mean_whose_blocks_are_below_its_floor_adds_nothing_up() -> None:
