@@ -18,12 +18,12 @@ from uuid import uuid4
 
 from monitor.adapters.http import Secret
 from monitor.adapters.kafka.topics import COMMANDS
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import EVERY_RELEASE, Decision, Type
 from monitor.core.moment import rfc3339
 from monitor.engine.book import LedgerBook
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import Clock, Log
-from monitor.engine.standing import standings
+from monitor.engine.standing import blindness, standings
 from monitor.wire.cloudevent import of_decision, to_structured
 from monitor.wire.commands import BadCommand, Order, command_value, read_command
 from monitor.wire.json_text import load_object
@@ -110,7 +110,10 @@ class CommandApi:
             return refused.reply
 
     async def status(self, release: str | None, call: Call) -> Reply:
-        """Answer how every release stands, or one of them: what `rollback-budget status` says."""
+        """Answer how every release stands, or one of them: what `rollback-budget status` says.
+
+        `blind` is what is on record of the monitor as a whole not seeing; null where nothing is.
+        """
         try:
             reach = self._let_in(call)
             now_ms = reach.clock.now_ms()
@@ -121,7 +124,8 @@ class CommandApi:
             ]
             if release is not None and not found:
                 raise _Refused(404, f"{release} was never armed")
-            return Reply(200, {"now": rfc3339(now_ms), "releases": found})
+            blind = blindness((entry.decision for entry in reach.book.entries()), EVERY_RELEASE)
+            return Reply(200, {"now": rfc3339(now_ms), "blind": blind, "releases": found})
         except _Refused as refused:
             return refused.reply
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from monitor.core.budget import Mode
-from monitor.core.decision import Decision, Reason, Type
+from monitor.core.decision import AFTER_ROLLBACK, Decision, Reason, Type
 from monitor.core.eval_debt import debts_of
 from monitor.core.ladder import as_if
 from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
 from monitor.engine.page_commands import for_open_page
+from monitor.engine.page_words import asked
 from monitor.engine.ports import LedgerEntry
 from monitor.engine.unapplied import Unapplied, unapplied
 
@@ -42,7 +43,8 @@ class Standing:
         stage: `watching`; `locked` after a request to roll back; `ended` with its window or disarmed.
         halted: What is on record of a defect of the monitor that keeps it from judging this release.
         eval_debt: Open ones of every arming of the release; `eval_debt_overdue` of them are beyond their due date.
-        pages: Open ones; `commands` are ready to be copied.
+        pages: Open ones; `commands` are ready to be copied. `is_question`: roll back or go on is still to be decided;
+            `whom`, `began`, `sure` and `at_deadline` are the page's own words.
         mode: How far the budget may go.
         observed: While it only observes: the rollbacks and the newest pages that it would have asked for.
         rehearsed: The newest rehearsal that speaks for it.
@@ -291,6 +293,8 @@ def _page(
         "escalated": None if escalated is None else escalated.data.get("summary"),
         "expired_at": None if expired is None else rfc3339(expired.at_ms),
         "summary": data.get("summary"),
+        "is_question": data.get("reason") not in AFTER_ROLLBACK,
+        **asked(data),
         "commands": [line for _, line in commands],
     }
 
