@@ -22,6 +22,7 @@ from monitor.engine.ports import LedgerEntry
 from monitor.engine.unapplied import Unapplied, unapplied
 
 LAST_DECISIONS: Final = 5
+_MINUTE_MS: Final = 60_000
 _OF_PAGES: Final = frozenset(
     {
         Type.PAGE_OPENED,
@@ -72,19 +73,30 @@ class Standing:
     last_decisions: list[dict[str, object]]
 
 
-def standings(entries: Iterable[LedgerEntry], now_ms: int) -> list[Standing]:
+Known = dict[str, tuple[tuple[int, int, int], Standing | None]]
+"""By release: what it was worked out from, and what came out."""
+
+
+def standings(entries: Iterable[LedgerEntry], now_ms: int, known: Known | None = None) -> list[Standing]:
     """Return how each release stands, by name.
 
     Args:
         now_ms: Event time, epoch milliseconds: overrides beyond it are over, even if nobody has said so yet.
+        known: Of whoever asks again and again, and kept for the next time: a release is looked at anew when something
+            was recorded of it, and each minute.
     """
+    known = {} if known is None else known
     unique = {entry.decision.decision_id: entry.decision for entry in entries}
     by_release: dict[str, list[Decision]] = {}
     for decision in unique.values():
         by_release.setdefault(decision.release, []).append(decision)
     drills = [one for one in unique.values() if one.type is Type.ROLLBACK_REHEARSED]
     shown = sorted(release for release in by_release if not is_rehearsal(release))
-    found = (_standing(by_release[release], drills, now_ms) for release in shown)
+    for release in shown:
+        version = (len(by_release[release]), len(drills), now_ms // _MINUTE_MS)
+        if release not in known or known[release][0] != version:
+            known[release] = version, _standing(by_release[release], drills, now_ms)
+    found = (known[release][1] for release in shown)
     return [one for one in found if one is not None]
 
 

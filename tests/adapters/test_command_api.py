@@ -226,6 +226,30 @@ async def test_a_page_says_in_its_own_words_what_a_commander_asks(grown: Worker)
     assert "95 % sure that the difference lies between" in page["sure"]
 
 
+async def test_what_is_over_for_a_day_is_left_out_where_only_news_are_asked_for(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = api(worker)
+    await asked.order("decide", call(order(decision="rollback")))
+    day = 86_400_000 + 60_000
+    later = worker.now_ms() + day
+    assert [len((await asked.status(None, call(recent="1"))).body["releases"])] == [1]  # type: ignore[arg-type]
+    monkeypatch.setattr(worker, "now_ms", lambda: later)
+    news = (await asked.status(None, call(recent="1"))).body
+    assert (news["releases"], news["left_out"]) == ([], 1)
+    assert (await asked.status(RELEASE, call())).status == 200
+
+
+async def test_no_console_asks_for_more_than_the_loop_can_bear(
+    grown: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_api, "RECENT_MAX", 0)
+    news = (await api(grown).status(None, call(recent="1"))).body
+    everything = (await api(grown).status(None, call())).body
+    assert (news["releases"], news["left_out"]) == ([], 1)
+    assert (len(everything["releases"]), everything["left_out"]) == (1, 0)  # type: ignore[arg-type]
+
+
 async def test_the_console_reads_what_the_api_tells(grown: Worker, worker: Worker) -> None:
     said = await api(worker).order("decide", call(order(decision="rollback")))
     rolled: Any = (await api(worker).status(RELEASE, call())).body["releases"]

@@ -75,7 +75,7 @@ async function answered(path, waitMs, options = {}) {
 
 /** How everything stands: `{now, blind, releases}`, and what this worker sees. */
 export async function look() {
-  const [stands, sees] = await Promise.all([answered("v1/status", ASK_MS), answered("readyz", ASK_MS)]);
+  const [stands, sees] = await Promise.all([answered("v1/status?recent=1", ASK_MS), answered("readyz", ASK_MS)]);
   if (stands.status !== 200) throw new Unreachable(stands.body.error ?? `HTTP ${stands.status}`);
   return { ...stands.body, sees: sees.body };
 }

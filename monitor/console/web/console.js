@@ -25,7 +25,7 @@ function signIn(why = "") {
   releases.clear();
   Object.assign(state, { lastMs: null, why: "", found: null, sight: {} });
   for (const id of ["pages", "releases"]) byId(id).replaceChildren();
-  for (const id of ["desk", "told", "nothing", "signed", "sight", "stale", "blind"]) byId(id).hidden = true;
+  for (const id of ["desk", "told", "nothing", "signed", "sight", "stale", "blind", "storm"]) byId(id).hidden = true;
   byId("sure").close();
   byId("sign-in").hidden = false;
   say(byId("sign-in-why"), why);
@@ -91,7 +91,9 @@ function show(found) {
   for (const id of [...cards.keys()]) if (!ids.has(id)) leave(id, found);
   arrange(byId("pages"), open.map(([, page]) => cards.get(page.page_id).element));
   say(byId("blind"), found.blind ? `The monitor does not see: ${found.blind.summary}. Until it does, nothing is decided by itself, and deadlines wait.` : "");
+  say(byId("storm"), found.sees.breaker?.is_open ? `Many releases rolled back by themselves: what should roll back now pages instead, until "rollback-budget close-breaker".` : "");
   showReleases(byId("releases"), found.releases, isLive(), releases, { decide });
+  say(byId("left-out"), found.left_out ? `${found.left_out} more are over, or too many to show: rollback-budget status` : "");
   state.found = found;
 }
 
