@@ -15,6 +15,7 @@ JOBS ?= 3
 ARGS ?=
 STEPS ?= 1000000
 HOURS ?= 24
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 ALERTMANAGER ?= $(shell command -v prometheus-alertmanager || command -v alertmanager)
 
 # Prints the first Python that is new enough and can create an environment; otherwise says what is missing.
@@ -40,7 +41,7 @@ export FIND_PYTHON
 # Compiled once and kept, also where the environment says otherwise: a test run starts hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test laws check format chaos chaos-short volume soak simulate mutation integration-alertmanager bench real-rows operating-characteristics cross-check requirements clean distclean
+.PHONY: help setup demo test laws check format chaos chaos-short volume soak simulate mutation integration-alertmanager integration-console bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +88,11 @@ integration-alertmanager: $(STAMP) ## its pager against the real one; apt-get in
 	@test -n "$(ALERTMANAGER)" || { echo "make: no Alertmanager here: apt-get install prometheus-alertmanager," \
 	  "or name one: make $@ ALERTMANAGER=/path/to/alertmanager" >&2; exit 1; }
 	ROLLBACK_BUDGET_TEST_ALERTMANAGER=$(ALERTMANAGER) $(BIN)/pytest tests/adapters/pagers -k alertmanager $(ARGS)
+
+integration-console: $(STAMP) ## the commander's console in a real browser; apt-get install chromium first
+	@test -n "$(CHROMIUM)" || { echo "make: no Chromium here: apt-get install chromium," \
+	  "or name one: make $@ CHROMIUM=/path/to/chromium" >&2; exit 1; }
+	ROLLBACK_BUDGET_TEST_CHROMIUM=$(CHROMIUM) $(BIN)/pytest tests/console/test_browser.py $(ARGS)
 
 chaos: $(STAMP) ## faults from a seed on a real Kafka and Valkey, crash points, torn tails; ARGS="--seed 7 --faults 200"
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -41,6 +41,7 @@ from monitor.adapters.timebase import SteadyClock, Timebase, WallClock, timebase
 from monitor.config.canonical import canonical, from_canonical
 from monitor.config.files import load_budgets
 from monitor.config.settings import Settings
+from monitor.console.web import console_files
 from monitor.core.budget import Budget
 from monitor.core.moment import rfc3339
 from monitor.core.rehearsal import is_rehearsal
@@ -99,7 +100,8 @@ def run_worker(settings: Settings) -> None:
         session_timeout_ms=settings.session_timeout_ms,
         log_level=settings.log_level,
     )
-    serve(kafka_access(settings), worker, worker.effects(), worker.probes(), options, worker.api())
+    doors = (worker.api(), console_files())
+    serve(kafka_access(settings), worker, worker.effects(), worker.probes(), options, *doors)
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:

@@ -18,12 +18,12 @@ from uuid import uuid4
 
 from monitor.adapters.http import Secret
 from monitor.adapters.kafka.topics import COMMANDS
-from monitor.core.decision import Decision, Type
+from monitor.core.decision import EVERY_RELEASE, Decision, Type
 from monitor.core.moment import rfc3339
 from monitor.engine.book import LedgerBook
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import Clock, Log
-from monitor.engine.standing import standings
+from monitor.engine.standing import Known, Standing, blindness, standings
 from monitor.wire.cloudevent import of_decision, to_structured
 from monitor.wire.commands import BadCommand, Order, command_value, read_command
 from monitor.wire.json_text import load_object
@@ -35,6 +35,8 @@ WAIT_S: Final = 10.0
 WAIT_MAX_S: Final = 60.0
 CALLS_MAX: Final = 32  # orders that wait for their answer at once
 LOOK_S: Final = 0.05
+RECENT_MS: Final = 86_400_000  # what the console shows of what is over
+RECENT_MAX: Final = 200  # encoding more would hold the loop for longer than 50 ms
 REST_S: Final = 0.3  # one order may lead to several decisions, recorded one right after the other
 
 Json = Mapping[str, object]
@@ -94,6 +96,8 @@ class CommandApi:
         self._token = sha256(token.get_secret_value().encode()).digest()
         self._reach = reach
         self._waiting = 0
+        self._known: Known = {}
+        self._looking = asyncio.Lock()
 
     async def order(self, verb: str, call: Call) -> Reply:
         """Publish an order, and answer what became of it.
@@ -110,18 +114,33 @@ class CommandApi:
             return refused.reply
 
     async def status(self, release: str | None, call: Call) -> Reply:
-        """Answer how every release stands, or one of them: what `rollback-budget status` says."""
+        """Answer how every release stands, or one of them: what `rollback-budget status` says.
+
+        First come those with open pages, then those beyond a limit. `?recent=1` leaves out what nobody has to look at
+        (not watched, no open page, nothing new for a day) and what is more than `RECENT_MAX`; `left_out` counts both.
+        `blind` is what is on record of the monitor as a whole not seeing; null where nothing is.
+        """
         try:
             reach = self._let_in(call)
-            now_ms = reach.clock.now_ms()
-            found = [
-                asdict(one)
-                for one in standings(reach.book.entries(), now_ms)
-                if release in (None, one.release)
-            ]
-            if release is not None and not found:
+            now_ms, entries = reach.clock.now_ms(), tuple(reach.book.entries())
+            # Consoles ask every two seconds, and a thousand releases take a second: not one of the loop that decides.
+            async with self._looking:
+                found = await asyncio.to_thread(standings, entries, now_ms, self._known)
+            since = rfc3339(now_ms - RECENT_MS) if "recent" in call.query else None
+            shown = [one for one in found if release in (None, one.release) and _is_recent(one, since)]
+            if release is not None and not shown:
                 raise _Refused(404, f"{release} was never armed")
-            return Reply(200, {"now": rfc3339(now_ms), "releases": found})
+            shown.sort(
+                key=lambda one: (not one.pages, not one.breaches, one.stage != "watching", one.release)
+            )
+            told = shown if since is None else shown[:RECENT_MAX]
+            body = {
+                "now": rfc3339(now_ms),
+                "blind": blindness((entry.decision for entry in reach.book.of(EVERY_RELEASE)), EVERY_RELEASE),
+                "left_out": len(found) - len(told) if release is None else 0,
+                "releases": await asyncio.to_thread(lambda: [asdict(one) for one in told]),
+            }
+            return Reply(200, body)
         except _Refused as refused:
             return refused.reply
 
@@ -149,6 +168,12 @@ class CommandApi:
         finally:
             self._waiting -= 1
         return _reply(order, decisions, reach.book)
+
+
+def _is_recent(one: Standing, since: str | None) -> bool:
+    """Tell whether a release belongs to what is going on; `since` is RFC 3339 in UTC, None: everything does."""
+    news = any(str(row["at"]) >= since for row in one.last_decisions) if since else True
+    return news or bool(one.pages) or one.stage == "watching"
 
 
 def _wait_s(query: Mapping[str, str]) -> float:

@@ -91,6 +91,8 @@ async def _give_in(folder: Path, choice: Choice, console: Console) -> Result:
         _write_settings(folder / "settings.env", settings)
         console.print(f"the demo's folder is {folder}; starting {WORKERS} workers")
         crew = await stack.enter_async_context(_crew(folder, settings))
+        decide = f"Decide yourself: {crew.url}/console, any name, token {settings['api_token']}"
+        console.print(decide, soft_wrap=True)
         broker = await stack.enter_async_context(_broker(servers.access, traces_topic, clock.wall_origin_ms))
         seen_on: LiveScreen | Lines = LiveScreen(Console()) if choice.on_screen else Lines(console)
         stack.enter_context(seen_on)
@@ -108,7 +110,7 @@ async def _give_in(folder: Path, choice: Choice, console: Console) -> Result:
                 for text in (budget_text(plan, story),)
             },
             run_id=run_id,
-            footer=f"Decide yourself: . {folder}/settings.env; rollback-budget decide --help",
+            footer=decide,
         )
         result = await play(plan, stage, stay=choice.stay)
     if result.told and not result.as_promised:
@@ -201,6 +203,7 @@ def _settings(clock: EventClock, flag: FlagFile, traces_topic: str, run_id: str)
         "event_time_origin_ms": str(clock.origin_ms),
         "wall_origin_ms": str(clock.wall_origin_ms),
         "log_format": "json",
+        "api_token": secrets.token_hex(16),  # of this show alone; its workers listen on this machine only
     }
 
 

@@ -145,7 +145,7 @@ class Settings(BridgeSettings):
     http_port: int = Field(6066, ge=0, le=65_535, description="Their port; 0 takes a free one.")
     api_token: SecretStr | None = Field(
         None,
-        description="Opens the HTTP API for orders to whoever sends it as a bearer token; unset: no API.",
+        description="Opens the console and the HTTP API for orders to whoever has it; unset: neither is there.",
     )
     event_time_speed: float = Field(
         1.0, gt=0, le=100_000, description="Demos: minutes of event time in a minute of record time."

@@ -1,1 +1,1 @@
-"""What people look at: the demo's screen and the web console."""
+"""What people look at: the demo's screen and the commander's web console."""

@@ -133,7 +133,7 @@ class Lookout:
         overall = worst([*(one.state for one in found.values()), *(one.state for one in halts)])
         releases = self._releases(worst(one.state for one in found.values()))
         unread, owned = self._feed.unread, len(self._feed.ingests)
-        return Sighting(now_ms, found, overall, releases, unread, owned, self._modes())
+        return Sighting(now_ms, found, overall, releases, unread, owned, self._modes(), self._open_pages())
 
     def _releases(self, seen: SightState | None) -> Mapping[str, int]:
         """Count the releases evaluated here by what they are doing."""
@@ -153,6 +153,11 @@ class Lookout:
         """Count the releases watched here by how far their budgets may go."""
         watched = (one.evaluator for one in self._control.live.values() if not one.evaluator.is_over)
         return Counter(one.budget.mode.value for one in watched)
+
+    def _open_pages(self) -> int:
+        """Count the open pages about the releases evaluated here."""
+        commanders = (one.evaluator.commander for one in self._control.live.values())
+        return sum(page.is_open for commander in commanders for page in commander.pages.values())
 
     async def _tell(self, sighting: Sighting) -> None:
         now_ms = self._log_now_ms(sighting.at_ms)

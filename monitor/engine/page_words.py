@@ -87,6 +87,17 @@ def facts_of(notice: PageNotice) -> Mapping[str, Any]:
     return notice.opened or notice.event
 
 
+def asked(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a page's opening says of those it is about, for a view that shows its clock by itself.
+
+    Returns:
+        `whom`, `began`, `sure`, and `at_deadline`; empty where the page does not say it.
+    """
+    silent = "" if data.get("deadline") is None else _silent(data)
+    said = {"whom": _whom(data), "began": _since(data), "sure": _sure(data), "at_deadline": silent}
+    return {name: plain(text) for name, text in said.items()}
+
+
 def severity_of(notice: PageNotice) -> Severity:
     """Return how loud the page is; it stays the same from its opening to its end."""
     if notice.about in (About.NOT_APPLIED, About.NOT_PROVEN, About.NOT_HELPED):
@@ -195,11 +206,14 @@ def _silence(notice: PageNotice, data: Mapping[str, Any]) -> str:
     by = _minute(notice.deadline_ms)
     if not by:
         return "there is none: this page never acts by itself"
-    silent = {
+    return f"{by} (later if this page came later): {_silent(data)}"
+
+
+def _silent(data: Mapping[str, Any]) -> str:
+    return {
         "rollback": f"without an answer the release rolls back to {data.get('baseline', 'its baseline')}",
         "hold": "without an answer the release is held as it is",
     }.get(str(data.get("on_silence")), "without an answer the budget's `on_commander_silence` decides")
-    return f"{by} (later if this page came later): {silent}"
 
 
 def _commands(notice: PageNotice) -> Lines:

@@ -10,17 +10,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from monitor.core.budget import Mode
-from monitor.core.decision import Decision, Reason, Type
+from monitor.core.decision import AFTER_ROLLBACK, Decision, Reason, Type
 from monitor.core.eval_debt import debts_of
 from monitor.core.ladder import as_if
 from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
 from monitor.engine.page_commands import for_open_page
+from monitor.engine.page_words import asked
 from monitor.engine.ports import LedgerEntry
 from monitor.engine.unapplied import Unapplied, unapplied
 
 LAST_DECISIONS: Final = 5
+_MINUTE_MS: Final = 60_000
 _OF_PAGES: Final = frozenset(
     {
         Type.PAGE_OPENED,
@@ -42,7 +44,8 @@ class Standing:
         stage: `watching`; `locked` after a request to roll back; `ended` with its window or disarmed.
         halted: What is on record of a defect of the monitor that keeps it from judging this release.
         eval_debt: Open ones of every arming of the release; `eval_debt_overdue` of them are beyond their due date.
-        pages: Open ones; `commands` are ready to be copied.
+        pages: Open ones; `commands` are ready to be copied. `is_question`: roll back or go on is still to be decided;
+            `whom`, `began`, `sure` and `at_deadline` are the page's own words.
         mode: How far the budget may go.
         observed: While it only observes: the rollbacks and the newest pages that it would have asked for.
         rehearsed: The newest rehearsal that speaks for it.
@@ -70,19 +73,30 @@ class Standing:
     last_decisions: list[dict[str, object]]
 
 
-def standings(entries: Iterable[LedgerEntry], now_ms: int) -> list[Standing]:
+Known = dict[str, tuple[tuple[int, int, int], Standing | None]]
+"""By release: what it was worked out from, and what came out."""
+
+
+def standings(entries: Iterable[LedgerEntry], now_ms: int, known: Known | None = None) -> list[Standing]:
     """Return how each release stands, by name.
 
     Args:
         now_ms: Event time, epoch milliseconds: overrides beyond it are over, even if nobody has said so yet.
+        known: Of whoever asks again and again, and kept for the next time: a release is looked at anew when something
+            was recorded of it, and each minute.
     """
+    known = {} if known is None else known
     unique = {entry.decision.decision_id: entry.decision for entry in entries}
     by_release: dict[str, list[Decision]] = {}
     for decision in unique.values():
         by_release.setdefault(decision.release, []).append(decision)
     drills = [one for one in unique.values() if one.type is Type.ROLLBACK_REHEARSED]
     shown = sorted(release for release in by_release if not is_rehearsal(release))
-    found = (_standing(by_release[release], drills, now_ms) for release in shown)
+    for release in shown:
+        version = (len(by_release[release]), len(drills), now_ms // _MINUTE_MS)
+        if release not in known or known[release][0] != version:
+            known[release] = version, _standing(by_release[release], drills, now_ms)
+    found = (known[release][1] for release in shown)
     return [one for one in found if one is not None]
 
 
@@ -291,6 +305,8 @@ def _page(
         "escalated": None if escalated is None else escalated.data.get("summary"),
         "expired_at": None if expired is None else rfc3339(expired.at_ms),
         "summary": data.get("summary"),
+        "is_question": data.get("reason") not in AFTER_ROLLBACK,
+        **asked(data),
         "commands": [line for _, line in commands],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -15,8 +16,9 @@ from pydantic import SecretStr
 
 from monitor.adapters import command_api
 from monitor.adapters.command_api import BODY_MAX, CALLS_MAX, VERBS, Call, CommandApi, Reach
-from monitor.adapters.faust_app.api_pages import add_api
+from monitor.adapters.faust_app.api_pages import add_api, add_files
 from monitor.adapters.kafka.ledger import ledger_entry
+from monitor.console.web import console_files
 from monitor.engine.book import LedgerBook
 from monitor.engine.errors import LogUnreachable
 from monitor.engine.ports import LedgerEntry, Stamp
@@ -213,6 +215,66 @@ async def test_how_releases_stand(grown: Worker) -> None:
     assert (await api(grown).status("model-0", call())).status == 404
 
 
+async def test_a_page_says_in_its_own_words_what_a_commander_asks(grown: Worker) -> None:
+    said = await api(grown).status(RELEASE, call())
+    releases: Any = said.body["releases"]
+    (page,) = releases[0]["pages"]
+    assert said.body["blind"] is None
+    assert (page["whom"], page["is_question"]) == ("everybody", True)
+    assert page["at_deadline"] == "without an answer the release is held as it is"
+    assert page["began"].endswith("min by then")
+    assert "95 % sure that the difference lies between" in page["sure"]
+
+
+async def test_what_is_over_for_a_day_is_left_out_where_only_news_are_asked_for(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = api(worker)
+    await asked.order("decide", call(order(decision="rollback")))
+    day = 86_400_000 + 60_000
+    later = worker.now_ms() + day
+    assert [len((await asked.status(None, call(recent="1"))).body["releases"])] == [1]  # type: ignore[arg-type]
+    monkeypatch.setattr(worker, "now_ms", lambda: later)
+    news = (await asked.status(None, call(recent="1"))).body
+    assert (news["releases"], news["left_out"]) == ([], 1)
+    assert (await asked.status(RELEASE, call())).status == 200
+
+
+async def test_no_console_asks_for_more_than_the_loop_can_bear(
+    grown: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_api, "RECENT_MAX", 0)
+    news = (await api(grown).status(None, call(recent="1"))).body
+    everything = (await api(grown).status(None, call())).body
+    assert (news["releases"], news["left_out"]) == ([], 1)
+    assert (len(everything["releases"]), everything["left_out"]) == (1, 0)  # type: ignore[arg-type]
+
+
+async def test_the_console_reads_what_the_api_tells(grown: Worker, worker: Worker) -> None:
+    said = await api(worker).order("decide", call(order(decision="rollback")))
+    rolled: Any = (await api(worker).status(RELEASE, call())).body["releases"]
+    open_: Any = (await api(grown).status(RELEASE, call())).body["releases"]
+    script = "".join(file.body.decode() for path, file in console_files().items() if path.endswith(".js"))
+    for name, told in (
+        ("page", open_[0]["pages"][0]),
+        ("one", {**open_[0], "release": None}),
+        ("release", open_[0]),
+        ("breach", open_[0]["breaches"][0]),
+        ("back", rolled[0]["rollback"]),
+        ("row", rolled[0]["last_decisions"][0]),
+        ("body", {**said.body, "error": "", "problems": [], "why": "", "stands": {}}),
+    ):
+        read = set(re.findall(rf"(?<![.\w]){name}\.(\w+)\b(?!\()", script)) - {
+            "hidden",
+            "row",
+            "value",
+            "text",
+            "card",
+        }
+        assert read, name
+        assert read <= set(told), name
+
+
 # By the worker's web part ----------------------------------------------------------------------------------------
 
 
@@ -220,6 +282,7 @@ async def test_how_releases_stand(grown: Worker) -> None:
 async def client(worker: Worker) -> AsyncIterator[TestClient[Any, Any]]:
     app = faust.App("api-test", broker="memory://", autodiscover=False)
     add_api(app, api(worker))
+    add_files(app, console_files())
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     web: Any = app.web  # of the aiohttp driver, which alone has an application
@@ -241,6 +304,15 @@ async def test_over_the_wire(client: TestClient[Any, Any], worker: Worker) -> No
     async with client.post("/v1/decide", headers=headers, json=large) as answer:
         assert answer.status == 413
     assert [one.kind for one in worker.commands] == ["acknowledge"]
+
+
+async def test_the_console_is_there_and_no_answer_is_kept(client: TestClient[Any, Any]) -> None:
+    for path, (headers, body) in console_files().items():
+        async with client.get(path) as answer:
+            assert (answer.status, await answer.read()) == (200, body)
+            assert {name: answer.headers[name] for name in headers} == headers
+    async with client.get("/v1/status", headers={"authorization": BEARER}) as answer:
+        assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_every_verb_has_its_page(client: TestClient[Any, Any]) -> None:

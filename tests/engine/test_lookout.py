@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core.decision import EVERY_RELEASE, Type
+from monitor.core.decision import EVERY_RELEASE, Reason, Type
 from monitor.core.sight import BLIND_MS, STUCK_MS, Cause, Sight
 from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import LogUnreachable, StoreUnreachable
@@ -47,6 +47,15 @@ async def test_what_is_read_up_to_a_moment_ago_is_live() -> None:
     assert monitors_own(one.made) == []
     shown = one.sighting.as_data()
     assert (shown["sight"], shown["cause"], shown["not_live"]) == ("live", None, [])
+
+
+async def test_open_pages_are_counted_where_their_release_is_evaluated() -> None:
+    (one,) = await watching()
+    assert one.sighting.pages == 0
+    (live,) = one.control.live.values()
+    live.evaluator.commander.open_release_page(Reason.NO_DATA, 60_000, "nothing comes")
+    await one.seconds(1)
+    assert one.sighting.pages == 1
 
 
 async def test_a_store_that_is_away_is_late_at_first_then_blind_and_said_once(

@@ -104,6 +104,11 @@ class WorkerCrew:
     def __init__(self, workers: list[Worker]) -> None:
         self._workers = workers
 
+    @property
+    def url(self) -> str:
+        """Where one of them answers: any takes any order."""
+        return self._workers[0].url
+
     async def start(self) -> None:
         """Start all of them and wait until each is ready."""
         for worker in self._workers:

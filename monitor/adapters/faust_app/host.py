@@ -20,7 +20,7 @@ from faust.auth import SASLCredentials, SSLCredentials
 from mode import Service
 
 from monitor.adapters.command_api import CommandApi
-from monitor.adapters.faust_app.api_pages import add_api
+from monitor.adapters.faust_app.api_pages import Files, add_api, add_files
 from monitor.adapters.kafka.client import tame_library_logs
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topics import PAGES, REQUESTS
@@ -88,6 +88,7 @@ def serve(
     probes: Probes,
     options: HostOptions,
     api: CommandApi | None = None,
+    console: Files | None = None,
 ) -> None:
     """Run the worker until a signal; raises SystemExit with its code, as Faust does.
 
@@ -95,12 +96,14 @@ def serve(
 
     Args:
         api: Takes orders; None where there is no such door.
+        console: The files of the commander's console; it needs the API, and is not there without it.
     """
     app = _app(access, options)
     _add_agents(app, effects)
     _add_pages(app, probes)
     if api is not None:
         add_api(app, api)
+        add_files(app, console or {})
     worker = faust.Worker(
         app,
         _Tasks(runs),

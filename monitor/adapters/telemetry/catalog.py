@@ -101,10 +101,6 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         {"type": DECISIONS}, per_release=True,
     ),
     Instrument(
-        "decision_delay", Kind.HISTOGRAM, "s", "From the moment a decision was possible to its record in the ledger.",
-        {}, _SLOW,
-    ),
-    Instrument(
         "effects", Kind.COUNTER, "{effect}", "Rollbacks and pages carried out, by result.",
         {
             "effect": ("rollback", "page"),
@@ -134,7 +130,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         "sight_age", Kind.GAUGE, "s", "For how long something has been seen so, the longest; 0 where nothing is.",
         {"sight": SIGHTS},
     ),
-    Instrument("open_pages", Kind.GAUGE, "{page}", "Pages a person has not resolved.", {}),
+    Instrument("open_pages", Kind.GAUGE, "{page}", "Open pages about the releases this worker evaluates.", {}),
     Instrument(
         "heartbeat_timestamp", Kind.GAUGE, "s", "When the last round was completed: stands still where we do.", {},
     ),

@@ -184,6 +184,7 @@ class TelemetryObserver(Observer):
             self._metrics.set("watched_releases", sighting.modes.get(mode, 0), mode=mode)
         self._metrics.set("consumer_lag", sighting.unread)
         self._metrics.set("partitions_owned", sighting.owned)
+        self._metrics.set("open_pages", sighting.pages)
         self._say(sighting.overall)
 
     def _say(self, overall: SightState | None) -> None:

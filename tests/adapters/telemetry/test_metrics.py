@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import monitor
 from monitor.adapters.telemetry.bridge_catalog import BRIDGE_INSTRUMENTS
 from monitor.adapters.telemetry.catalog import BY_NAME, INSTRUMENTS, OTHER, Instrument, Kind
 from monitor.adapters.telemetry.metrics import REST, UndeclaredMetric
@@ -45,6 +47,13 @@ def record(telemetry: Telemetry, instrument: Instrument, labels: dict[str, str])
         Kind.HISTOGRAM: telemetry.metrics.observe,
     }
     recorders[instrument.kind](instrument.name, 1, **labels)
+
+
+def test_every_instrument_of_a_worker_is_fed_somewhere() -> None:
+    """What is only declared would stand on `/metrics` as nothing, or as never a number."""
+    code = "\n".join(path.read_text() for path in Path(monitor.__path__[0]).rglob("*.py"))
+    fed = set(re.findall(r"\b(?:count|set|observe)\(\s*\"(\w+)\"", code))
+    assert [one.name for one in INSTRUMENTS if one.name not in fed] == []
 
 
 @pytest.mark.parametrize("instrument", ALL, ids=lambda instrument: instrument.name)

@@ -30,7 +30,9 @@ def telemetry() -> Iterator[Telemetry]:
 
 def sighting(*states: SightState, overall: SightState | None = None) -> Sighting:
     seen = {Partition("t", number): Seen(state, 5_000) for number, state in enumerate(states)}
-    return Sighting(NOW_MS, seen, overall or worst(states), {"armed": 3, "blind": 1}, unread=7, owned=2)
+    return Sighting(
+        NOW_MS, seen, overall or worst(states), {"armed": 3, "blind": 1}, unread=7, owned=2, pages=4
+    )
 
 
 def gauges(telemetry: Telemetry, name: str) -> dict[str, float]:
@@ -71,6 +73,7 @@ def test_every_cause_and_every_age_is_a_gauge(
     assert gauges(telemetry, "armed_releases") == {"armed": 3, "blind": 1}
     assert gauges(telemetry, "consumer_lag") == {"": 7}
     assert gauges(telemetry, "partitions_owned") == {"": 2}
+    assert gauges(telemetry, "open_pages") == {"": 4}
 
 
 def test_what_is_over_is_0_again(telemetry: Telemetry) -> None:
