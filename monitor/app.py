@@ -291,7 +291,8 @@ def _build(
     settings: Settings, prepared: Prepared, telemetry: Telemetry, pagers: Mapping[str, ClosingPager]
 ) -> _Parts:
     access, timebase = kafka_access(settings), timebase_of(settings)
-    clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics, telemetry.spans)
+    clock = WallClock(timebase)
+    observer = TelemetryObserver(telemetry.metrics, telemetry.spans, clock, timebase.speed)
     redis_url = settings.redis_url.get_secret_value()
     log, store, lease = KafkaLog(access), RedisStateStore(redis_url), RedisLease(redis_url)
     place = Place(settings.cdevents_environment, settings.cdevents_ticket_url) if settings.cdevents else None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.core.decision import EVERY_RELEASE
+from monitor.core.rehearsal import is_rehearsal
 from monitor.core.sight import AHEAD_MS, BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
 from monitor.engine.codec import Meta
 from monitor.engine.control import Control
@@ -133,7 +134,7 @@ class Lookout:
         overall = worst([*(one.state for one in found.values()), *(one.state for one in halts)])
         releases = self._releases(worst(one.state for one in found.values()))
         unread, owned = self._feed.unread, len(self._feed.ingests)
-        return Sighting(now_ms, found, overall, releases, unread, owned, self._modes())
+        return Sighting(now_ms, found, overall, releases, unread, owned, self._modes(), self._open_pages())
 
     def _releases(self, seen: SightState | None) -> Mapping[str, int]:
         """Count the releases evaluated here by what they are doing."""
@@ -153,6 +154,12 @@ class Lookout:
         """Count the releases watched here by how far their budgets may go."""
         watched = (one.evaluator for one in self._control.live.values() if not one.evaluator.is_over)
         return Counter(one.budget.mode.value for one in watched)
+
+    def _open_pages(self) -> int:
+        """Count the pages that people have about the releases evaluated here; a drill's are none."""
+        live = self._control.live.items()
+        desks = [one.evaluator.commander for release, one in live if not is_rehearsal(release)]
+        return sum(page.is_open and desk.is_told(page) for desk in desks for page in desk.pages.values())
 
     async def _tell(self, sighting: Sighting) -> None:
         now_ms = self._log_now_ms(sighting.at_ms)

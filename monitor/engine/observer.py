@@ -35,6 +35,7 @@ class Sighting:
         unread: Records that this instance has still to read.
         owned: Partitions that it reads.
         modes: How many releases evaluated here have which mode.
+        open_pages: Open pages about these releases; those of drills are none.
     """
 
     at_ms: int
@@ -44,6 +45,7 @@ class Sighting:
     unread: int
     owned: int
     modes: Mapping[str, int] = field(default_factory=dict)
+    open_pages: int = 0
 
     def as_data(self) -> dict[str, object]:
         """Return it JSON-ready, ages in seconds: the whole, and every partition that is not live."""
