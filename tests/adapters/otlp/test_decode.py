@@ -102,7 +102,7 @@ def as_json(value: bytes, request: Message) -> bytes:
 
 
 def test_the_json_form_says_the_same_as_protobuf() -> None:
-    said = {"gen_ai.evaluation.name": "task_success", "gen_ai.evaluation.score.value": 0.5}
+    said: dict[str, Any] = {"gen_ai.evaluation.name": "task_success", "gen_ai.evaluation.score.value": 0.5}
     event = Event("gen_ai.evaluation.result", said, timestamp=nanoseconds(5))
     others = {
         "rollback_budget.cost_usd": 0.25,
