@@ -17,6 +17,7 @@ from monitor.adapters.collector import spare_what_is_here
 from monitor.adapters.command_api import CommandApi, Reach
 from monitor.adapters.faust_app.host import Effects, HostOptions, serve
 from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
+from monitor.adapters.flags.checkup import tell_unusable
 from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.consumer import TraceConsumer
 from monitor.adapters.kafka.control_topics import followers_of, readers_of
@@ -47,6 +48,7 @@ from monitor.core.rehearsal import is_rehearsal
 from monitor.core.window import tick_ms
 from monitor.engine.act import Act, Outcome
 from monitor.engine.book import BudgetBook
+from monitor.engine.checkup import Finding
 from monitor.engine.control import Control
 from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import PagerFailed, StoreUnreachable, TopicUnusable
@@ -178,9 +180,21 @@ class Worker:
         spare_what_is_here()
 
     async def run(self) -> None:
-        """Run the tasks."""
-        async with self._parts.heartbeat.beating(), self._parts.store.watched():
-            await self._parts.instance.run()
+        """Run the tasks; beside them, ask once for the flags that a rollback would turn: today, and not on the day."""
+        flags = asyncio.create_task(tell_unusable(self._settings, self._prepared.budgets, self._tell_of_flag))
+        try:
+            async with self._parts.heartbeat.beating(), self._parts.store.watched():
+                await self._parts.instance.run()
+        finally:
+            flags.cancel()
+            await asyncio.wait([flags])
+
+    @staticmethod
+    def _tell_of_flag(found: Finding) -> None:
+        log = structlog.get_logger("monitor")
+        log.error(
+            "a rollback could not turn this flag", flag=found.subject, why=found.text, remedy=found.remedy
+        )
 
     async def stop(self) -> None:
         """Flush, and end the tasks."""
