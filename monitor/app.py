@@ -38,6 +38,7 @@ from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
 from monitor.adapters.telemetry.observer import TelemetryObserver
 from monitor.adapters.telemetry.setup import CONTENT_TYPE, Telemetry, configure
+from monitor.adapters.telemetry.spans import TRACE, trace_of
 from monitor.adapters.timebase import SteadyClock, Timebase, WallClock, timebase_from
 from monitor.config.canonical import canonical, from_canonical
 from monitor.config.files import load_budgets
@@ -230,7 +231,7 @@ class Worker:
         """Carry an effect out, counted and traced; False where it has to be tried again."""
         metrics, began_s = self._telemetry.metrics, time.monotonic()
         release = str(event.get("subject", ""))
-        with self._telemetry.spans.effect(effect, str(event.get("id", "")), release):
+        with self._telemetry.spans.effect(effect, str(event.get("id", "")), release, event.get(TRACE, ())):
             try:
                 outcome = await act(event)
             except PagerFailed:
@@ -280,7 +281,7 @@ class Worker:
 
 def _event(value: bytes | None, headers: list[tuple[str, bytes]]) -> Mapping[str, Any] | None:
     try:
-        return to_structured(from_binary(value, headers))
+        return {**to_structured(from_binary(value, headers)), TRACE: trace_of(headers)}
     except NotACloudEvent as error:
         structlog.get_logger("monitor").error("not one of our events", why=str(error))
         return None
