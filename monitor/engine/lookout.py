@@ -24,6 +24,7 @@ from monitor.engine.log_time import speed_of
 from monitor.engine.observer import Observer, Seen, Sighting
 from monitor.engine.ports import Ledger, Outputs, Partition
 from monitor.engine.tenure import Tenure
+from monitor.engine.unapplied import unapplied_now
 
 LOOK_S = 1.0  # between two looks
 LOG_GRACE_MS = 5_000  # the log is asked for its time about once a flush; so much more is no outage
@@ -158,8 +159,11 @@ class Lookout:
     def _open_pages(self) -> int:
         """Count the pages that people have about the releases evaluated here; a drill's are none."""
         live = self._control.live.items()
-        desks = [one.evaluator.commander for release, one in live if not is_rehearsal(release)]
-        return sum(page.is_open and desk.is_told(page) for desk in desks for page in desk.pages.values())
+        evaluators = [one.evaluator for release, one in live if not is_rehearsal(release)]
+        desks = [one.commander for one in evaluators]
+        locked = [one.budget.release for one in evaluators if one.progress.stage is Stage.LOCKED]
+        asked = sum(page.is_open and desk.is_told(page) for desk in desks for page in desk.pages.values())
+        return asked + sum(len(unapplied_now(self._control.book, release)) for release in locked)
 
     async def _tell(self, sighting: Sighting) -> None:
         now_ms = self._log_now_ms(sighting.at_ms)
