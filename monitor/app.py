@@ -17,6 +17,7 @@ from monitor.adapters.collector import spare_what_is_here
 from monitor.adapters.command_api import CommandApi, Reach
 from monitor.adapters.faust_app.host import Effects, HostOptions, serve
 from monitor.adapters.flags import ACTUATORS, ActuatorUnusable, actuator_for
+from monitor.adapters.flags.checkup import tell_unusable
 from monitor.adapters.kafka.clock import BrokerClock
 from monitor.adapters.kafka.consumer import TraceConsumer
 from monitor.adapters.kafka.control_topics import followers_of, readers_of
@@ -37,6 +38,7 @@ from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
 from monitor.adapters.telemetry.observer import TelemetryObserver
 from monitor.adapters.telemetry.setup import CONTENT_TYPE, Telemetry, configure
+from monitor.adapters.telemetry.spans import TRACE, trace_of
 from monitor.adapters.timebase import SteadyClock, Timebase, WallClock, timebase_from
 from monitor.config.canonical import canonical, from_canonical
 from monitor.config.files import load_budgets
@@ -48,6 +50,7 @@ from monitor.core.rehearsal import is_rehearsal
 from monitor.core.window import tick_ms
 from monitor.engine.act import Act, Outcome
 from monitor.engine.book import BudgetBook
+from monitor.engine.checkup import Finding
 from monitor.engine.control import Control
 from monitor.engine.effect_ledger import EffectLedger
 from monitor.engine.errors import PagerFailed, StoreUnreachable, TopicUnusable
@@ -180,9 +183,21 @@ class Worker:
         spare_what_is_here()
 
     async def run(self) -> None:
-        """Run the tasks."""
-        async with self._parts.heartbeat.beating(), self._parts.store.watched():
-            await self._parts.instance.run()
+        """Run the tasks; beside them, ask once for the flags that a rollback would turn: today, and not on the day."""
+        flags = asyncio.create_task(tell_unusable(self._settings, self._prepared.budgets, self._tell_of_flag))
+        try:
+            async with self._parts.heartbeat.beating(), self._parts.store.watched():
+                await self._parts.instance.run()
+        finally:
+            flags.cancel()
+            await asyncio.wait([flags])
+
+    @staticmethod
+    def _tell_of_flag(found: Finding) -> None:
+        log = structlog.get_logger("monitor")
+        log.error(
+            "a rollback could not turn this flag", flag=found.subject, why=found.text, remedy=found.remedy
+        )
 
     async def stop(self) -> None:
         """Flush, and end the tasks."""
@@ -218,7 +233,7 @@ class Worker:
         """Carry an effect out, counted and traced; False where it has to be tried again."""
         metrics, began_s = self._telemetry.metrics, time.monotonic()
         release = str(event.get("subject", ""))
-        with self._telemetry.spans.effect(effect, str(event.get("id", "")), release):
+        with self._telemetry.spans.effect(effect, str(event.get("id", "")), release, event.get(TRACE, ())):
             try:
                 outcome = await act(event)
             except PagerFailed:
@@ -268,7 +283,7 @@ class Worker:
 
 def _event(value: bytes | None, headers: list[tuple[str, bytes]]) -> Mapping[str, Any] | None:
     try:
-        return to_structured(from_binary(value, headers))
+        return {**to_structured(from_binary(value, headers)), TRACE: trace_of(headers)}
     except NotACloudEvent as error:
         structlog.get_logger("monitor").error("not one of our events", why=str(error))
         return None
@@ -293,7 +308,8 @@ def _build(
     settings: Settings, prepared: Prepared, telemetry: Telemetry, pagers: Mapping[str, ClosingPager]
 ) -> _Parts:
     access, timebase = kafka_access(settings), timebase_of(settings)
-    clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics, telemetry.spans)
+    clock = WallClock(timebase)
+    observer = TelemetryObserver(telemetry.metrics, telemetry.spans, clock, timebase.speed)
     redis_url = settings.redis_url.get_secret_value()
     log, store, lease = KafkaLog(access), RedisStateStore(redis_url), RedisLease(redis_url)
     place = Place(settings.cdevents_environment, settings.cdevents_ticket_url) if settings.cdevents else None

@@ -28,7 +28,7 @@ def bridge(
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Turn spans and evaluations that an OpenTelemetry Collector writes to Kafka (otlp_proto) into trace events."""
+    """Turn spans and evaluations that an OpenTelemetry Collector writes to Kafka (OTLP) into trace events."""
     from monitor.bridge import run_bridge
     from monitor.config.settings_source import load_settings
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from monitor.adapters.flags.checkup import flag_checks
 from monitor.adapters.pagers.checkup import UNASKED, PagersCheckup
 from monitor.adapters.timebase import WallClock
 from monitor.app import timebase_of
 from monitor.cli import sight
 from monitor.cli.debt_source import ASKED_S, ledger_soon
 from monitor.cli.debt_words import debt_line
-from monitor.cli.doctor_checks import flag_checks, pager_checks
+from monitor.cli.doctor_checks import pager_checks
 from monitor.cli.orders import KafkaAway, kafka_said_plainly
 from monitor.cli.plan import BadPlan, candidate_share, outlook_of, recorded_of, requests_per_s
 from monitor.cli.status import rehearsed_line

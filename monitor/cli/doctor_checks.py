@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.adapters.closing import close_all
-from monitor.adapters.flags import ActuatorUnusable, actuator_for
+from monitor.adapters.flags.checkup import flag_checks
 from monitor.adapters.kafka.bridge_checkup import BridgeCheckup
 from monitor.adapters.kafka.checkup import KafkaCheckup, skew_finding
 from monitor.adapters.kafka.security import access_of
@@ -21,15 +20,12 @@ from monitor.config.mapping_file import MappingInvalid, load_mapping
 from monitor.config.problem import Severity
 from monitor.config.settings import Settings
 from monitor.config.settings_source import SettingsInvalid, read_settings
-from monitor.core.budget import Budget, FlagTarget
-from monitor.engine.act_events import order_for
-from monitor.engine.checkup import Check, Finding, examine, failed, failure, ok, skipped, warning
-from monitor.engine.errors import ActuatorFailed
+from monitor.core.budget import Budget
+from monitor.engine.checkup import Check, Finding, examine, failed, ok, skipped, warning
 
 _KAFKA_REMEDY = (
     "is kafka_bootstrap right, are the brokers up, and their advertised.listeners reachable from here?"
 )
-_FLAG_REMEDY = "is the flag system's address right, and may this machine call it?"
 _REDIS_REMEDY = "is redis_url right, and the server up?"
 
 
@@ -138,44 +134,6 @@ def _redis(settings: Settings) -> list[Check]:
         Check("redis", "writes", redis.writes, _REDIS_REMEDY),
         Check("clock", "redis", clock, _REDIS_REMEDY),
     ]
-
-
-def flag_checks(settings: Settings, budgets: Sequence[Budget]) -> list[Check]:
-    """Return a probe per flag that a budget names; one that several name is asked once."""
-    asked: dict[FlagTarget, Budget] = {}
-    for budget in budgets:
-        if budget.flag is not None:
-            asked.setdefault(budget.flag, budget)
-    if not asked:
-
-        async def nothing() -> Sequence[Finding]:
-            return [skipped("flags", "-", "no budget file names a flag")]
-
-        return [Check("flags", "-", nothing, "")]
-    return [_flag(settings, flag, budget) for flag, budget in asked.items()]
-
-
-def _flag(settings: Settings, flag: FlagTarget, budget: Budget) -> Check:
-    subject = f"{flag.actuator} {flag.key}"
-
-    async def ask() -> Sequence[Finding]:
-        try:
-            actuator = actuator_for(flag.actuator, settings)
-        except ActuatorUnusable as error:
-            remedy = f"set that; the budget of {budget.release} turns its flag with it"
-            return [failed("flags", subject, str(error), remedy)]
-        about = {"release": budget.release, "baseline": budget.baseline}
-        try:
-            await actuator.probe(order_for(flag, decision_id="doctor", reason="doctor", **about))
-        except ActuatorFailed as error:
-            return [failure("flags", subject, error, _FLAG_REMEDY)]
-        finally:
-            await close_all([actuator])
-        return [
-            ok("flags", subject, "the flag is there and could be turned, as far as that shows without it")
-        ]
-
-    return Check("flags", subject, ask, _FLAG_REMEDY)
 
 
 def pager_checks(settings: Settings) -> list[Check]:

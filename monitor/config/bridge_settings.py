@@ -13,7 +13,7 @@ class BridgeSettings(BaseSettings):
 
     bridge_spans_topic: KafkaName = Field(
         "otlp_spans",
-        description="`bridge`: where the collector's Kafka exporter writes spans, as otlp_proto.",
+        description="`bridge`: where the collector's Kafka exporter writes spans, as otlp_proto or otlp_json.",
     )
     bridge_logs_topic: KafkaName = Field(
         "otlp_logs",

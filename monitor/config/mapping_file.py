@@ -173,7 +173,7 @@ def _fields(file: MappingFile) -> Iterator[Field]:
 def _source(spec: SourceSpec) -> kinds.Source:
     if spec.evaluation is not None:
         return kinds.Evaluation(spec.evaluation, spec.threshold, spec.inverted is True, spec.values)
-    source = _plain(spec)
+    source = _plain(spec) if spec.entry is None else kinds.Entry(_plain(spec), spec.entry)
     if spec.values is not None:
         return kinds.Translated(source, spec.values)
     return source if spec.times is None else kinds.Scaled(source, spec.times)
@@ -208,7 +208,7 @@ def _wanted(marker: str | None, sources: Sequence[kinds.Source]) -> Wanted:
     attributes, resource = {marker} if marker else set[str](), set[str]()
     events, event_attributes = set[str](), set[str]()
     for source in sources:
-        while isinstance(source, kinds.Translated | kinds.Scaled):
+        while isinstance(source, kinds.Translated | kinds.Scaled | kinds.Entry):
             source = source.source
         match source:
             case kinds.RootAttribute(name) | kinds.SpanAttribute(name):

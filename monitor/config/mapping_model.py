@@ -12,6 +12,7 @@ from monitor.config.fields import COMPLAINT
 KINDS: Final = (
     "root", "span", "resource", "event", "evaluation", "flag", "derived", "duration", "succeeded", "sum",
 )  # fmt: skip
+_TEXTS: Final = ("root", "span", "resource", "event")  # sources whose text may be JSON
 MAX_SOURCES: Final = 16
 MAX_ENTRIES: Final = 16  # as many as the contract allows in `cohort`, `outcomes` and `stage_ms`
 
@@ -68,6 +69,7 @@ class SourceSpec(_Spec):
     duration: WhereSpec | None = None
     succeeded: WhereSpec | None = None
     sum: SumSpec | None = None
+    entry: Name | None = None
     values: Values | None = None
     times: float | None = Field(None, gt=0, allow_inf_nan=False)
     threshold: float | None = Field(None, allow_inf_nan=False)
@@ -84,6 +86,8 @@ class SourceSpec(_Spec):
                 raise _complain(
                     f"{option} belongs to an evaluation, and this source is {given[0]}; remove it"
                 )
+        if self.entry is not None and given[0] not in _TEXTS:
+            raise _complain(f"entry belongs to {', '.join(_TEXTS)}, and this source is {given[0]}; remove it")
         if self.inverted and self.values is not None:
             raise _complain("inverted and values contradict each other; keep one of the two")
         if self.times is not None and self.values is not None:

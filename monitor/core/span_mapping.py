@@ -15,7 +15,7 @@ from typing import Any, Final
 from monitor.core.event import MAX_AT_MS, MAX_LATENCY_MS
 from monitor.core.ids import canonical_json
 from monitor.core.span import Event, Span, Trace, Value
-from monitor.core.span_sources import Evaluation, EventAttribute, Scaled, Source, Translated, text_of
+from monitor.core.span_sources import Entry, Evaluation, EventAttribute, Scaled, Source, Translated, text_of
 
 Facts = dict[str, Any]
 """A trace event by the names of the contract, absent fields left out."""
@@ -166,7 +166,7 @@ def said_by(facts: Facts, mapping: SpanMapping) -> set[str]:
 
 def reads_events(source: Source) -> bool:
     """Tell whether a source reads events, and so may become known later."""
-    if isinstance(source, Translated | Scaled):
+    if isinstance(source, Translated | Scaled | Entry):
         return reads_events(source.source)
     return isinstance(source, Evaluation | EventAttribute)
 

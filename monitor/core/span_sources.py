@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,6 +17,7 @@ FLAG_EVENTS: Final = ("feature_flag.evaluation", "feature_flag")
 FLAG_KEY: Final = "feature_flag.key"
 FLAG_VARIANTS: Final = ("feature_flag.result.variant", "feature_flag.variant")
 
+ITSELF: Final = "."  # of a JSON text: the value, and no entry of it
 PASS: Final = frozenset({"pass", "passed", "true", "yes"})
 FAIL: Final = frozenset({"fail", "failed", "false", "no"})
 
@@ -237,6 +239,31 @@ class Scaled:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return value
         return value * self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a JSON object that another source has as a text; `.` is the value itself.
+
+    Some instrumentations write metadata as JSON: all of it in one attribute, or each value, so that a text is quoted.
+    """
+
+    source: Source
+    name: str
+
+    def read(self, trace: Trace) -> Value | None:
+        """Return it; None where there is no such entry, or it is no plain value."""
+        value = self.source.read(trace)
+        is_itself = self.name == ITSELF
+        if not isinstance(value, str):
+            return value if is_itself else None
+        try:
+            said = json.loads(value)
+        except (ValueError, RecursionError):
+            return value if is_itself else None  # a text that is not quoted says itself
+        if not is_itself:
+            said = said.get(self.name) if isinstance(said, dict) else None
+        return said if isinstance(said, str | int | float) else None
 
 
 def text_of(value: Value) -> str | None:

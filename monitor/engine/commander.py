@@ -139,9 +139,12 @@ class Commander:
         )
 
     def _let_out(self, page: Page, decision: Decision) -> Decision:
-        """Return an event of a page as the budget's mode lets it out; what a real rollback led to is always real."""
-        is_real = self.budget.mode is not Mode.OBSERVE or page.reason in AFTER_ROLLBACK
-        return decision if is_real else as_observed(decision)
+        """Return an event of a page as the budget's mode lets it out."""
+        return decision if self.is_told(page) else as_observed(decision)
+
+    def is_told(self, page: Page) -> bool:
+        """Tell whether people hear of a page: while a budget only observes, of what a real rollback led to alone."""
+        return self.budget.mode is not Mode.OBSERVE or page.reason in AFTER_ROLLBACK
 
     @property
     def _is_told_at_once(self) -> bool:

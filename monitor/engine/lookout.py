@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.core.decision import EVERY_RELEASE
+from monitor.core.rehearsal import is_rehearsal
 from monitor.core.sight import AHEAD_MS, BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
 from monitor.engine.codec import Meta
 from monitor.engine.control import Control
@@ -23,6 +24,7 @@ from monitor.engine.log_time import speed_of
 from monitor.engine.observer import Observer, Seen, Sighting
 from monitor.engine.ports import Ledger, Outputs, Partition
 from monitor.engine.tenure import Tenure
+from monitor.engine.unapplied import unapplied_now
 
 LOOK_S = 1.0  # between two looks
 LOG_GRACE_MS = 5_000  # the log is asked for its time about once a flush; so much more is no outage
@@ -155,9 +157,13 @@ class Lookout:
         return Counter(one.budget.mode.value for one in watched)
 
     def _open_pages(self) -> int:
-        """Count the open pages about the releases evaluated here."""
-        commanders = (one.evaluator.commander for one in self._control.live.values())
-        return sum(page.is_open for commander in commanders for page in commander.pages.values())
+        """Count the pages that people have about the releases evaluated here; a drill's are none."""
+        live = self._control.live.items()
+        evaluators = [one.evaluator for release, one in live if not is_rehearsal(release)]
+        desks = [one.commander for one in evaluators]
+        locked = [one.budget.release for one in evaluators if one.progress.stage is Stage.LOCKED]
+        asked = sum(page.is_open and desk.is_told(page) for desk in desks for page in desk.pages.values())
+        return asked + sum(len(unapplied_now(self._control.book, release)) for release in locked)
 
     async def _tell(self, sighting: Sighting) -> None:
         now_ms = self._log_now_ms(sighting.at_ms)

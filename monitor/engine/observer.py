@@ -35,7 +35,7 @@ class Sighting:
         unread: Records that this instance has still to read.
         owned: Partitions that it reads.
         modes: How many releases evaluated here have which mode.
-        pages: Open pages about them.
+        open_pages: Open pages about these releases; those of drills are none.
     """
 
     at_ms: int
@@ -45,7 +45,7 @@ class Sighting:
     unread: int
     owned: int
     modes: Mapping[str, int] = field(default_factory=dict)
-    pages: int = 0
+    open_pages: int = 0
 
     def as_data(self) -> dict[str, object]:
         """Return it JSON-ready, ages in seconds: the whole, and every partition that is not live."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,108 @@ def test_a_shipped_mapping_loads_by_its_name_and_knows_fields_of_the_contract_on
     assert mapping.wanted == load_mapping(str(path)).wanted
 
 
+LABEL = Event(
+    "gen_ai.evaluation.result",
+    5,
+    {"gen_ai.evaluation.name": "task_success", "gen_ai.evaluation.score.label": "pass"},
+    {},
+)
+# What each instrumentation writes, and what is told of the request. Spans last 10 ms, the first is the root.
+DIALECTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "openinference.v1": (
+        [
+            {"openinference.span.kind": "AGENT", "metadata": '{"release": "v42", "tenant": "acme", "intent": 7}'},
+            {"openinference.span.kind": "LLM", "llm.token_count.prompt": 12, "llm.cost.total": 0.5},
+            {"openinference.span.kind": "TOOL", "user.id": "u1"},
+        ],
+        {
+            "release": "v42", "cohort": {"tenant": "acme", "intent": "7"}, "tokens_in": 12, "cost_usd": 0.5,
+            "stage_ms": {"model": 10.0, "tool": 10.0}, "tool_success": True,
+        },
+    ),
+    "openllmetry.v1": (
+        [
+            {"traceloop.span.kind": "workflow", "traceloop.workflow.name": "chat"},
+            {
+                "traceloop.association.properties.release": "v42", "traceloop.association.properties.tenant": "acme",
+                "traceloop.association.properties.user_id": "u1", "llm.request.type": "chat",
+                "gen_ai.usage.prompt_tokens": 12, "gen_ai.usage.completion_tokens": 3,
+            },
+            {"traceloop.span.kind": "tool"},
+        ],
+        {
+            "release": "v42", "cohort": {"tenant": "acme", "workflow": "chat"}, "tokens_in": 12, "tokens_out": 3,
+            "stage_ms": {"model": 10.0, "tool": 10.0}, "tool_success": True,
+        },
+    ),
+    "langfuse.v1": (
+        [
+            {"langfuse.observation.type": "agent", "langfuse.release": "v42", "langfuse.trace.name": "chat"},
+            {
+                "langfuse.observation.type": "generation", "gen_ai.usage.input_tokens": 12,
+                "langfuse.trace.metadata.tenant": '"acme"', "langfuse.trace.metadata.intent": "refund",
+            },
+            {"langfuse.observation.type": "tool", "user.id": "u1"},
+        ],
+        {
+            "release": "v42", "cohort": {"tenant": "acme", "workflow": "chat", "intent": "refund"}, "tokens_in": 12,
+            "stage_ms": {"model": 10.0, "tool": 10.0}, "tool_success": True,
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_what_an_instrumentation_writes_becomes_the_event_of_its_request(name: str) -> None:
+    spans, expected = DIALECTS[name]
+    refused: list[str] = []
+    found = request_of(load_mapping(name), trace(*spans, events=(LABEL,)), refused)
+    assert isinstance(found, dict), found
+    assert refused == []
+    unit = sha256(b"u1").hexdigest()
+    same = {"event_id": "otel-t", "trace_id": "t", "at": 10 // 1, "status": "ok", "latency_ms": 10.0}
+    assert found == {**same, "unit_id": unit, "task_success": True, **expected}
+
+
+def test_a_langfuse_observation_that_is_an_error_is_one_whatever_its_span_says() -> None:
+    spans = ({"langfuse.observation.level": "ERROR", "langfuse.release": "v42"},)
+    found = request_of(load_mapping("langfuse.v1"), trace(*spans), [])
+    assert isinstance(found, dict)
+    assert found["status"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("entry", "held", "value"),
+    [
+        ("tenant", '{"tenant": "acme"}', "acme"),
+        ("tenant", '{"tenant": 7}', "7"),
+        ("tenant", '{"tenant": {"name": "acme"}}', None),
+        ("tenant", '{"other": "acme"}', None),
+        ("tenant", "acme", None),
+        ("tenant", 7, None),
+        ("tenant", '["acme"]', None),
+        ("tenant", "[" * 1_020, None),
+        (".", '"acme"', "acme"),
+        (".", "acme", "acme"),
+        (".", "[" * 60, "[" * 60),
+        (".", 7, "7"),
+        (".", '{"tenant": "acme"}', None),
+    ],
+)
+def test_an_entry_of_a_json_text_is_taken_out_of_it(entry: str, held: Any, value: str | None) -> None:
+    groups = f"cohort: {{tenant: [{{span: said, entry: '{entry}'}}]}}\n"
+    found = facts("", trace({"r": "v42", "said": held}), groups)
+    assert found.get("cohort", {}).get("tenant") == value
+
+
+def test_an_entry_belongs_to_what_can_be_a_json_text() -> None:
+    text = "mapping: a.v1\nfields: {release: [{flag: chat, entry: x}]}\n"
+    with pytest.raises(
+        MappingInvalid, match="entry belongs to root, span, resource, event, and this source is flag"
+    ):
+        read_mapping(text, "mine.yaml")
+
+
 def test_the_default_is_shipped() -> None:
     assert Settings().bridge_mapping == DEFAULT
     assert DEFAULT in [path.stem for path in SHIPPED]
@@ -99,8 +202,8 @@ def test_what_no_mapping_can_be_made_of_says_why(text: str, words: str) -> None:
 
 
 def test_a_name_that_is_neither_shipped_nor_a_file_names_what_is_shipped() -> None:
-    with pytest.raises(MappingInvalid, match=r"openinference\.v1, otel-genai\.v1"):
-        load_mapping("langfuse.v1")
+    with pytest.raises(MappingInvalid, match=r"openinference\.v1, openllmetry\.v1, otel-genai\.v1"):
+        load_mapping("langsmith.v1")
 
 
 def test_the_first_source_that_is_there_wins() -> None:

@@ -29,6 +29,7 @@ from monitor.core.span_mapping import (
     said_by,
 )
 from monitor.core.span_sources import (
+    Entry,
     Evaluation,
     EventAttribute,
     RootAttribute,
@@ -237,6 +238,8 @@ def test_a_fact_is_what_its_field_wants_or_absent(
         (EventAttribute("fed", "good"), True),
         (Translated(EventAttribute("fed", "good"), {}), True),
         (Scaled(Translated(Evaluation("task"), {}), 2.0), True),
+        (Entry(EventAttribute("fed", "said"), "good"), True),
+        (Entry(RootAttribute("said"), "good"), False),
         (RootAttribute("good"), False),
         (Scaled(RootAttribute("good"), 2.0), False),
         (SpanAttribute("good"), False),

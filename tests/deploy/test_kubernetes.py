@@ -1,11 +1,10 @@
-"""The manifests and the dashboard are held to the code: settings, port, paths, hardening, metrics.
+"""The manifests are held to the code: settings, port, paths, hardening.
 
 No cluster runs here; the schemas of Kubernetes were asked by hand (deploy/README.md).
 """
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.adapters.telemetry.catalog import INSTRUMENTS, Kind
 from monitor.config.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -106,20 +104,3 @@ def test_workers_and_watcher_share_neither_secret_nor_disruption() -> None:
     assert secrets == {name: [name] for name in RUNNING}
     selected = of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
     assert selected == WORKER["spec"]["selector"]["matchLabels"]
-
-
-def test_every_panel_asks_for_metrics_and_labels_that_exist() -> None:
-    dashboard = json.loads((ROOT / "deploy" / "dashboards" / "monitor.json").read_text())
-    exposed = {
-        f"{one.exposed}{'_bucket' if one.kind is Kind.HISTOGRAM else ''}": {*one.labels, "le"}
-        for one in INSTRUMENTS
-    }
-    ids = [panel["id"] for panel in dashboard["panels"]]
-    assert len(ids) == len(set(ids)) > 10
-    for panel in dashboard["panels"]:
-        for target in panel["targets"]:
-            (name,) = re.findall(r"rollback_budget_\w+", target["expr"])
-            assert name in exposed, panel["title"]
-            grouped = ",".join(re.findall(r"by \((.*?)\)", target["expr"])).split(",")
-            shown = re.findall(r"{{(\w+)}}", target["legendFormat"])
-            assert {one.strip() for one in (*grouped, *shown) if one} <= exposed[name], panel["title"]

@@ -15,7 +15,7 @@ from monitor.engine.lookout import LOG_GRACE_MS
 from monitor.engine.ports import Partition
 from monitor.wire.ledger import LedgerLine, from_ledger, to_ledger
 from tests.engine.logs import TOPIC
-from tests.engine.plant import Plant
+from tests.engine.plant import Plant, budget
 from tests.engine.post import BLIND, RECOVERED, SECOND_MS, Post, monitors_own, post, watching
 
 HOUR_MS = 3_600_000
@@ -51,11 +51,11 @@ async def test_what_is_read_up_to_a_moment_ago_is_live() -> None:
 
 async def test_open_pages_are_counted_where_their_release_is_evaluated() -> None:
     (one,) = await watching()
-    assert one.sighting.pages == 0
+    assert one.sighting.open_pages == 0
     (live,) = one.control.live.values()
     live.evaluator.commander.open_release_page(Reason.NO_DATA, 60_000, "nothing comes")
     await one.seconds(1)
-    assert one.sighting.pages == 1
+    assert one.sighting.open_pages == 1
 
 
 async def test_a_store_that_is_away_is_late_at_first_then_blind_and_said_once(
@@ -241,3 +241,17 @@ async def test_that_people_heard_of_it_is_on_record_and_can_be_read_again() -> N
     _, value = to_ledger(LedgerLine(entry.decision, None, True, None))
     assert from_ledger(value).decision.release == EVERY_RELEASE
     assert await effects.known("d" * 64)
+
+
+@pytest.mark.parametrize(("mode", "open_pages"), [("auto", 1), ("observe", 0)])
+async def test_the_pages_that_people_have_are_counted_and_what_is_only_observed_is_none(
+    mode: str, open_pages: int
+) -> None:
+    made = Plant(budgets=(budget(("window: 24h", f"window: 24h\nmode: {mode}")),))
+    one = post(made)
+    await one.seconds(2)
+    assert one.sighting.open_pages == 0
+    made.traffic(0, 20, latency_ms=1_600)
+    await one.seconds(10)
+    assert made.topics.of(Type.PAGE_OPENED) or mode == "observe"
+    assert one.sighting.open_pages == open_pages

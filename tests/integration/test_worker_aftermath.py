@@ -23,6 +23,7 @@ from tests.cli.verbs import give
 from tests.integration.heard import Heard
 from tests.integration.stage import Stage, listening
 from tests.integration.traffic import encode
+from tests.integration.workers import eventually
 
 AGAIN_S = 3.0  # a partition's owner may hear of the budget after the worker that armed it
 BUDGET = """\
@@ -116,6 +117,24 @@ def standing(capsys: pytest.CaptureFixture[str], stage: Stage) -> dict[str, Any]
     assert code == 0, err
     (one,) = json.loads(out)["releases"]
     return dict(one)
+
+
+async def test_the_metrics_show_the_open_page_the_failed_effect_and_how_soon_it_was_decided(
+    stage: Stage,
+) -> None:
+    (worker,) = stage.workers
+
+    async def is_shown() -> bool:
+        return (await worker.metrics()).get("open_pages") == 1
+
+    await eventually(is_shown, "the page that the rollback is not applied is counted")
+    metrics = await worker.metrics()
+    refused, later = (
+        f'effects_total{{effect="rollback",result="{one}"}}' for one in ("refused", "try_later")
+    )
+    assert metrics[refused] + metrics[later] >= 1
+    assert metrics['decisions_total{type="rollback.requested"}'] == 1
+    assert metrics["decision_delay_seconds_count"] >= 1
 
 
 def test_a_page_that_a_rollback_is_not_applied_is_acknowledged_by_the_command_it_shows(

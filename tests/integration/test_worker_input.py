@@ -31,6 +31,7 @@ decision:
   tier_a_breach: auto_rollback
   tier_b_breach: incident_commander_decision_within_15m
 """
+FLAG = "flag: {actuator: flagd-file, key: chat, baseline_variation: a, candidate_variation: b}\n"  # no file is set
 DAY_MS = 24 * 3_600_000
 
 
@@ -50,6 +51,7 @@ def stage(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stag
     with EmbeddedValkey(folder / "valkey") as valkey:
         made = Stage(KafkaAccess(kafka), valkey, folder, name)
         made.budget("file", budget(made.release("both"), limit="-5"))
+        made.budget("unturnable", budget(made.release("unturnable")) + FLAG)
         asyncio.run(made.make_topics())
         made.worker("w", budgets=made.budgets)
         yield made
@@ -204,3 +206,17 @@ async def test_the_topic_wins_over_a_file_and_says_so(stage: Stage, worker: Work
     spec = heard.entry(Type.BUDGET_CHANGED, release)[-1].decision.data["spec"]
     assert isinstance(spec, dict)
     assert [one["limit"] for one in spec["objectives"]] == [-9.0]
+
+
+async def test_a_flag_that_a_rollback_could_not_turn_is_said_when_the_worker_starts(worker: Worker) -> None:
+    """It judges all the same: whoever reads the log mends it before the day, and a page says it on the day."""
+
+    async def is_said() -> bool:
+        return bool(worker.lines("a rollback could not turn this flag"))
+
+    await eventually(is_said, "the worker says what it could not turn")
+    (line,) = worker.lines("a rollback could not turn this flag")
+    said = json.loads(line)
+    assert (said["level"], said["flag"]) == ("error", "flagd-file chat")
+    assert "flagd_file" in said["why"] + said["remedy"]
+    assert worker.is_running

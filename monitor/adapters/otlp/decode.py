@@ -1,4 +1,4 @@
-"""OTLP protobuf, as the collector's Kafka exporter writes it, into plain spans and events.
+"""OTLP, as the collector's Kafka exporter writes it, into plain spans and events: protobuf, or its JSON form.
 
 Only names that the mapping looks at are taken over: prompts and answers that spans may carry are never read. Walking
 spans in Python is what a bridge's time goes into, so it is done once, and attributes are asked for their name first.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from monitor.adapters.otlp.json_form import NotOtlpJson, is_json, read_json
 from monitor.core.span import Event, Parts, Span, Value
 from monitor.core.span_mapping import Wanted
 
@@ -31,9 +32,7 @@ def decode_spans(value: bytes | None, wanted: Wanted) -> Decoded | str:
     if value is None:
         return "tombstone"
     request = ExportTraceServiceRequest()
-    try:
-        request.ParseFromString(value)
-    except DecodeError:
+    if not _is_read(value, request):
         return "not_otlp"
     found: dict[str, Parts] = {}
     for resource_spans in request.resource_spans:
@@ -50,9 +49,7 @@ def decode_logs(value: bytes | None, wanted: Wanted) -> Decoded | str:
     if value is None:
         return "tombstone"
     request = ExportLogsServiceRequest()
-    try:
-        request.ParseFromString(value)
-    except DecodeError:
+    if not _is_read(value, request):
         return "not_otlp"
     found: dict[str, Parts] = {}
     logs = 0
@@ -67,6 +64,18 @@ def decode_logs(value: bytes | None, wanted: Wanted) -> Decoded | str:
                     held = _attributes(log.attributes, wanted.event_attributes)
                     _parts(found, log.trace_id).events.append(Event(name, at_ns, held, resource))
     return found if logs else "empty"
+
+
+def _is_read(value: bytes, request: Message) -> bool:
+    """Read a record into an empty request, in either form; False where it is none."""
+    try:
+        if is_json(value):
+            read_json(value, request)
+        else:
+            request.ParseFromString(value)
+    except (DecodeError, NotOtlpJson):
+        return False
+    return True
 
 
 def _add_span(found: dict[str, Parts], span: Any, resource: Mapping[str, Value], wanted: Wanted) -> bool:

@@ -94,11 +94,16 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(
         "caps", Kind.COUNTER, "{cap}", "Dimensions with more values than are judged by themselves, once a release.",
     ),
-    Instrument("ticks", Kind.COUNTER, "{tick}", "Minutes evaluated.", {"result": ("decided", "unknown", "failed")}),
+    Instrument("ticks", Kind.COUNTER, "{tick}", "Minutes evaluated.", {"result": ("decided", "failed")}),
     Instrument("tick_duration", Kind.HISTOGRAM, "s", "Time to evaluate one minute of one release.", {}, _FAST),
     Instrument(
         "decisions", Kind.COUNTER, "{decision}", "Decisions recorded in the ledger, by type.",
         {"type": DECISIONS}, per_release=True,
+    ),
+    Instrument(
+        "decision_delay", Kind.HISTOGRAM, "s",
+        "From the moment a decision was possible (a tick: two minutes after it) until it was on record and out.",
+        {}, _SLOW,
     ),
     Instrument(
         "effects", Kind.COUNTER, "{effect}", "Rollbacks and pages carried out, by result.",
@@ -130,7 +135,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         "sight_age", Kind.GAUGE, "s", "For how long something has been seen so, the longest; 0 where nothing is.",
         {"sight": SIGHTS},
     ),
-    Instrument("open_pages", Kind.GAUGE, "{page}", "Open pages about the releases this worker evaluates.", {}),
+    Instrument("open_pages", Kind.GAUGE, "{page}", "Open pages of the releases this worker evaluates.", {}),
     Instrument(
         "heartbeat_timestamp", Kind.GAUGE, "s", "When the last round was completed: stands still where we do.", {},
     ),

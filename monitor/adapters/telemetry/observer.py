@@ -14,8 +14,9 @@ from monitor.adapters.telemetry.spans import Spans
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.sight import Cause, Sight, SightState
 from monitor.core.storm import BreakerStanding
+from monitor.core.window import BUCKET_MS, LATENESS_MS
 from monitor.engine.observer import Observer, Sighting
-from monitor.engine.ports import DeadLetter, FlushAnswer, Partition
+from monitor.engine.ports import Clock, DeadLetter, FlushAnswer, Partition
 
 _QUIET_S = 30.0  # between two lines about the same outage
 
@@ -23,9 +24,15 @@ _QUIET_S = 30.0  # between two lines about the same outage
 class TelemetryObserver(Observer):
     """`Observer` on metrics and structured logs."""
 
-    def __init__(self, metrics: Metrics, spans: Spans) -> None:
-        self._metrics = metrics
-        self._spans = spans
+    def __init__(self, metrics: Metrics, spans: Spans, clock: Clock, speed: float = 1.0) -> None:
+        """Take the parts.
+
+        Args:
+            clock: The time now, as event time.
+            speed: How much faster event time runs than real time.
+        """
+        self._metrics, self._spans = metrics, spans
+        self._clock, self._speed = clock, speed
         self._log = structlog.get_logger("monitor")
         self._said: dict[str, float] = {}
         self._seen: tuple[Sight, Cause | None] | None = None
@@ -124,6 +131,7 @@ class TelemetryObserver(Observer):
     def decided(self, decision: Decision) -> None:
         """A decision is on record."""
         self._metrics.count("decisions", type=decision.type.value)
+        self._metrics.observe("decision_delay", self._delay_s(decision))
         if decision.type is Type.PAGE_OPENED and decision.data.get("reason") == Reason.ROLLBACK_STORM.value:
             self._metrics.count("rollbacks_withheld")
         self._log.info(
@@ -135,6 +143,12 @@ class TelemetryObserver(Observer):
             reason=decision.data.get("reason"),
             summary=decision.data.get("summary"),
         )
+
+    def _delay_s(self, decision: Decision) -> float:
+        """Return for how long a decision had been possible; a tick is, once late events are in."""
+        at_a_tick = decision.at_ms % BUCKET_MS == 0  # incidents, orders and outages have moments of their own
+        possible_ms = decision.at_ms + (LATENESS_MS if at_a_tick else 0)
+        return max(0, self._clock.now_ms() - possible_ms) / 1000 / self._speed
 
     def breaker(self, standing: BreakerStanding) -> None:
         """How the rollback-storm breaker stands at the newest tick."""
@@ -161,6 +175,7 @@ class TelemetryObserver(Observer):
 
     def halted(self, release: str, defect: Exception) -> None:
         """A defect of ours stopped the judgement of a release; the others go on."""
+        self._metrics.count("ticks", result="failed")
         self._log.error(
             "a defect of the monitor: nothing more is decided about this release; please report it",
             release=release,
@@ -182,9 +197,9 @@ class TelemetryObserver(Observer):
             self._metrics.set("armed_releases", sighting.releases.get(state, 0), state=state)
         for mode in BY_NAME["watched_releases"].labels["mode"]:
             self._metrics.set("watched_releases", sighting.modes.get(mode, 0), mode=mode)
+        self._metrics.set("open_pages", sighting.open_pages)
         self._metrics.set("consumer_lag", sighting.unread)
         self._metrics.set("partitions_owned", sighting.owned)
-        self._metrics.set("open_pages", sighting.pages)
         self._say(sighting.overall)
 
     def _say(self, overall: SightState | None) -> None:

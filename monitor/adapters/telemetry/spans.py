@@ -12,6 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 Headers = Sequence[tuple[str, bytes]]
+TRACE = "_trace"  # of an event that was read: the headers of the span that published it, for the effect it leads to
 
 _PROPAGATOR = TraceContextTextMapPropagator()  # `traceparent` and `tracestate`, W3C Trace Context
 
@@ -36,6 +37,11 @@ class _HeaderSetter(Setter[list[tuple[str, bytes]]]):
 def extracted(headers: Headers) -> Context:
     """Return the trace context of a record's headers; an empty one where there is none or it is malformed."""
     return _PROPAGATOR.extract(headers, context=Context(), getter=_HeaderGetter())
+
+
+def trace_of(headers: Headers) -> Headers:
+    """Return the headers that hold a trace context."""
+    return [(name, value) for name, value in headers if name.lower() in _PROPAGATOR.fields]
 
 
 def injected(headers: Iterable[tuple[str, bytes]] = ()) -> list[tuple[str, bytes]]:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
+from typing import Any
+
 import pytest
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import Event
 
 from benchmarks.otlp_payloads import (
@@ -80,9 +88,88 @@ def test_other_logs_and_logs_of_no_trace_are_nothing_and_no_fault() -> None:
     assert decode_logs(others, WANTED) == {}
 
 
+def as_json(value: bytes, request: Message) -> bytes:
+    """Return a record in OTLP's JSON form: protobuf's own, and ids in hexadecimal digits."""
+    request.ParseFromString(value)
+
+    def with_digits(found: dict[str, Any]) -> dict[str, Any]:
+        for name in ("traceId", "spanId", "parentSpanId"):
+            if name in found:
+                found[name] = b64decode(found[name]).hex()
+        return found
+
+    return json.dumps(json.loads(MessageToJson(request), object_hook=with_digits)).encode()
+
+
+def test_the_json_form_says_the_same_as_protobuf() -> None:
+    said: dict[str, Any] = {"gen_ai.evaluation.name": "task_success", "gen_ai.evaluation.score.value": 0.5}
+    event = Event("gen_ai.evaluation.result", said, timestamp=nanoseconds(5))
+    others = {
+        "rollback_budget.cost_usd": 0.25,
+        "rollback_budget.task_success": False,
+        "x": b"\x00",
+        "y": ("a", "b"),
+    }
+    spans = spans_value(*request(3), span(4, 0, None, (1, 2), others, failed=True, events=[event]))
+    logs = logs_value(evaluation(1, 5, "task_success", label="pass"), evaluation(None, 5, "task_success"))
+    assert decode_spans(as_json(spans, ExportTraceServiceRequest()), WANTED) == decode_spans(spans, WANTED)
+    assert decode_logs(as_json(logs, ExportLogsServiceRequest()), WANTED) == decode_logs(logs, WANTED)
+
+
+def test_the_example_of_the_specification_is_read() -> None:
+    """Upper-case ids, times as numbers, a kind as a number, and a field that no version had."""
+    text = {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": [{"key": "service.version", "value": {"stringValue": "v42"}}]},
+                "scopeSpans": [
+                    {
+                        "scope": {"name": "my.library", "version": "1.0.0"},
+                        "spans": [
+                            {
+                                "traceId": "5B8EFFF798038103D269B633813FC60C",
+                                "spanId": "EEE19B7EC3C1B174",
+                                "parentSpanId": "",
+                                "name": "a server span",
+                                "startTimeUnixNano": "1544712660000000000",
+                                "endTimeUnixNano": 1544712661000000000,
+                                "kind": 2,
+                                "laterThanUs": {"deep": [1]},
+                            }
+                        ],
+                    }
+                ],
+            }
+        ]
+    }
+    decoded = found(decode_spans(json.dumps(text).encode(), WANTED))
+    (one,) = decoded["5b8efff798038103d269b633813fc60c"].spans
+    assert (one.is_parentless, one.resource) == (True, {"service.version": "v42"})
+    assert one.end_ns - one.start_ns == 1_000_000_000
+
+
+@pytest.mark.parametrize("digits", ["", "5B8EFFF7", "00" * 16])
+def test_an_id_of_another_length_is_none_in_json_too(digits: str) -> None:
+    text = {
+        "resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": digits, "spanId": "EEE19B7EC3C1B174"}]}]}]
+    }
+    assert decode_spans(json.dumps(text).encode(), WANTED) == "bad_trace_id"
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [(None, "tombstone"), (b"", "empty"), (b'{"resourceSpans": []}', "not_otlp"), (b"\xff" * 30, "not_otlp")],
+    [
+        (None, "tombstone"),
+        (b"", "empty"),
+        (b"{}", "empty"),
+        (b"\xff" * 30, "not_otlp"),
+        (b'{"resourceSpans": [], "resourceLogs": [', "not_otlp"),
+        (b'{"resourceSpans": "many", "resourceLogs": "many"}', "not_otlp"),
+        (b"{" * 100_000, "not_otlp"),
+        (b'{"resourceSpans": ' + b"[" * 100_000, "not_otlp"),
+        (b'{"x": {"traceId": "not hexadecimal"}}', "not_otlp"),
+        (b"\xff{", "not_otlp"),
+    ],
 )
 def test_what_is_no_otlp_has_a_reason(value: bytes | None, reason: str) -> None:
     assert decode_spans(value, WANTED) == reason

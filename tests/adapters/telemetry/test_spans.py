@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -17,6 +19,11 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from monitor.adapters.telemetry.setup import Telemetry, configure
 from monitor.adapters.telemetry.spans import Headers, extracted, injected
+from monitor.app import Prepared, Worker
+from monitor.config.settings import Settings
+from monitor.core.decision import Decision, Type
+from monitor.engine.act import Outcome
+from monitor.wire.cloudevent import of_decision, to_binary
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -110,6 +117,35 @@ def test_a_valid_header_is_read() -> None:
         f"{context.trace_id:032x}-{context.span_id:016x}"
         == "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"
     )
+
+
+async def test_what_a_worker_does_about_a_decision_is_in_the_decisions_trace(
+    telemetry: Telemetry, exporter: InMemorySpanExporter
+) -> None:
+    """Through the worker's own reading of a record: the flag is turned in the trace that asked for it."""
+    message = to_binary(
+        of_decision(Decision(Type.ROLLBACK_REQUESTED, "d" * 64, "v42", 0, {"release": "v42"}))
+    )
+    with telemetry.spans.decision("rollback.requested", "d" * 64, "v42"):
+        headers = injected(message.headers)
+    seen: list[Mapping[str, Any]] = []
+
+    async def act(event: Mapping[str, Any]) -> Outcome:
+        seen.append(event)
+        return Outcome.DONE
+
+    worker = Worker(Settings(), Prepared((), ()), telemetry, {})
+    worker._built = cast(Any, SimpleNamespace(act=SimpleNamespace(on_request=act)))
+    effects = worker.effects()
+    event = effects.decode(message.value, headers)
+    assert event is not None
+    assert await effects.on_request(event)
+    assert await effects.on_request({key: one for key, one in event.items() if not key.startswith("_")})
+    decision, effect, without = exporter.get_finished_spans()
+    assert effect.parent is not None
+    assert effect.parent.span_id == decision.context.span_id
+    assert without.parent is None
+    assert seen[0]["id"] == "d" * 64
 
 
 async def test_spans_and_metrics_reach_a_collector() -> None:
