@@ -24,12 +24,14 @@ OutputOption = Annotated[Output, typer.Option("--output", help="`text` for peopl
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return where text for people goes: styled on a terminal, plain and never cut elsewhere."""
-    from rich.console import Console  # quick help: loaded when there is something to print
+    """Return where text for people goes: styled on a terminal, plain and never cut elsewhere, harmless everywhere."""
+    from monitor.cli.terminal import HarmlessConsole  # quick help: loaded when there is something to print
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 10_000  # a pipe has no width: nothing may be wrapped there
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True)
+    return HarmlessConsole(
+        file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True
+    )
 
 
 def print_json(value: object) -> None:
