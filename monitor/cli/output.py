@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,3 +38,8 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(value: object) -> None:
     """Write one JSON document to stdout."""
     print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False))
+
+
+def let_go(stream: IO[Any]) -> None:
+    """Give up a stream that takes nothing any more; else the interpreter, which flushes it at its end, complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
