@@ -193,7 +193,8 @@ def print_explanation(people: Console, told: Explanation) -> None:
         people.print()
         people.print("afterwards", style="bold")
         for one in told.later:
-            people.print(f"  {rfc3339(one.time_ms)} {one.name} {one.id[:12]}: {one.data.get('summary')}")
+            said = f": {one.data['summary']}" if one.data.get("summary") else ""
+            people.print(f"  {rfc3339(one.time_ms)} {one.name} {one.id[:12]}{said}")
     people.print()
     for text, style in _verdicts(told):
         people.print(text, style=style)

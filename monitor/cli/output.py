@@ -24,12 +24,19 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("--output", help="`text` for people, `json` for machines.")]
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return where text for people goes: styled on a terminal, plain and never cut elsewhere, harmless everywhere."""
+def console(*, stderr: bool = False, wide: bool = False) -> Console:
+    """Return where text for people goes: styled on a terminal, plain and never cut elsewhere, harmless everywhere.
+
+    Args:
+        wide: A table may be wider than the terminal, which breaks its lines then. Else the library cuts names and
+            numbers off to make it fit; it folds only what a column asks for.
+    """
     from monitor.cli.terminal import HarmlessConsole  # quick help: loaded when there is something to print
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 10_000  # a pipe has no width: nothing may be wrapped there
+    width = (
+        None if stream.isatty() and not wide else 10_000
+    )  # a pipe has no width: nothing may be wrapped there
     return HarmlessConsole(
         file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True
     )

@@ -18,7 +18,7 @@ from monitor.core.cell import CellKey
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.storm import StormLimit
 from monitor.core.window import minute_of, tick_ms
-from monitor.engine.answer import answer
+from monitor.engine.answer import answer, ordered, refusal
 from monitor.engine.arming import armed_at_minute, arming_entry, arming_of, budget_changed, spec_of
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
 from monitor.engine.breaker import NO_LIMIT, Admission, Breaker, RollbackRefused, nothing
@@ -36,6 +36,7 @@ from monitor.engine.recall import recall
 from monitor.engine.state_reader import StateReader
 from monitor.engine.stay import in_lanes
 from monitor.engine.tenure import Tenure
+from monitor.engine.unwatched import GRACE_MS, NOT_WATCHED
 from monitor.engine.view import View
 
 _HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
@@ -295,22 +296,24 @@ class Control:
                 continue
             is_arming = command.kind == "arm" and command.fault is None
             if is_arming and live.evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
-                await self._rearm(live, command)
-                return
+                if (budget := self.budgets.in_force.get(command.release)) is not None:
+                    await self._rearm(live, command, budget)
+                    return
+                if command.at_ms + GRACE_MS <= self._clock.now_ms():
+                    refused = ordered(refusal(live.evaluator, command, NOT_WATCHED), command)
+                    await self._outbox.emit(live, [refused], command.command_id)
+                continue
             await self._outbox.emit(live, answer(live.evaluator, command, self.book), command.command_id)
 
-    async def _rearm(self, live: Live, command: Command) -> None:
+    async def _rearm(self, live: Live, command: Command, budget: Budget) -> None:
         """Arm the release again at a person's word; the next step takes it over as new."""
-        release = command.release
-        budget = self.budgets.in_force.get(release)
-        if budget is not None:
-            settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
-            await self._outbox.emit(live, settled)
-            entry = await self._arm(budget, await self.state.look(), number=live.evaluator.arming.number + 1)
-            answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
-            await self._ledger.append(answered)
-            self.book.note(answered)
-        self.live.pop(release, None)
+        settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
+        await self._outbox.emit(live, settled)
+        entry = await self._arm(budget, await self.state.look(), number=live.evaluator.arming.number + 1)
+        answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
+        await self._ledger.append(answered)
+        self.book.note(answered)
+        self.live.pop(command.release, None)
 
     async def leave(self) -> None:
         """Give the leases back, so that somebody else goes on at once."""

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from monitor.cli import main
 from tests.golden.cases import CASES
 
 CASE = next(case for case in CASES if case.name == "healthy")
-FULL = Path("/dev/full")
 SETTINGS = (sys.executable, "-m", "monitor", "settings")
 REPLAY = (sys.executable, "-m", "monitor", *CASE.arguments())
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("command", [SETTINGS, REPLAY], ids=["a page", "lines as they come"])
-def test_a_full_disk_is_said_and_fails(command: tuple[str, ...]) -> None:
-    """`> decisions.jsonl` that holds half of them must not pass for all of them."""
-    with FULL.open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+def test_an_output_that_cannot_be_written_is_said_and_fails(command: tuple[str, ...], tmp_path: Path) -> None:
+    """`> decisions.jsonl` on a full disk must not pass for all of them; here no file may have a byte."""
+    no_room = ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *command]
+    with (tmp_path / "decisions.jsonl").open("w") as full:
+        done = subprocess.run(no_room, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.endswith("rollback-budget: the output cannot be written: No space left on device\n")
+    assert done.stderr.endswith("rollback-budget: the output cannot be written: File too large\n")
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
 
@@ -46,3 +47,22 @@ def test_a_closed_stdout_is_no_crash() -> None:
         ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *SETTINGS], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_table_on_a_narrow_terminal_loses_no_name_and_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(CASE.arguments()) == 0
+    assert capsysbinary.readouterr().out
+    rows = [line.split() for line in terminal.getvalue().splitlines() if " everybody " in line]
+    assert rows
+    assert all("." in row[0] and row[2] == "healthy" and "…" not in "".join(row) for row in rows), rows
