@@ -177,7 +177,9 @@ def _ran(arguments: Sequence[str] | None) -> int:
     try:
         build_app()(args=_spread(sys.argv[1:] if arguments is None else arguments), prog_name=PROGRAM)
     except MonitorError as problem:
-        print(f"{PROGRAM}: {problem}", file=sys.stderr)
+        from monitor.cli.terminal import harmless
+
+        print(harmless(f"{PROGRAM}: {problem}"), file=sys.stderr)
         return int(getattr(problem, "exit_code", FAILED))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,16 @@ def test_a_table_on_a_narrow_terminal_loses_no_name_and_no_number(
     rows = [line.split() for line in terminal.getvalue().splitlines() if " everybody " in line]
     assert rows
     assert all("." in row[0] and row[2] == "healthy" and "…" not in "".join(row) for row in rows), rows
+
+
+def test_an_error_that_names_what_stands_in_a_file_does_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    debts = tmp_path / "debts.jsonl"
+    due = "2026-11-09T09:40:00.000Z"
+    debt = {"debt_id": "\x1b[2J\x9b31m\u202e", "due_at": due, "release": "a", "baseline": "b"}
+    debts.write_text(json.dumps(debt))
+    assert main(["debt", "show", "0123456789", "--debts", str(debts)]) == 2
+    said = capsys.readouterr().err
+    assert "open are" in said
+    assert not {"\x1b", "\x9b", "\u202e"} & set(said)
