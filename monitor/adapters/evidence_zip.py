@@ -29,7 +29,13 @@ class PackNotWritten(MonitorError):
 
 
 class PackUnreadable(MonitorError):
-    """A file that is no evidence pack, or cannot be read; the message says why."""
+    """A file that is no evidence pack; the message says why."""
+
+
+class PackAway(PackUnreadable):
+    """A file that is not there, or may not be read: a slip of who names it, and nothing about a pack."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
@@ -90,7 +96,8 @@ def read_pack(path: Path) -> dict[str, bytes]:
     """Return the files of a pack by their names.
 
     Raises:
-        PackUnreadable: It cannot be read, or is not as a pack is written.
+        PackAway: It cannot be read.
+        PackUnreadable: It is not as a pack is written.
     """
     try:
         size = path.stat().st_size
@@ -102,7 +109,7 @@ def read_pack(path: Path) -> dict[str, bytes]:
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise PackUnreadable(f"{path}: is no whole zip file: {error}") from error
     except OSError as error:
-        raise PackUnreadable(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise PackAway(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:

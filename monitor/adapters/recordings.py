@@ -120,6 +120,10 @@ class FileRecordings:
             if self._stdin is None:
                 raise RecordingUnreadable("-: standard input is closed; name a file")
             return None
+        if not name:
+            raise RecordingUnreadable(
+                "an empty name: is a variable not set? Name a file, or - for standard input"
+            )
         try:
             found = Path(name).stat()
             if stat.S_ISDIR(found.st_mode):
@@ -138,8 +142,8 @@ class FileRecordings:
         if not self.lines:
             return RecordingUnreadable(f"{name}: cannot be read: {_why(error)}")
         return RecordingBroken(
-            f"{name}: broke off: {_why(error)}; {self.lines} lines were read before. What was decided by then "
-            "stands, nothing was assessed: replay a whole copy of the file"
+            f"{name}: broke off: {_why(error)}; {self.lines} lines were read before. What was written by then "
+            "stands, nothing was concluded from half a file: give a whole copy of it"
         )
 
 

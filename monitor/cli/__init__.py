@@ -7,6 +7,8 @@ extra breaks nothing but the verb that needs it.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,12 +40,15 @@ from monitor.cli import (
     status,
     watch,
 )
+from monitor.cli.output import let_go
 from monitor.core.errors import MonitorError
 
 PROGRAM: Final = "rollback-budget"
 DISTRIBUTION: Final = "rollback-budget-monitor"
 FAILED: Final = 1
 """Exit code of an error that names none of its own by an attribute `exit_code` (2 = wrong use or invalid input)."""
+
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 _AS_WRITTEN: Final = "\b\n"  # an example is copied: it must not be wrapped
 
@@ -154,14 +159,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Without the program's name; by default those of the process.
     """
+    _with_streams()
+    try:
+        code = _ran(arguments)
+        sys.stdout.flush()  # here, where it can be said that it failed
+    except OSError as problem:
+        if problem.errno not in (errno.EPIPE, *_NOT_WRITTEN):
+            raise
+        let_go(sys.stdout)
+        if problem.errno != errno.EPIPE:  # whoever closed a pipe, as `head` does, has what it wanted
+            print(f"{PROGRAM}: the output cannot be written: {problem.strerror}", file=sys.stderr)
+        return FAILED
+    return code
+
+
+def _ran(arguments: Sequence[str] | None) -> int:
     try:
         build_app()(args=_spread(sys.argv[1:] if arguments is None else arguments), prog_name=PROGRAM)
     except MonitorError as problem:
-        print(f"{PROGRAM}: {problem}", file=sys.stderr)
+        from monitor.cli.terminal import harmless
+
+        print(harmless(f"{PROGRAM}: {problem}"), file=sys.stderr)
         return int(getattr(problem, "exit_code", FAILED))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     return 0
+
+
+def _with_streams() -> None:
+    """Let what a closed stream is told vanish, as `>&-` wants it; Python has None in its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 def _spread(arguments: Sequence[str]) -> list[str]:

@@ -75,7 +75,7 @@ def backtest(
     if output is Output.JSON:
         print_json(as_json(results, played.counts()))
     else:
-        print_results(console(), results, played.counts(), charts=charts)
+        print_results(console(wide=True), results, played.counts(), charts=charts)
 
 
 def _check_plot(plot: Path | None) -> None:

@@ -108,7 +108,9 @@ def facts_of(asked: Asked) -> Facts:
 
 def _report(file: str) -> BudgetReport:
     reports = check_budgets([file])
-    if not Path(file).exists():
+    if not Path(file).is_file() and [(one.file, one.budget) for one in reports] == [
+        (file, None)
+    ]:  # no file of it
         raise BudgetInvalid(tuple(problem for one in reports for problem in one.problems))
     if len(reports) != 1:
         raise BadPlan(f"--budget: {file} holds {len(reports)} budgets; ask about them one after the other")
@@ -123,9 +125,11 @@ def _outlook(asked: Asked, budget: Budget) -> tuple[float | None, Outlook | Unse
     per_s = None if asked.rate is None else requests_per_s(asked.rate)
     if per_s is None and not asked.history:
         return said, Unseen("no traffic was given", "--rate R --share S, or --history FILE")
+    recorded = (
+        recorded_of(budget, asked.history) if asked.history else None
+    )  # a wrong name is said in any case
     if share is None:
         return said, Unseen("the candidate's part of the traffic was not given", "--share S")
-    recorded = recorded_of(budget, asked.history) if asked.history else None
     if per_s is None and recorded is not None:
         per_s = recorded.per_s
     assert per_s is not None  # a rate or a recording was given

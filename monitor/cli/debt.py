@@ -40,7 +40,8 @@ DebtsFile = Annotated[
     typer.Option(
         "--debts",
         metavar="FILE",
-        help="Debts as `debt export --format jsonl` or `replay` wrote them; by default the ledger's topic.",
+        help="Debts as `debt export --format jsonl` or `replay` wrote them, or - for standard input; by default the "
+        "ledger's topic.",
     ),
 ]
 

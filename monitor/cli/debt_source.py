@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Iterable
+from typing import ClassVar, Final
 
 from monitor.cli import orders
+from monitor.cli.debt_words import debt_details, debt_line
+from monitor.cli.on_record import event_of, lines_of
 from monitor.cli.status import read_ledger
 from monitor.config.settings import Settings
 from monitor.core.decision import Decision, Type
 from monitor.core.errors import MonitorError
 from monitor.core.eval_debt import EvalDebt, debt_of, debts_of
 from monitor.engine.ports import LedgerEntry
-from monitor.wire.cloudevent import NotACloudEvent, from_structured, to_decision
+from monitor.wire.cloudevent import NotACloudEvent, finite_only, to_decision
+from monitor.wire.eval_cases import debt_lines, inspect_dataset
 
 _FEWEST_DIGITS: Final = 8
 _SHOWN: Final = 5  # ids named in an error
+DEBTS_MAX: Final = 1_000_000
+"""Of one file; more is refused and not cut."""
+
 ASKED_S: Final = 10.0
 """Who asks beside other things waits no longer for a ledger."""
 
@@ -69,36 +75,52 @@ def ledger_soon(settings: Settings) -> list[LedgerEntry]:
 def of_file(name: str) -> list[EvalDebt]:
     """Return the debts of a file: events as `replay` writes them, or lines of `debt export --format jsonl`.
 
+    A file without any is no error: nothing is owed. A line that is neither is one, for what it was about would be
+    missing without a word.
+
     Raises:
-        NoSuchDebt: The file cannot be read, or no line of it is JSON of that kind.
+        NoSuchDebt: A line is neither, or there are too many.
+        RecordingUnreadable, RecordingBroken: The file cannot be read, or not to its end.
     """
-    try:
-        with open(name, encoding="utf-8") as file:
-            lines = [json.loads(line) for line in file if line.strip()]
-    except (OSError, ValueError) as error:
-        raise NoSuchDebt(
-            f"{name}: {error}; give a file of JSON lines, as `rollback-budget debt export --format jsonl` "
-            "or `rollback-budget replay` writes them"
-        ) from error
-    return _debts(name, lines)
-
-
-def _debts(name: str, lines: Sequence[Any]) -> list[EvalDebt]:
-    decisions: list[Decision] = []
     records: list[EvalDebt] = []
-    for number, line in enumerate(lines, start=1):
+    decisions: list[Decision] = []
+    for number, line in enumerate(lines_of(name), start=1):
         try:
-            if "debt_id" in line:
-                records.append(debt_of(line, line.get("closed")))
-            else:
-                decisions.append(to_decision(from_structured(line)))
-        except (NotACloudEvent, KeyError, TypeError, ValueError, AttributeError) as error:
+            found = _found(line)
+            if isinstance(found, EvalDebt):
+                records.append(found)
+            elif found is not None:
+                decisions.append(found)
+        except (NotACloudEvent, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise NoSuchDebt(
-                f"{name}: line {number} is neither an event nor an eval debt: {error}"
+                f"{name}: line {number} is neither an event nor an eval debt: {error}; give a file of JSON lines, as "
+                "`rollback-budget debt export --format jsonl` or `rollback-budget replay` writes them"
             ) from error
-    kinds = (Type.DEBT_CREATED, Type.DEBT_CLOSED)
-    found = [*records, *debts_of(one for one in decisions if one.type in kinds)]
-    return sorted(found, key=lambda one: (one.due_ms, one.debt_id))
+        if len(records) + len(decisions) > DEBTS_MAX:
+            raise NoSuchDebt(f"{name}: holds more than {DEBTS_MAX:,} debts; give a part of them")
+    return sorted([*records, *debts_of(decisions)], key=lambda one: (one.due_ms, one.debt_id))
+
+
+def _found(line: bytes) -> EvalDebt | Decision | None:
+    """Return what a line says of a debt; None for an event that is about none."""
+    whole = json.loads(line)
+    if isinstance(whole, dict) and "debt_id" in whole:
+        data = finite_only(whole)
+        debt = debt_of(data, data.get("closed"))
+        _say(debt)
+        return debt
+    decision = to_decision(event_of(line))
+    if decision.type not in (Type.DEBT_CREATED, Type.DEBT_CLOSED):
+        return None
+    for debt in debts_of([decision]):
+        _say(debt)
+    return decision
+
+
+def _say(debt: EvalDebt) -> None:
+    """Say it in every form, so that no verb meets a debt later that cannot be said."""
+    text = [debt_line(debt, debt.due_ms), *debt_details(debt), debt_lines([debt], debt.due_ms)]
+    "".join([*text, inspect_dataset([debt])]).encode()
 
 
 def chosen(debts: Iterable[EvalDebt], debt_id: str) -> EvalDebt:

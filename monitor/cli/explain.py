@@ -47,7 +47,10 @@ def explain(
     from monitor.cli.on_record import on_record
 
     _check(decision_id)
-    found = on_record(events).events
+    record = on_record(events)
+    found = record.events
+    if (unread := record.unread_words()) is not None:  # it may be the one that is asked for
+        console(stderr=True).print(unread, style="yellow")
     told = explanation(_chosen(found, decision_id, events), found)
     if output is Output.JSON:
         print_json(told.as_json())

@@ -16,6 +16,7 @@ from monitor.cli.explain_words import (
     verdict_facts,
 )
 from monitor.core.derivation import Derivation, EvidenceDamaged, NoEvidence
+from monitor.core.errors import MonitorError
 from monitor.core.ladder import mode_words
 from monitor.core.moment import rfc3339
 from monitor.core.record import finite
@@ -29,6 +30,8 @@ _LATER: Final = 6
 _DIGITS: Final = 10  # of numbers that differ
 _LABEL: Final = 11
 _ASSESSED: Final = "release.assessed"
+_UNSAYABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, MonitorError)
+"""What comes of words about a record that holds anything but what was written: text for a number, no stretch ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,18 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision, what follows from its record, and what came after it."""
+    """A decision, what follows from its record, and what came after it.
+
+    Attributes:
+        facts: (label, text), as far as the record can be said.
+        drawn: Its curve, as lines.
+    """
 
     event: CloudEvent
     derived: tuple[Derived, ...]
     later: tuple[CloudEvent, ...] = field(default=())
+    facts: tuple[tuple[str, str], ...] = field(default=())
+    drawn: tuple[str, ...] = field(default=())
 
     @property
     def agrees(self) -> bool:
@@ -109,13 +119,30 @@ class Explanation:
 
 
 def explanation(event: CloudEvent, known: Sequence[CloudEvent]) -> Explanation:
-    """Return what is to be said about a decision, among those that are known."""
+    """Return what is to be said about a decision, among those that are known.
+
+    A record that cannot be said or drawn does not agree: nobody of us wrote it so.
+    """
     if event.name == _ASSESSED:
-        rows = [row for row in event.data.get("objectives") or () if isinstance(row, Mapping)]
+        rows = [row for row in _listed(event.data.get("objectives")) if isinstance(row, Mapping)]
         derived = [_derived(row, _row_name(row)) for row in rows]
     else:
         derived = [_derived(event.data, "")]
-    return Explanation(event, tuple(derived), tuple(_later(event, known)))
+    said: list[tuple[str, str]] = []
+    drawn: list[str] = []
+    is_whole = all(one.problem is None for one in derived)
+    try:
+        said.extend(_told(event, is_whole=is_whole))  # what could be said before it broke stays
+        drawn = _drawn(event.data)
+    except _UNSAYABLE as error:
+        problem = f"the record cannot be said in words: {type(error).__name__}: {error}"
+        derived += [Derived(problem=problem)] if is_whole else []
+    said.append(("id", event.id))
+    return Explanation(event, tuple(derived), tuple(_later(event, known)), tuple(said), tuple(drawn))
+
+
+def _listed(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _derived(data: Mapping[str, Any], what: str) -> Derived:
@@ -128,7 +155,10 @@ def _derived(data: Mapping[str, Any], what: str) -> Derived:
 
 
 def _row_name(row: Mapping[str, Any]) -> str:
-    cohort = ", ".join(f"{name}={value}" for name, value in (row.get("cohort") or {}).items())
+    found = row.get("cohort")
+    cohort = (
+        ", ".join(f"{name}={value}" for name, value in found.items()) if isinstance(found, Mapping) else ""
+    )
     return f"{row.get('objective')} for {cohort}" if cohort else str(row.get("objective"))
 
 
@@ -154,27 +184,28 @@ def print_explanation(people: Console, told: Explanation) -> None:
     people.print(f"{event.data.get('summary') or 'it says nothing more'}", style="bold")
     people.print()
     last = ""
-    for label, text in _told(told):
+    for label, text in told.facts:
         people.print(f"{label if label != last else '':<{_LABEL}} {text}")
         last = label
-    for line in _drawn(event.data):
+    for line in told.drawn:
         people.print(line)
     if told.later:
         people.print()
         people.print("afterwards", style="bold")
         for one in told.later:
-            people.print(f"  {rfc3339(one.time_ms)} {one.name} {one.id[:12]}: {one.data.get('summary')}")
+            said = f": {one.data['summary']}" if one.data.get("summary") else ""
+            people.print(f"  {rfc3339(one.time_ms)} {one.name} {one.id[:12]}{said}")
     people.print()
     for text, style in _verdicts(told):
         people.print(text, style=style)
 
 
-def _told(told: Explanation) -> Iterator[tuple[str, str]]:
-    data = told.event.data
-    if told.event.name == _ASSESSED:
+def _told(event: CloudEvent, *, is_whole: bool) -> Iterator[tuple[str, str]]:
+    data = event.data
+    if event.name == _ASSESSED:
         for row in data.get("objectives") or ():
             yield from verdict_facts(row, _row_name(row))
-    elif all(one.problem is None for one in told.derived):
+    elif is_whole:
         yield from facts(data)
     yield (
         "budget",
@@ -184,9 +215,8 @@ def _told(told: Explanation) -> Iterator[tuple[str, str]]:
         yield "mode", mode
     if data.get("exemplars"):
         yield "look at", ", ".join(str(one) for one in data["exemplars"])
-    for step in next_steps(told.event):
+    for step in next_steps(event):
         yield "next", step
-    yield "id", told.event.id
 
 
 def _drawn(data: Mapping[str, Any]) -> list[str]:
@@ -194,10 +224,7 @@ def _drawn(data: Mapping[str, Any]) -> list[str]:
     points = evidence.get("points")
     if not points:
         return []
-    try:
-        lines = chart(points, evidence["rule"], evidence["stretches"], value_form(data))
-    except (KeyError, TypeError, ValueError) as error:
-        return ["", f"its curve cannot be drawn: {type(error).__name__}: {error}"]
+    lines = chart(points, evidence["rule"], evidence["stretches"], value_form(data))
     return ["", *lines] if lines else []
 
 

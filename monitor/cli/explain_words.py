@@ -326,7 +326,10 @@ def number_words(value: object, digits: int = 4) -> str:
     if value is None:
         return "unbounded"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.{digits}g}"
+        try:
+            return f"{value:.{digits}g}"
+        except OverflowError:
+            return f"{'-' * (value < 0)}a number of {len(str(abs(value)))} digits"
     return str(value)
 
 

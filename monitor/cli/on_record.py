@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
@@ -84,24 +85,33 @@ def on_record(name: str | None) -> OnRecord:
     return _of_ledger() if name is None else _of_file(name)
 
 
-def _of_file(name: str) -> OnRecord:
-    found: list[CloudEvent] = []
-    unread, why = 0, None
+def lines_of(name: str) -> Iterator[bytes]:
+    """Yield the lines of a file (plain, gzip or zstd; `-` is standard input) that are not blank.
+
+    A line beyond `EVENT_BYTES_MAX` is cut there, so that it is no JSON.
+
+    Raises:
+        RecordingUnreadable: The file cannot be read.
+        RecordingBroken: Not to its end.
+    """
     with ExitStack() as stack:
         stdin = None
         if name == STDIN and sys.stdin is not None:
             stdin = stack.enter_context(open(sys.stdin.fileno(), "rb", closefd=False))
-        recording = FileRecordings([name], stdin, line_bytes_max=EVENT_BYTES_MAX)
-        for batch in recording.batches():
-            for line in filter(bytes.strip, batch):
-                try:
-                    found.append(_event(line))
-                except NotACloudEvent as error:
-                    unread, why = unread + 1, why or str(error)
-            if len(found) > EVENTS_MAX:
-                raise NothingOnRecord(
-                    f"{name}: holds more than {EVENTS_MAX:,} decisions; give a part of them"
-                )
+        for batch in FileRecordings([name], stdin, line_bytes_max=EVENT_BYTES_MAX).batches():
+            yield from filter(bytes.strip, batch)
+
+
+def _of_file(name: str) -> OnRecord:
+    found: list[CloudEvent] = []
+    unread, why = 0, None
+    for line in lines_of(name):
+        try:
+            found.append(event_of(line))
+        except NotACloudEvent as error:
+            unread, why = unread + 1, why or str(error)
+        if len(found) > EVENTS_MAX:
+            raise NothingOnRecord(f"{name}: holds more than {EVENTS_MAX:,} decisions; give a part of them")
     if not found:
         raise NothingOnRecord(
             f"{name}: none of its {unread} lines is a decision; `rollback-budget replay ... > decisions.jsonl` "
@@ -110,8 +120,12 @@ def _of_file(name: str) -> OnRecord:
     return OnRecord(found, "events", unread, why)
 
 
-def _event(line: bytes) -> CloudEvent:
-    """Return the decision of a line; one that no text can say again (half a character in it) is none."""
+def event_of(line: bytes) -> CloudEvent:
+    """Return the decision of a line.
+
+    Raises:
+        NotACloudEvent: It is none, or one that no text can say again (half a character in it).
+    """
     event = from_structured(line)
     event = replace(event, data=finite_only(event.data))
     to_decision(event)

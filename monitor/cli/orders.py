@@ -6,6 +6,7 @@ Loaded by the verbs of the commander when they run. An answer is a ledger entry 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ async def send(log: Log, order: Order, wait_s: float) -> Answer | None:
             if not isinstance(order, CloseBreaker):
                 _check_release(order.release, entries)
         await log.append(COMMANDS, order.release, command_value(order))
-        return await _answer(follower, order.command_id, wait_s) if wait_s else None
+        return await _awaited(follower, order, wait_s) if wait_s else None
     finally:
         await follower.stop()
 
@@ -113,6 +114,16 @@ def _check_release(release: str, entries: Sequence[LedgerEntry]) -> None:
     near = get_close_matches(release, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[-5:]) or 'none'}."
     raise NotSent(f"{release} was never armed: {hint} Nothing was sent; --no-wait sends it all the same")
+
+
+async def _awaited(follower: Follower, order: Order, wait_s: float) -> Answer:
+    try:
+        return await _answer(follower, order.command_id, wait_s)
+    except (
+        asyncio.CancelledError
+    ):  # Ctrl-C: it ends the waiting, and whoever pressed it may believe the order too
+        print(f"the order is on record (command {order.command_id}) and counts all the same", file=sys.stderr)
+        raise
 
 
 async def _answer(follower: Follower, command_id: str, wait_s: float) -> Answer:

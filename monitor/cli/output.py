@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,15 +24,29 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("--output", help="`text` for people, `json` for machines.")]
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return where text for people goes: styled on a terminal, plain and never cut elsewhere."""
-    from rich.console import Console  # quick help: loaded when there is something to print
+def console(*, stderr: bool = False, wide: bool = False) -> Console:
+    """Return where text for people goes: styled on a terminal, plain and never cut elsewhere, harmless everywhere.
+
+    Args:
+        wide: A table may be wider than the terminal, which breaks its lines then. Else the library cuts names and
+            numbers off to make it fit; it folds only what a column asks for.
+    """
+    from monitor.cli.terminal import HarmlessConsole  # quick help: loaded when there is something to print
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 10_000  # a pipe has no width: nothing may be wrapped there
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True)
+    width = (
+        None if stream.isatty() and not wide else 10_000
+    )  # a pipe has no width: nothing may be wrapped there
+    return HarmlessConsole(
+        file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True
+    )
 
 
 def print_json(value: object) -> None:
     """Write one JSON document to stdout."""
     print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False))
+
+
+def let_go(stream: IO[Any]) -> None:
+    """Give up a stream that takes nothing any more; else the interpreter, which flushes it at its end, complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -92,7 +92,7 @@ def plan(
     if output is Output.JSON:
         print_json(outlook_data(found_outlook, recorded))
     else:
-        print_outlook(console(), found_outlook, recorded)
+        print_outlook(console(wide=True), found_outlook, recorded)
 
 
 def outlook_of(

@@ -154,7 +154,7 @@ def _report(counts: ReplayCounts, stage: Stage, summary: Path | None, output: Ou
     if output is Output.JSON:
         print(text, file=sys.stderr)
     else:
-        print_summary(console(stderr=True), counts, seconds, stage.outcome)
+        print_summary(console(stderr=True, wide=True), counts, seconds, stage.outcome)
 
 
 def _past(file: Path | None) -> HistoryBook | None:

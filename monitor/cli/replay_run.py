@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from monitor.adapters.collector import looking_seldom
 from monitor.adapters.kafka.decode import decode
+from monitor.cli.output import let_go
 from monitor.cli.replay_report import Outcome
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision
@@ -71,8 +71,7 @@ class Stage:
             self._out.flush()
         except BrokenPipeError:
             self._is_read = False
-            # Else the interpreter tries to flush once more when it ends, and says that it could not.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            let_go(self._out)
             if not self._goes_on:
                 raise ReaderLeft from None
 

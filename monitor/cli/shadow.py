@@ -97,7 +97,7 @@ def shadow(
     if output is Output.JSON:
         print_json(compared_data(found))
     else:
-        print_compared(console(), found)
+        print_compared(console(wide=True), found)
     if fail_on is not None and _FAILS[fail_on] & {held.verdict.value for held in found.held}:
         raise typer.Exit(FAIL_ON_MET)
 

@@ -35,7 +35,7 @@ _STAGE_STYLES: Final = {"watching": "green", "locked": "bold red", "ended": "dim
 def status(
     release: Annotated[
         str | None,
-        typer.Argument(metavar="[RELEASE]", help="Only this release; by default all that were ever armed."),
+        typer.Argument(metavar="RELEASE", help="Only this release; by default all that were ever armed."),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -60,7 +60,7 @@ def status(
         parts = {"sight": asdict(seen), "breaker": asdict(breaker), "releases": releases}
         print_json({"now": _moment(now_ms), **parts})
     else:
-        _print(console(), found, now_ms, seen, breaker)
+        _print(console(wide=True), found, now_ms, seen, breaker)
 
 
 def look(settings: Settings) -> tuple[list[LedgerEntry], int, Glance]:

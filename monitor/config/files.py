@@ -55,6 +55,8 @@ def holds_tests(path: str) -> bool:
 
 def _files(pattern: str) -> tuple[str, ...]:
     """Return the files that a path, a directory or a glob means, sorted; hidden ones only by their name."""
+    if not pattern:
+        return ()  # a variable that is not set is no wish for the current folder
     path = Path(pattern)
     if path.is_dir():
         found = (
@@ -68,6 +70,8 @@ def _files(pattern: str) -> tuple[str, ...]:
 
 
 def _nothing_at(pattern: str) -> str:
+    if not pattern:
+        return "an empty name: is a variable not set? Give a budget file, a directory of them, or a pattern in quotes"
     if Path(pattern).is_dir():
         return f"the directory holds no budget file ({', '.join(f'*{suffix}' for suffix in SUFFIXES)})"
     return "no such file; give a budget file, a directory of them, or a pattern in quotes"

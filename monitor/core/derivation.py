@@ -41,7 +41,12 @@ class Check:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer that no float holds was never written by us; it is like nothing else
+        return None
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ def derive(data: Mapping[str, Any]) -> Derivation:
         found = RuleRecord(evidence).derive(data)
         found.checks += _stage_checks(data)
         return found
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise EvidenceDamaged(f"the evidence cannot be read: {type(error).__name__}: {error}") from error
 
 

@@ -203,7 +203,7 @@ def _since(
         if one.type is Type.BREACH_STARTED:
             words = f"{name} is beyond its limit since {rfc3339(one.at_ms)}, and nothing has decided it"
             open_breaches[objective, name] = Ground(Result.INCONCLUSIVE, words)
-        elif one.type is Type.BREACH_CLEARED:
+        elif one.type in (Type.BREACH_CLEARED, Type.ROLLBACK_REQUESTED):  # a rollback is said by itself
             open_breaches.pop((objective, name), None)
         elif _asked_for(one):
             open_breaches.pop((objective, name), None)

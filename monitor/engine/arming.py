@@ -1,8 +1,8 @@
-"""Armings on record: what an arming's ledger entry says, and how it is read back."""
+"""Armings on record: what an arming's ledger entry says, how it comes to be, and how it is read back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.core.budget import Budget
@@ -13,8 +13,9 @@ from monitor.core.moment import rfc3339
 from monitor.core.record import Arming, release_data
 from monitor.core.window import minute_of, tick_ms
 from monitor.core.wording import slice_words
-from monitor.engine.book import arming_number
-from monitor.engine.ports import LedgerEntry
+from monitor.engine.book import LedgerBook, arming_number
+from monitor.engine.history import History
+from monitor.engine.ports import Clock, Ledger, LedgerEntry
 from monitor.engine.view import View
 
 
@@ -49,6 +50,44 @@ def arming_entry(
     }
     event_id = decision_id(Type.ARMING_CREATED.value, budget.release, number)
     return LedgerEntry(Decision(Type.ARMING_CREATED, event_id, budget.release, now_ms, data), None, True)
+
+
+class Arms:
+    """Puts armings on record.
+
+    Args:
+        encode: A budget as the ledger keeps it.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        book: LedgerBook,
+        history: History,
+        clock: Clock,
+        encode: Callable[[Budget], Mapping[str, object]],
+    ) -> None:
+        self._ledger, self._book, self._history = ledger, book, history
+        self._clock, self._encode = clock, encode
+
+    async def arm(self, budget: Budget, view: View, *, number: int, was_watched: bool) -> LedgerEntry:
+        """Return the entry of an arming, which is on record now; what was on record stays as it is."""
+        now_ms = self._clock.now_ms()
+        entry = arming_entry(
+            budget,
+            view,
+            number=number,
+            now_ms=now_ms,
+            spec=self._encode(budget),
+            reference=await self._history.captured(budget, armed_at_minute(view, now_ms)),
+            was_watched=was_watched,
+        )
+        known = self._book.get(entry.decision.decision_id)
+        if known is not None:
+            return known
+        await self._ledger.append(entry)
+        self._book.note(entry)
+        return entry
 
 
 def saw_traffic(arming: Iterable[LedgerEntry]) -> bool:

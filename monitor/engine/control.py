@@ -19,15 +19,8 @@ from monitor.core.cell import CellKey
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.storm import StormLimit
 from monitor.core.window import minute_of, tick_ms
-from monitor.engine.answer import answer
-from monitor.engine.arming import (
-    armed_at_minute,
-    arming_entry,
-    arming_of,
-    budget_changed,
-    saw_traffic,
-    spec_of,
-)
+from monitor.engine.answer import answer, ordered, refusal
+from monitor.engine.arming import Arms, arming_of, budget_changed, saw_traffic, spec_of
 from monitor.engine.book import BudgetBook, Command, CommandBook, LedgerBook, arming_number
 from monitor.engine.breaker import NO_LIMIT, Admission, Breaker, RollbackRefused, nothing
 from monitor.engine.breaker import obey as obey_breaker
@@ -44,6 +37,7 @@ from monitor.engine.recall import recall
 from monitor.engine.state_reader import StateReader
 from monitor.engine.stay import in_lanes
 from monitor.engine.tenure import Tenure
+from monitor.engine.unwatched import GRACE_MS, NOT_WATCHED
 from monitor.engine.view import View
 
 _HEARD = frozenset({Type.PAGE_DELIVERED, Type.ROLLBACK_APPLIED})  # what effects write, beside the ticks
@@ -98,6 +92,7 @@ class Control:
         )
         self.hearing = hearing or Hearing()
         self.history = history or History()
+        self._arms = Arms(ledger, self.book, self.history, clock, encode_budget)
         self.halts = Halts(lambda: time.monotonic_ns() // 1_000_000, observer.halted)
         self.read_commands: Callable[[], Awaitable[None]] = nothing
 
@@ -195,7 +190,7 @@ class Control:
         elif budget is not None:
             number = 0 if last is None else arming_number(last)
             was_watched = saw_traffic(self.book.of_arming(release, number))
-            entry = await self._arm(budget, view, number=number + 1, was_watched=was_watched)
+            entry = await self._arms.arm(budget, view, number=number + 1, was_watched=was_watched)
         else:
             return None
         arming = arming_of(entry)
@@ -207,24 +202,6 @@ class Control:
         known = self.book.of_arming(release, arming.number)
         live = self.live[release] = live_from(entry, evaluator, known, self._tenure.term(release))
         return live
-
-    async def _arm(self, budget: Budget, view: View, *, number: int, was_watched: bool) -> LedgerEntry:
-        now_ms = self._clock.now_ms()
-        entry = arming_entry(
-            budget,
-            view,
-            number=number,
-            now_ms=now_ms,
-            spec=self._encode_budget(budget),
-            reference=await self.history.captured(budget, armed_at_minute(view, now_ms)),
-            was_watched=was_watched,
-        )
-        known = self.book.get(entry.decision.decision_id)
-        if known is not None:
-            return known
-        await self._ledger.append(entry)
-        self.book.note(entry)
-        return entry
 
     def _is_caught_up(self, live: Live, view: View) -> bool:
         nothing_due = view.open_from is None or live.next_tick is None or live.next_tick > view.open_from
@@ -306,26 +283,25 @@ class Control:
                 continue
             is_arming = command.kind == "arm" and command.fault is None
             if is_arming and live.evaluator.progress.stage in (Stage.LOCKED, Stage.ENDED):
-                await self._rearm(live, command)
-                return
+                if (budget := self.budgets.in_force.get(command.release)) is not None:
+                    await self._rearm(live, command, budget)
+                    return
+                if command.at_ms + GRACE_MS <= self._clock.now_ms():
+                    refused = ordered(refusal(live.evaluator, command, NOT_WATCHED), command)
+                    await self._outbox.emit(live, [refused], command.command_id)
+                continue
             await self._outbox.emit(live, answer(live.evaluator, command, self.book), command.command_id)
 
-    async def _rearm(self, live: Live, command: Command) -> None:
+    async def _rearm(self, live: Live, command: Command, budget: Budget) -> None:
         """Arm the release again at a person's word; the next step takes it over as new."""
-        release = command.release
-        budget = self.budgets.in_force.get(release)
-        if budget is not None:
-            settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
-            await self._outbox.emit(live, settled)
-            number, watched = (
-                live.evaluator.arming.number + 1,
-                live.evaluator.progress.first_minute is not None,
-            )
-            entry = await self._arm(budget, await self.state.look(), number=number, was_watched=watched)
-            answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
-            await self._ledger.append(answered)
-            self.book.note(answered)
-        self.live.pop(release, None)
+        settled = live.evaluator.commander.close(command.at_ms, Reason.COMMANDER, "it is armed again")
+        await self._outbox.emit(live, settled)
+        number, is_known = live.evaluator.arming.number + 1, live.evaluator.progress.first_minute is not None
+        entry = await self._arms.arm(budget, await self.state.look(), number=number, was_watched=is_known)
+        answered = LedgerEntry(entry.decision, entry.after_tick, True, command.command_id)
+        await self._ledger.append(answered)
+        self.book.note(answered)
+        self.live.pop(command.release, None)
 
     async def leave(self) -> None:
         """Give the leases back, so that somebody else goes on at once."""

@@ -17,7 +17,7 @@ from monitor.engine.ports import Ledger, LedgerEntry, Outputs
 from monitor.engine.tenure import Tenure
 from monitor.engine.unapplied import acknowledged, meant
 
-_NOT_WATCHED: Final = "no budget in force names this release: load its budget first"
+NOT_WATCHED: Final = "no budget in force names this release: load its budget first"
 GRACE_MS: Final = 60_000  # event time; a budget that was published just before the order may not be read yet
 
 
@@ -65,7 +65,7 @@ def _answer(command: Command, book: LedgerBook) -> Decision:
     if command.kind == "acknowledge" and command.fault is None and len(missing := meant(book, command)) == 1:
         return ordered(acknowledged(missing[0], command), command)
     last = book.arming(command.release)
-    return refusal_of(command, 0 if last is None else arming_number(last), _NOT_WATCHED)
+    return refusal_of(command, 0 if last is None else arming_number(last), NOT_WATCHED)
 
 
 def refusal_of(command: Command, arming: int, why: str) -> Decision:

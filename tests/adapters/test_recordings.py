@@ -187,6 +187,7 @@ def test_what_is_no_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
         ([str(tmp_path / "absent.jsonl")], "absent.jsonl: cannot be read: No such file or directory"),
         ([str(tmp_path)], f"{tmp_path}: is a directory; name the files in it, such as {tmp_path}/*.jsonl"),
         (["-"], "-: standard input is closed; name a file"),
+        ([""], "is a variable not set? Name a file, or - for standard input"),
     ]:
         with pytest.raises(RecordingUnreadable, match=r".") as refused:
             FileRecordings(names, None)

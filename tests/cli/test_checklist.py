@@ -283,6 +283,9 @@ def test_a_budget_with_errors_is_a_gap_with_its_place(
     ("arguments", "says"),
     [
         (("--budget", "missing.yaml"), "no such file"),
+        (("--budget", "*.none"), "no such file"),
+        (("--budget", "empty"), "the directory holds no budget file"),
+        (("--budget", ""), "an empty name"),
         (("--budget", "."), "holds 2 budgets"),
         (("--budget", "b.yaml", "--rate", "fast"), '--rate: "fast" is no rate'),
         (("--budget", "b.yaml", "--rate", "10/s", "--share", "100%"), "--share"),
@@ -295,12 +298,26 @@ def test_wrong_use_is_told_from_an_answer(
     arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("b.yaml").read_text().replace("assistant-8", "assistant-9")
+    Path("empty").mkdir()
     if arguments[1] == ".":
         Path("c.yaml").write_text(text, encoding="utf-8")
         Path("flags.json").unlink()
     code, out, err = give(capsys, "checklist", *arguments, "--offline")
     assert (code, out) == (2, "")
     assert says in err
+
+
+def test_a_recording_that_is_not_there_is_wrong_use_whatever_else_was_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("b.yaml").write_text(Path("b.yaml").read_text().replace("traffic: {", "#"), encoding="utf-8")
+    code, out, err = give(capsys, "checklist", "--budget", "b.yaml", "--history", "none.jsonl", "--offline")
+    assert (code, out, "none.jsonl: cannot be read" in err) == (2, "", True)
+
+
+def test_a_pattern_of_one_budget_is_that_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = give(capsys, "checklist", "--budget", "?.yaml", "--offline", "--output", "json")
+    assert (code, json.loads(out)["release"]) == (0, "assistant-8")
 
 
 def test_the_page_for_a_ticket_has_every_item_once_with_its_owner(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
+import signal
 from typing import Any
 
 import pytest
 
 from monitor.adapters.kafka.readers import command_of
 from monitor.adapters.kafka.topics import COMMANDS
+from monitor.cli import orders
 from monitor.engine.book import Command
 from monitor.engine.page_commands import for_open_page
 from monitor.wire.signing import Signatures
@@ -143,6 +146,23 @@ def test_without_waiting_it_is_only_sent(world: LedgerWorld, capsys: pytest.Capt
     code, out, _ = give(capsys, "decide", "elsewhere-1", "rollback", "--reason", "x", "--no-wait")
     (command,) = world.commands
     assert (code, out) == (0, f"sent: decide for elsewhere-1 (command {command.command_id})\n")
+
+
+def test_ctrl_c_ends_the_waiting_and_says_that_the_order_stands(
+    world: LedgerWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a commander believes to have taken a rollback back."""
+
+    async def interrupted(*_: object) -> orders.Answer:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(30)
+        raise AssertionError("nobody was interrupted")
+
+    monkeypatch.setattr(orders, "_answer", interrupted)
+    code, out, err = give(capsys, "decide", "assistant-8", "rollback", "--reason", "x")
+    (command,) = world.commands
+    assert (code, out) == (130, "")
+    assert f"the order is on record (command {command.command_id}) and counts all the same" in err
 
 
 def test_no_answer_in_time_is_1_and_says_that_the_order_stands(

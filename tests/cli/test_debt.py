@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +138,70 @@ def test_a_file_stands_for_the_ledger(
     assert [one["debt_id"][:12] for one in wanted] == [DEBT]
     replayed = Path(CASE.budget).parent / "decisions.jsonl"
     assert listed(capsys, "--debts", str(replayed)) == wanted
+
+
+def test_a_file_of_debts_may_be_packed_empty_or_standard_input(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every other recording; an empty one is what `debt export` writes where nothing is owed."""
+    replayed = Path(CASE.budget).parent / "decisions.jsonl"
+    wanted = listed(capsys, "--debts", str(replayed))
+    packed = tmp_path / "debts.jsonl.gz"
+    packed.write_bytes(gzip.compress(replayed.read_bytes()))
+    assert listed(capsys, "--debts", str(packed)) == wanted
+    with replayed.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        assert listed(capsys, "--debts", "-") == wanted
+    (tmp_path / "none.jsonl").touch()
+    assert listed(capsys, "--debts", str(tmp_path / "none.jsonl")) == []
+
+
+def _created(**changes: object) -> str:
+    replayed = Path(CASE.budget).parent / "decisions.jsonl"
+    event = next(json.loads(line) for line in replayed.open() if "evaldebt.created" in line)
+    event["data"].update(changes)
+    return json.dumps(event)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _created(due_at="soon"),
+        _created(debt_id="\ud800 half"),
+        _created(case={"check": "no such check"}),
+        _created(case={"check": "judged"}),
+        json.dumps({"debt_id": "1ee2dd18d640", "due_at": 7, "release": 1, "baseline": 2}),
+        json.dumps({**json.loads(_created())["data"], "closed": 5}),
+        "[1]",
+        "\x00\x01\x02",
+        "[" * 100_000,
+    ],
+)
+def test_a_line_that_no_verb_could_say_is_named_and_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    """Left out, what it was about would be missing without a word."""
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(f"{_created()}\n{text}\n")
+    code, out, err = give(capsys, "debt", "list", "--debts", str(bad))
+    assert (code, out) == (2, "")
+    assert "line 2 is neither" in err
+
+
+def test_a_file_of_debts_that_cannot_be_read_is_said_as_of_any_other_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, _, err = give(capsys, "debt", "list", "--debts", str(tmp_path))
+    assert (code, "is a directory" in err, "Errno" in err) == (2, True, False)
+    code, _, err = give(capsys, "debt", "list", "--debts", str(tmp_path / "none.jsonl"))
+    assert (code, "No such file or directory" in err, "Errno" in err) == (2, True, False)
+
+
+def test_a_debt_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "debts.jsonl"
+    file.write_text(_created(owner="\x1b[2Jnobody\x9b31m", objective="a\nb"))
+    code, out, _ = give(capsys, "debt", "list", "--debts", str(file))
+    assert (code, "nobody" in out, "\x1b" in out, "\x9b" in out) == (0, True, False, False)
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,9 @@ def test_a_pack_is_checked_and_the_first_difference_is_said(
     out.write_bytes(b"rubbish")
     code, _, err = give(capsys, "evidence", "--verify", str(out))
     assert (code, "is no whole zip file" in err) == (1, True)
+    for missing in (out.with_name("none.zip"), out.parent):
+        code, _, err = give(capsys, "evidence", "--verify", str(missing))
+        assert (code, "cannot be read" in err) == (2, True)
 
 
 def test_a_file_that_is_there_is_not_written_over(capsys: pytest.CaptureFixture[str], out: Path) -> None:

@@ -192,6 +192,47 @@ def test_a_record_that_was_changed_fails_loudly(
     assert not told["agrees"]
 
 
+def _no_float_holds(data: dict[str, Any]) -> None:
+    data["evidence"]["points"]["candidate_requests"][0] = 10**400
+
+
+def _no_float_answers(data: dict[str, Any]) -> None:
+    data["evidence"]["answer"] = 10**400
+
+
+def _text_for_a_number(data: dict[str, Any]) -> None:
+    data["evidence"]["stretches"]["strongest"]["minutes"] = None
+    data["evidence"]["rule"]["x_star"] = "\x1b[2J"
+
+
+def _no_cut(data: dict[str, Any]) -> None:
+    data["evidence"]["stretches"]["window"]["cut"] = ""
+
+
+def _unknown_metric(data: dict[str, Any]) -> None:
+    data["metric"] = "x\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_no_float_holds, _no_float_answers, _text_for_a_number, _no_cut, _unknown_metric],
+)
+def test_a_record_that_holds_what_nobody_wrote_is_said_to_disagree(
+    replayed: Replayed,
+    tmp_path: Path,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    """Whatever stands there: no traceback, both forms end with 1, and nothing steers the terminal."""
+    event_id, path = tampered(replayed("task_success"), tmp_path, "rollback.requested", change)
+    text = said(capsysbinary, event_id, "--events", path, code=1)
+    assert "DOES NOT AGREE" in text
+    assert event_id in text
+    assert "\x1b" not in text
+    told = json.loads(said(capsysbinary, event_id, "--events", path, "--output", "json", code=1))
+    assert not told["agrees"]
+
+
 def test_a_decision_that_no_rule_was_judged_for_is_none_to_compute_again(
     replayed: Replayed, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -223,6 +264,15 @@ def test_the_beginning_of_two_ids_is_2(
     path.write_text("\n".join(json.dumps(event) for event in events))
     assert main(["explain", "00000000", "--events", str(path)]) == 2
     assert "2 decisions begin so" in capsysbinary.readouterr().err.decode()
+
+
+def test_lines_that_could_not_be_read_are_said_beside_an_id_that_is_not_found(
+    replayed: Replayed, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "half.jsonl"
+    path.write_bytes(replayed("task_success").read_bytes() + b"{half a line")
+    assert main(["explain", "0123456789", "--events", str(path)]) == 2
+    assert "1 lines could not be read as decisions" in capsysbinary.readouterr().err.decode()
 
 
 def test_a_file_without_decisions_is_2(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -37,6 +37,15 @@ def test_what_is_not_there_is_said(folder: Path, name: str, said: str) -> None:
         load_budgets([str(folder / name)])
 
 
+def test_an_empty_name_is_a_slip_and_not_the_current_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--budget "$BUDGET"` where nothing is set must not load whatever lies about."""
+    monkeypatch.chdir(folder)
+    with pytest.raises(BudgetInvalid, match="an empty name"):
+        load_budgets([""])
+
+
 def test_what_cannot_be_read_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")

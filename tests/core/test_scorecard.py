@@ -216,6 +216,15 @@ def test_a_rollback_is_told_with_what_became_of_it(steps: Sequence[Type]) -> Non
     assert [one.newest for one in card.rollbacks] == [newest]
 
 
+def test_a_breach_that_was_rolled_back_is_decided_and_another_is_not() -> None:
+    begun = [decision(Type.BREACH_STARTED, 30, objective=one) for one in ("a", "b")]
+    request = decision(Type.ROLLBACK_REQUESTED, 30, objective="a", summary="roll back: worse")
+    grounds = [one.words for one in card_of(*begun, request).grounds]
+    assert [words for words in grounds if "nothing has decided it" in words] == [
+        f"b is beyond its limit since {rfc3339(1_800_000)}, and nothing has decided it"
+    ]
+
+
 def test_a_cohort_s_rollback_is_its_own_and_says_so() -> None:
     one, two = (
         decision(Type.ROLLBACK_REQUESTED, 30, cohort={"tenant": name}, scope="cohort")

@@ -145,3 +145,31 @@ async def test_a_probe_leaves_no_key_behind(stage: Stage) -> None:
     assert {one.health for one in found} <= {Health.OK, Health.WARNING}
     async with Redis.from_url(stage.valkey.url) as client:
         assert await client.keys("rb:doctor:*") == []
+
+
+async def test_the_checklist_asks_the_same_installation_and_says_what_it_could_not_see(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing was ever armed here, and no worker runs: what the ledger says is known, that it is seen is not."""
+    set_up(stage, monkeypatch)
+    (file,) = stage.budgets.iterdir()
+    asked = ["checklist", "--budget", str(file), "--rate", "100/s", "--share", "5%", "--output", "json"]
+
+    async def states() -> dict[str, str]:
+        assert await asyncio.to_thread(main, asked) == 0
+        return {one["id"]: one["state"] for one in json.loads(capsys.readouterr().out)["items"]}
+
+    seen = await states()
+    ready = {"budget_loads", "flag_answers", "last_rollback_verified", "eval_debt_paid", "breaker_closed"}
+    assert {name: seen[name] for name in ready} == dict.fromkeys(ready, "ready")
+    assert (seen["rehearsed"], seen["pager_answers"]) == ("gap", "gap")
+    assert seen["monitor_live"] != "ready"
+    assert await asyncio.to_thread(main, [*asked, "--fail-on", "gap"]) == 3
+    capsys.readouterr()
+
+    monkeypatch.setenv("ROLLBACK_BUDGET_KAFKA_BOOTSTRAP", "127.0.0.1:9")
+    away = await states()
+    assert {name for name in away if away[name] == "unknown" and seen[name] != "unknown"} >= {
+        "rehearsed", "last_rollback_verified", "eval_debt_paid", "breaker_closed"
+    }  # fmt: skip
+    assert (away["budget_loads"], away["flag_answers"]) == ("ready", "ready")

@@ -73,7 +73,11 @@ def topic_range(url: str) -> TopicRange:
     Raises:
         RecordingUnreadable: It is no such URL; the message shows the form.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # brackets without an address in them
+        shown = f"{SCHEME}…{url.rpartition('@')[2].removeprefix(SCHEME)}" if "@" in url else url
+        raise _refused(shown, f"is no address: {error}") from error
     topic = parts.path.removeprefix("/")
     if "@" in parts.netloc:
         shown = f"{SCHEME}…@{parts.netloc.rpartition('@')[2]}{parts.path}"  # a password goes into no log

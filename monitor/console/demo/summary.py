@@ -12,7 +12,7 @@ from monitor.console.demo.show import Result
 
 _GRAIN_MS = 10
 NEXT_COMMANDS = (
-    "rollback-budget validate BUDGET.yaml      check a budget of your own, with the sample sizes it needs",
+    "rollback-budget validate BUDGET.yaml      check a budget of your own, and say what it means",
     "rollback-budget replay --budget BUDGET.yaml --events TRACES.jsonl      what it would have decided",
     "rollback-budget status      what is armed, breached, paged and held back, from the ledger",
 )

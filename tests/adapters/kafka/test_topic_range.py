@@ -29,6 +29,8 @@ WRITTEN = [
 ]
 
 REFUSED = {
+    "kafka://[::bad/traces": "is no address",
+    "kafka://user:password@[::bad/traces": "is no address",
     "kafka://h:1": "'' is no topic",
     "kafka://h:1/a/b": "'a/b' is no topic",
     "kafka://user:password@h:1/t": "names a user; user and password come from ROLLBACK_BUDGET_KAFKA_*",

@@ -1,0 +1,29 @@
+"""Text for people on a terminal: names come from traffic and from budgets, and none of them may steer it.
+
+Loaded when there is something to print.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from monitor.engine.page_commands import UNSEEN
+
+
+def harmless(text: str) -> str:
+    """Return a text without control characters and without what is invisible or turns the writing's direction.
+
+    Its lines stay lines; `engine.page_words.plain` makes one line of all.
+    """
+    return "\n".join(UNSEEN.sub(" ", line) for line in text.split("\n"))
+
+
+class HarmlessConsole(Console):
+    """Shows no text before it is harmless, wherever it came from; styles are the console's own and stay."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it will be shown, of a cell in a table too; the library calls this for each."""
+        return super().render_str(harmless(text), **options)
