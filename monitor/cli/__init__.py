@@ -38,6 +38,7 @@ from monitor.cli import (
     status,
     watch,
 )
+from monitor.cli.output import harmless
 from monitor.core.errors import MonitorError
 
 PROGRAM: Final = "rollback-budget"
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         build_app()(args=_spread(sys.argv[1:] if arguments is None else arguments), prog_name=PROGRAM)
     except MonitorError as problem:
-        print(f"{PROGRAM}: {problem}", file=sys.stderr)
+        print(harmless(f"{PROGRAM}: {problem}"), file=sys.stderr)
         return int(getattr(problem, "exit_code", FAILED))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import typer
 
-from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.cli.output import Output, OutputOption, console, on_one_line, print_json
 from monitor.core.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -341,4 +341,4 @@ def _print(order: Order, answer: Answer | None, wait_s: float) -> None:
     style = "red" if answer.is_refused else "green"
     people.print("refused" if answer.is_refused else "accepted", style=style)
     for decision in answer.decisions:
-        people.print(f"  {decision.type.value}: {decision.data.get('summary', '')}")
+        people.print(f"  {decision.type.value}: {on_one_line(str(decision.data.get('summary', '')))}")

@@ -15,6 +15,7 @@ from monitor.cli.explain_words import (
     value_form,
     verdict_facts,
 )
+from monitor.cli.output import on_one_line
 from monitor.core.derivation import Derivation, EvidenceDamaged, NoEvidence
 from monitor.core.ladder import mode_words
 from monitor.core.moment import rfc3339
@@ -150,12 +151,12 @@ def _later(event: CloudEvent, known: Sequence[CloudEvent]) -> list[CloudEvent]:
 def print_explanation(people: Console, told: Explanation) -> None:
     """Say it to people."""
     event = told.event
-    people.print(f"{event.name} of {event.subject}, {rfc3339(event.time_ms)}", style="bold")
-    people.print(f"{event.data.get('summary') or 'it says nothing more'}", style="bold")
+    people.print(on_one_line(f"{event.name} of {event.subject}, {rfc3339(event.time_ms)}"), style="bold")
+    people.print(on_one_line(str(event.data.get("summary") or "it says nothing more")), style="bold")
     people.print()
     last = ""
     for label, text in _told(told):
-        people.print(f"{label if label != last else '':<{_LABEL}} {text}")
+        people.print(f"{label if label != last else '':<{_LABEL}} {on_one_line(text)}")
         last = label
     for line in _drawn(event.data):
         people.print(line)
@@ -163,10 +164,11 @@ def print_explanation(people: Console, told: Explanation) -> None:
         people.print()
         people.print("afterwards", style="bold")
         for one in told.later:
-            people.print(f"  {rfc3339(one.time_ms)} {one.name} {one.id[:12]}: {one.data.get('summary')}")
+            came = f"{rfc3339(one.time_ms)} {one.name} {one.id[:12]}: {one.data.get('summary')}"
+            people.print(f"  {on_one_line(came)}")
     people.print()
     for text, style in _verdicts(told):
-        people.print(text, style=style)
+        people.print(on_one_line(text), style=style)
 
 
 def _told(told: Explanation) -> Iterator[tuple[str, str]]:
