@@ -353,3 +353,28 @@ async def test_an_outage_of_the_broker_leaves_the_position_where_it_was(own_kafk
                 offsets += [record.offset for record in records]
     assert offsets == list(range(10, 15))
     await consumer.stop()
+
+
+async def test_a_client_that_has_stopped_fetching_in_silence_is_made_anew(
+    access: KafkaAccess, make_topic: MakeTopic, join: Join
+) -> None:
+    """It stays a member and answers every question, and only progress tells that it reads nothing any more."""
+    topic = await make_topic(1)
+    await produce(access, topic, {0: 3})
+    consumer, partition = await join("w1", stuck_s=1.0), Partition(topic, 0)
+    await until(lambda: partition in consumer.owned, consumer)
+    await consumer.seek_and_resume(partition, 0)
+    assert await read(consumer, 3) == {0: [0, 1, 2]}
+    before = consumer.generation
+    fetcher = consumer._running._fetcher
+    fetching = {fetcher._fetch_task, *fetcher._pending_tasks}
+    for task in fetching:
+        task.cancel()
+    await asyncio.wait(fetching)
+    await produce(access, topic, {0: 3})
+    async with asyncio.timeout(WAIT_S):
+        while consumer.generation == before or partition not in consumer.owned:
+            await consumer.end_offsets([partition])
+            assert await consumer.getmany(timeout_ms=50) == {}
+    await consumer.seek_and_resume(partition, 3)
+    assert await read(consumer, 3) == {0: [3, 4, 5]}
