@@ -32,6 +32,7 @@ from monitor.adapters.kafka.topics import COMMANDS, LEDGER, product_topics
 from monitor.adapters.kafka.trial import ChildTrial
 from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.probes import Probes
+from monitor.adapters.redis.connection import deadline_within
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
@@ -293,7 +294,9 @@ def _build(
     access, timebase = kafka_access(settings), timebase_of(settings)
     clock, observer = WallClock(timebase), TelemetryObserver(telemetry.metrics, telemetry.spans)
     redis_url = settings.redis_url.get_secret_value()
-    log, store, lease = KafkaLog(access), RedisStateStore(redis_url), RedisLease(redis_url)
+    within_s = deadline_within(settings.session_timeout_ms)
+    log, store = KafkaLog(access), RedisStateStore(redis_url, deadline_s=within_s)
+    lease = RedisLease(redis_url, deadline_s=within_s)
     place = Place(settings.cdevents_environment, settings.cdevents_ticket_url) if settings.cdevents else None
     ledger, outputs = KafkaLedger(log), KafkaOutputs(log, place)
     consumer = _consumer(settings, access)
