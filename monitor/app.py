@@ -30,6 +30,7 @@ from monitor.adapters.kafka.source import KafkaSource, LogTime
 from monitor.adapters.kafka.topic_admin import ensure_topics, partition_count, wait_for_kafka
 from monitor.adapters.kafka.topics import COMMANDS, LEDGER, product_topics
 from monitor.adapters.kafka.trial import ChildTrial
+from monitor.adapters.loop_guard import guarded_loop
 from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.probes import Probes
 from monitor.adapters.redis.connection import deadline_within
@@ -180,7 +181,7 @@ class Worker:
 
     async def run(self) -> None:
         """Run the tasks."""
-        async with self._parts.heartbeat.beating(), self._parts.store.watched():
+        async with guarded_loop(), self._parts.heartbeat.beating(), self._parts.store.watched():
             await self._parts.instance.run()
 
     async def stop(self) -> None:
