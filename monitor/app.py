@@ -31,8 +31,10 @@ from monitor.adapters.kafka.source import KafkaSource, LogTime
 from monitor.adapters.kafka.topic_admin import ensure_topics, partition_count, wait_for_kafka
 from monitor.adapters.kafka.topics import COMMANDS, LEDGER, product_topics
 from monitor.adapters.kafka.trial import ChildTrial
+from monitor.adapters.loop_guard import guarded_loop
 from monitor.adapters.pagers import ClosingPager, forgetful, pagers_for
 from monitor.adapters.probes import Probes
+from monitor.adapters.redis.connection import deadline_within
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.adapters.telemetry.logs import configure_logs
@@ -186,7 +188,7 @@ class Worker:
         """Run the tasks; beside them, ask once for the flags that a rollback would turn: today, and not on the day."""
         flags = asyncio.create_task(tell_unusable(self._settings, self._prepared.budgets, self._tell_of_flag))
         try:
-            async with self._parts.heartbeat.beating(), self._parts.store.watched():
+            async with guarded_loop(), self._parts.heartbeat.beating(), self._parts.store.watched():
                 await self._parts.instance.run()
         finally:
             flags.cancel()
@@ -311,7 +313,9 @@ def _build(
     clock = WallClock(timebase)
     observer = TelemetryObserver(telemetry.metrics, telemetry.spans, clock, timebase.speed)
     redis_url = settings.redis_url.get_secret_value()
-    log, store, lease = KafkaLog(access), RedisStateStore(redis_url), RedisLease(redis_url)
+    within_s = deadline_within(settings.session_timeout_ms)
+    log, store = KafkaLog(access), RedisStateStore(redis_url, deadline_s=within_s)
+    lease = RedisLease(redis_url, deadline_s=within_s)
     place = Place(settings.cdevents_environment, settings.cdevents_ticket_url) if settings.cdevents else None
     ledger, outputs = KafkaLedger(log), KafkaOutputs(log, place)
     consumer = _consumer(settings, access)

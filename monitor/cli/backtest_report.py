@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.cli.backtest_chart import UNITS, chart, is_worth_drawing
+from monitor.cli.output import on_one_line
 from monitor.core.budget import Mode
 from monitor.core.moment import rfc3339
 from monitor.core.record import finite
@@ -203,7 +204,7 @@ def _outcome(result: ObjectiveResult) -> str:
 
 
 def _slice(result: ObjectiveResult) -> str:
-    return ", ".join(f"{name}={value}" for name, value in result.cohort) or "everybody"
+    return on_one_line(", ".join(f"{name}={value}" for name, value in result.cohort)) or "everybody"
 
 
 def _moment_words(moment: Moment | None) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import typer
 
-from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.cli.output import Output, OutputOption, console, on_one_line, print_json
 from monitor.core.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -60,6 +61,22 @@ Wait = Annotated[
     float,
     typer.Option("--wait", metavar="SECONDS", min=0.1, max=600, help="How long to wait for the answer."),
 ]
+Direct = Annotated[
+    bool,
+    typer.Option(
+        "--direct",
+        help="`rollback` while Kafka or Redis is away: turn the flag of --budget from here. No worker is asked.",
+    ),
+]
+DirectBudget = Annotated[
+    str | None, typer.Option("--budget", metavar="FILE", help="With --direct: whose flag is turned.")
+]
+Journal = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal", metavar="FILE", help="With --direct: where it is written down, one JSON object a line."
+    ),
+]
 _MOMENT_HELP: Final = "A duration from now, such as 30m or 2h, or an RFC 3339 moment."
 
 
@@ -80,6 +97,9 @@ def decide(
             "--until", metavar="WHEN", help=f"`continue` only; without it until it clears. {_MOMENT_HELP}"
         ),
     ] = None,
+    direct: Direct = False,
+    budget: DirectBudget = None,
+    journal: Journal = None,
     author: Author = None,
     wait: Wait = WAIT_S,
     no_wait: NoWait = False,
@@ -89,6 +109,19 @@ def decide(
 
     `rollback` needs no page: it is an order to roll back.
     """
+    if direct or budget is not None or journal is not None:
+        if not direct or budget is None or decision is not Decision.ROLLBACK:
+            raise BadOrder(
+                "--direct, --budget, --journal: only `rollback --direct --budget FILE` goes past Kafka"
+            )
+        if (page, objective, until) != (None, None, None):
+            raise BadOrder(
+                "--page, --objective, --until: --direct asks no worker: there is no page to be answered"
+            )
+        from monitor.cli.direct import turn_directly
+
+        turn_directly(release, budget, reason, author or login_name(), journal, output)
+        return
     if page is not None and objective is not None:
         raise BadOrder("--page, --objective: give one of the two; a page is about one objective already")
     order = {
@@ -341,4 +374,4 @@ def _print(order: Order, answer: Answer | None, wait_s: float) -> None:
     style = "red" if answer.is_refused else "green"
     people.print("refused" if answer.is_refused else "accepted", style=style)
     for decision in answer.decisions:
-        people.print(f"  {decision.type.value}: {decision.data.get('summary', '')}")
+        people.print(f"  {decision.type.value}: {on_one_line(str(decision.data.get('summary', '')))}")

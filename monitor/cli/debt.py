@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from monitor.cli import commander
-from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.cli.output import Output, OutputOption, console, on_one_line, print_json
 
 if TYPE_CHECKING:
     from monitor.core.eval_debt import EvalDebt
@@ -66,7 +66,7 @@ def list_debts(
     if not meant:
         people.print("no evaluation case is owed")
     for one in meant:
-        people.print(debt_line(one, now_ms), style="red" if one.is_overdue(now_ms) else None)
+        people.print(on_one_line(debt_line(one, now_ms)), style="red" if one.is_overdue(now_ms) else None)
 
 
 def show(debt_id: DebtId, debts: DebtsFile = None, output: OutputOption = Output.TEXT) -> None:
@@ -81,9 +81,9 @@ def show(debt_id: DebtId, debts: DebtsFile = None, output: OutputOption = Output
         print_json(record_of(one, now_ms))
         return
     people = console()
-    people.print(debt_line(one, now_ms), style="red" if one.is_overdue(now_ms) else None)
+    people.print(on_one_line(debt_line(one, now_ms)), style="red" if one.is_overdue(now_ms) else None)
     for line in debt_details(one):
-        people.print(f"  {line}")
+        people.print(f"  {on_one_line(line)}")
 
 
 def close(

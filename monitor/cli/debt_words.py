@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from monitor.cli.output import on_one_line
 from monitor.core.eval_debt import EvalDebt
 from monitor.core.moment import rfc3339
 
@@ -55,7 +56,7 @@ def owed_lines(owed: Sequence[EvalDebt], now_ms: int) -> Iterator[str]:
     few = "1 evaluation case is" if len(owed) == 1 else f"{len(owed)} evaluation cases are"
     yield f"eval debt: {few} still owed from before this release{f', {late} overdue' if late else ''}"
     for one in owed:
-        yield f"- {debt_line(one, now_ms)}"
+        yield f"- {on_one_line(debt_line(one, now_ms))}"
 
 
 def _listed(value: object) -> list[str]:

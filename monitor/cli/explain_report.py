@@ -15,6 +15,7 @@ from monitor.cli.explain_words import (
     value_form,
     verdict_facts,
 )
+from monitor.cli.output import on_one_line
 from monitor.core.derivation import Derivation, EvidenceDamaged, NoEvidence
 from monitor.core.errors import MonitorError
 from monitor.core.ladder import mode_words
@@ -180,12 +181,12 @@ def _later(event: CloudEvent, known: Sequence[CloudEvent]) -> list[CloudEvent]:
 def print_explanation(people: Console, told: Explanation) -> None:
     """Say it to people."""
     event = told.event
-    people.print(f"{event.name} of {event.subject}, {rfc3339(event.time_ms)}", style="bold")
-    people.print(f"{event.data.get('summary') or 'it says nothing more'}", style="bold")
+    people.print(on_one_line(f"{event.name} of {event.subject}, {rfc3339(event.time_ms)}"), style="bold")
+    people.print(on_one_line(str(event.data.get("summary") or "it says nothing more")), style="bold")
     people.print()
     last = ""
     for label, text in told.facts:
-        people.print(f"{label if label != last else '':<{_LABEL}} {text}")
+        people.print(f"{label if label != last else '':<{_LABEL}} {on_one_line(text)}")
         last = label
     for line in told.drawn:
         people.print(line)
@@ -194,10 +195,10 @@ def print_explanation(people: Console, told: Explanation) -> None:
         people.print("afterwards", style="bold")
         for one in told.later:
             said = f": {one.data['summary']}" if one.data.get("summary") else ""
-            people.print(f"  {rfc3339(one.time_ms)} {one.name} {one.id[:12]}{said}")
+            people.print(on_one_line(f"  {rfc3339(one.time_ms)} {one.name} {one.id[:12]}{said}"))
     people.print()
     for text, style in _verdicts(told):
-        people.print(text, style=style)
+        people.print(on_one_line(text), style=style)
 
 
 def _told(event: CloudEvent, *, is_whole: bool) -> Iterator[tuple[str, str]]:

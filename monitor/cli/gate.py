@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from monitor.cli.commander import WAIT_S, Author, Release, Wait, give_order
-from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.cli.output import Output, OutputOption, console, on_one_line, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,4 +163,6 @@ def _print(release: str, stage: str, found: Gate) -> None:
     people.print(f"{answer.replace('_', ' ')}: {release} at the end of {stage}", style=_STYLES[answer])
     for one in found.points:
         mark = "note" if one.asks_for.value == "promote" else one.asks_for.value.replace("_", " ")
-        people.print(f"  {mark}: {one.words}", style=_STYLES[one.asks_for.value] if mark != "note" else "")
+        people.print(
+            f"  {mark}: {on_one_line(one.words)}", style=_STYLES[one.asks_for.value] if mark != "note" else ""
+        )

@@ -42,9 +42,19 @@ def console(*, stderr: bool = False, wide: bool = False) -> Console:
     )
 
 
+def on_one_line(text: str) -> str:
+    """Return a text as one harmless line: what is anybody's to write must not look like a line of ours."""
+    from monitor.engine.page_commands import UNSEEN
+
+    return UNSEEN.sub(" ", text)
+
+
 def print_json(value: object) -> None:
-    """Write one JSON document to stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False))
+    """Write one JSON document to stdout. What is not seen is escaped: the same values, and a terminal obeys none."""
+    from monitor.engine.page_commands import UNSEEN
+
+    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False)
+    print("\n".join(UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], line) for line in text.split("\n")))
 
 
 def let_go(stream: IO[Any]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from monitor.cli.output import on_one_line
 from monitor.core.decision import Decision, Reason, Type
 from monitor.core.ids import event_type
 from monitor.core.ladder import as_if
@@ -150,7 +151,7 @@ def _verdicts_table(data: Mapping[str, Any]) -> Table:
         verdict = str(row["verdict"])
         table.add_row(
             str(row["objective"]),
-            slice_,
+            on_one_line(slice_),
             Text(verdict, style=_COLOURS.get(verdict, "")),
             _number(seen["delta"], unit),
             _interval(seen["lower"], seen["upper"], unit),

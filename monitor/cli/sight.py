@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from monitor.cli.output import on_one_line
 from monitor.config.settings import Settings
 from monitor.core.decision import EVERY_RELEASE
 from monitor.core.sight import BLIND_MS, Cause, Facts, Sight, SightState, sign_of, step, worst
@@ -128,7 +129,7 @@ def lines_of(found: Glance) -> list[tuple[str, str]]:
     if found.why is not None:
         lines.append((f"  {found.why}", style))
     if found.said is not None:
-        lines.append((f"  {found.said['summary']}", style))
+        lines.append((f"  {on_one_line(str(found.said['summary']))}", style))
     for one in found.partitions:
         if one.sight != Sight.LIVE:
             far = "nothing is known of it" if one.behind_s is None else f"{one.behind_s:.0f} s behind"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from monitor.cli.output import Output, OutputOption, console, print_json
+from monitor.cli.output import Output, OutputOption, console, on_one_line, print_json
 from monitor.core.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _print(
         people.print()
         people.print(f"{one.release}, arming {one.arming}, budget {one.budget_digest[:12]}", style="bold")
         for line, style in _lines(one, now_ms):
-            people.print(f"  {line}", style=style)
+            people.print(f"  {on_one_line(line)}", style=style)
 
 
 def _stage(one: Standing, *, is_live: bool) -> Text:

@@ -5,9 +5,11 @@ Loaded when there is something to print.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from monitor.engine.page_commands import UNSEEN
@@ -27,3 +29,9 @@ class HarmlessConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as it will be shown, of a cell in a table too; the library calls this for each."""
         return super().render_str(harmless(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what will be written, of texts with styles of their own too."""
+        for segment in super().render(renderable, options):
+            # Rich's own control codes are marked as such, and its colours are no text.
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))

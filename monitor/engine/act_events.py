@@ -115,7 +115,7 @@ def notice_of(event: Mapping[str, Any], state: str, opened: Mapping[str, Any] | 
 
 
 def _about(kind: str, data: Mapping[str, Any], opening: Mapping[str, Any]) -> About:
-    if kind.startswith("monitor."):
+    if kind.startswith("monitor.") or opening.get("reason") == Reason.BLIND:
         return About.BLIND
     if kind in (Type.PAGE_ACKNOWLEDGED, Type.PAGE_ESCALATED) and data.get("request_id"):
         return About.NOT_APPLIED

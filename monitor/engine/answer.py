@@ -19,6 +19,7 @@ from monitor.engine.assess import Asked, assessment
 from monitor.engine.book import Command, LedgerBook
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.unapplied import acknowledged, meant
+from monitor.engine.unseen import acknowledged_blindness, meant_blindness
 
 _WHICH: Final = "no single open page is meant; name its page id or objective"
 _ENDED: Final = "the release is no longer watched: arm it first"
@@ -211,6 +212,10 @@ def _end_id(evaluator: Evaluator, page: Page) -> str:
 def _acknowledge(evaluator: Evaluator, command: Command, book: LedgerBook) -> Decision:
     pages = evaluator.commander.meant(command.page_id, command.objective)
     missing = meant(book, command)
+    blind = meant_blindness(book, command)
+    # Left unnamed, it is meant where nothing else is open: what asks for a decision comes first.
+    if blind is not None and not pages and not missing:
+        return acknowledged_blindness(blind, release_data(evaluator.budget, evaluator.arming), command)
     if len(pages) + len(missing) != 1:
         anything = replace(command, page_id=None, objective=None)
         return _nothing_to_acknowledge(evaluator, command, is_open=bool(meant(book, anything)))

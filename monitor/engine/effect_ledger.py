@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from monitor.core.decision import EVERY_RELEASE, Decision, Type
@@ -11,6 +11,7 @@ from monitor.core.ids import event_type
 from monitor.engine.control import Control
 from monitor.engine.ports import Clock, Ledger, LedgerEntry, Outputs
 from monitor.engine.tell import PagePast
+from monitor.engine.unseen import releases_of
 
 _OPEN: Final = (Type.PAGE_OPENED, Type.MONITOR_BLIND)
 _CLOSE: Final = (Type.PAGE_RESOLVED, Type.MONITOR_RECOVERED)
@@ -53,8 +54,7 @@ class EffectLedger:
         """Return what the ledger knows of a page."""
         past = PagePast()
         escalations: list[Decision] = []
-        for entry in self._control.book.of(release):
-            decision = entry.decision
+        for decision in self._about(release, page_id):
             if decision.data.get("page_id") != page_id:
                 continue
             if decision.type in _OPEN and decision.at_ms >= (past.opened_ms or 0):
@@ -66,3 +66,12 @@ class EffectLedger:
         since = [one.data.get("pagers") for one in escalations if one.at_ms >= (past.opened_ms or 0)]
         names = (str(name) for pagers in since if isinstance(pagers, list) for name in pagers)
         return past._replace(escalated_to=frozenset(names))
+
+    def _about(self, release: str, page_id: str) -> Iterator[Decision]:
+        """Yield a release's decisions; of a blindness also those of all that it concerns."""
+        book = self._control.book
+        known = book.get(page_id)
+        subjects = {release: None}
+        if known is not None and known.decision.type is Type.MONITOR_BLIND:
+            subjects |= dict.fromkeys((known.decision.release, *releases_of(known.decision)))
+        return (entry.decision for subject in subjects for entry in book.of(subject))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from monitor.core.budget import Budget
 from monitor.core.decision import EVERY_RELEASE, Decision, Reason, Type
 from monitor.core.ids import decision_id
 from monitor.core.moment import moment_ms, rfc3339
@@ -21,6 +22,7 @@ from monitor.engine.errors import StoreUnreachable
 from monitor.engine.observer import Observer
 from monitor.engine.ports import Ledger, LedgerEntry, Outputs
 from monitor.engine.tenure import Tenure
+from monitor.engine.unseen import calls_due, open_blindness, told_ms
 
 PARTITIONS_NAMED: Final = 100  # in one event; more are as many as all
 _WORDS: Final = {
@@ -75,6 +77,7 @@ class Herald:
         self._observer = observer
         self._speed = speed
         self._untold: dict[str, Decision] = {}
+        self._known_ms: dict[str, tuple[str, int]] = {}
 
     async def tell(self, subject: str, blindness: Blindness | None, now_ms: int, *, is_seen: bool) -> None:
         """Bring what is on record up to date with what is so.
@@ -87,7 +90,7 @@ class Herald:
         Raises:
             LogUnreachable: Nothing is lost: it is told at a later call.
         """
-        told = self.open(subject)
+        told = open_blindness(self._book, subject)
         if blindness is not None and told is None and blindness.releases:
             self._untold.setdefault(subject, self._blind(subject, blindness, now_ms))
         untold = self._untold.get(subject)
@@ -102,16 +105,32 @@ class Herald:
             if self._book.get(untold.decision_id) is None:
                 await self._record(untold)
             del self._untold[subject]
-        told = self.open(subject)
+        told = open_blindness(self._book, subject)
         if is_seen and told is not None:
             await self._record(self._recovered(told, now_ms))
 
-    def open(self, subject: str) -> Decision | None:
-        """Return the blindness on record that nobody has said to be over."""
-        entries = [one.decision for one in self._book.of(subject)]
-        over = {one.data.get("page_id") for one in entries if one.type is Type.MONITOR_RECOVERED}
-        blind = (one for one in entries if one.type is Type.MONITOR_BLIND and one.decision_id not in over)
-        return max(blind, key=lambda one: one.at_ms, default=None)
+    async def call_again(self, subject: str, budgets: Mapping[str, Budget], now_ms: int) -> None:
+        """Let a blindness that nobody has seen go up the paths of the budgets it concerns.
+
+        It goes by the log's time as the machine's clock carries it on: the store and the ticks may be what is away.
+
+        Raises:
+            LogUnreachable: Nothing is lost: the calls are still due at a later call.
+        """
+        blind = open_blindness(self._book, subject)
+        if blind is None:
+            self._known_ms.pop(subject, None)
+            return
+        # Not from its beginning: what an outage of Kafka kept back is told first, and then there is time to see it.
+        known_id, known_ms = self._known_ms.get(subject, ("", now_ms))
+        if known_id != blind.decision_id:
+            self._known_ms[subject] = blind.decision_id, now_ms
+            known_ms = now_ms
+        begins_ms = told_ms(self._book, blind) or known_ms
+        due = calls_due(self._book, blind, budgets, begins_ms, now_ms)
+        if due and await self._is_ours(subject):
+            for call in due:
+                await self._record(call)
 
     def _unpublished(self, subject: str) -> list[LedgerEntry]:
         # A release's own outbox is its evaluator's.

@@ -170,10 +170,13 @@ class Lookout:
         if now_ms is None:
             return  # the log was never heard, so nothing can be told on it
         is_seen = all(seen.state.sight is Sight.LIVE for seen in sighting.partitions.values())
+        budgets = self._control.budgets.in_force
         await self._herald.tell(EVERY_RELEASE, self._blindness(sighting, now_ms), now_ms, is_seen=is_seen)
+        await self._herald.call_again(EVERY_RELEASE, budgets, now_ms)
         for release, halt in self._control.halts.all().items():
             blindness = Blindness(Cause.DEFECT, halt.at_ms, [release], (), halt.why)
             await self._herald.tell(release, blindness, now_ms, is_seen=False)
+            await self._herald.call_again(release, budgets, now_ms)
         for release in sorted(self._control.halts.fine):
             await self._herald.tell(release, None, now_ms, is_seen=True)
             if (

@@ -122,7 +122,10 @@ def _head(notice: PageNotice) -> str:
     if notice.state == "reminded":
         return f"Half of the time is over, {release}"
     if notice.state == "escalated":
-        what = f"rollback of {release} NOT APPLIED" if notice.about is About.NOT_APPLIED else release
+        what = {
+            About.NOT_APPLIED: f"rollback of {release} NOT APPLIED",
+            About.BLIND: f"nobody watches {release}",
+        }.get(notice.about, release)
         return f"Escalated{_to(notice)}, {what}"
     if notice.state == "extended":
         return f"{notice.event.get('author', 'Somebody')} takes more time, {release}"
@@ -224,6 +227,8 @@ def _commands(notice: PageNotice) -> Lines:
     stands = ("How it stands", "rollback-budget status")
     if notice.about is About.NOT_APPLIED and notice.state in ("opened", "escalated"):
         return [seen(notice.release, notice.page_id), stands]
+    if notice.about is About.BLIND and notice.state in ("opened", "escalated"):
+        return [*_seen_blindness(notice), stands]
     if notice.about in (About.BLIND, About.NOT_APPLIED):
         return [stands]
     if notice.about is About.ROLLED_BACK:
@@ -239,6 +244,14 @@ def _commands(notice: PageNotice) -> Lines:
         has_deadline=notice.deadline_ms is not None and notice.state != "expired",
         is_new=notice.state == "opened",
     )
+
+
+def _seen_blindness(notice: PageNotice) -> Lines:
+    """Return how to say that somebody has seen it, by any release it concerns; the watcher's own page names none."""
+    releases = facts_of(notice).get("releases")
+    named = [str(one) for one in releases] if isinstance(releases, list) else []
+    shown = next((one for one in named if not UNSEEN.search(one)), None)
+    return [] if shown is None else [seen(shown, notice.page_id)]
 
 
 def _link(template: str, notice: PageNotice) -> str:

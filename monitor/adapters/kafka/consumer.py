@@ -5,7 +5,8 @@ library shape this class (aiokafka 0.14, read in its source and tried):
 - an exception in the rebalance listener is logged and swallowed, so the listener only notes and pauses;
 - `assignment()` goes on naming partitions that were lost, so ownership is our own set;
 - a cancelled `getmany` switches the library's poll-interval check off for good, so a call that takes long is never
-  cancelled but waited for again.
+  cancelled but waited for again;
+- one that has stopped fetching says nothing, so progress is looked at, and a client that makes none is made anew.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionE
 from monitor.adapters.kafka.client import bounded, stop_client
 from monitor.adapters.kafka.drain import drain_bare
 from monitor.adapters.kafka.security import KafkaAccess
+from monitor.adapters.kafka.stuck import STUCK_S, Progress, ReaderStuck
 from monitor.engine.errors import LogUnreachable, OffsetOutOfRange, PartitionLost
 from monitor.engine.ports import Partition, SourceRecord
 
@@ -63,6 +65,7 @@ class TraceConsumer:
         fetch_max_wait_ms: int = 50,
         max_partition_fetch_bytes: int = 1 << 20,
         fetch_max_bytes: int = 16 << 20,
+        stuck_s: float = STUCK_S,
     ) -> None:
         """Prepare; nothing connects yet.
 
@@ -72,6 +75,7 @@ class TraceConsumer:
             max_poll_interval_ms: A member that does not call `getmany` for so long gives its partitions up.
             fetch_max_wait_ms: How long the broker may hold a fetch back while there is nothing: a record ends the wait.
                 Asking ten times as often makes an incident later, not sooner: it waits for the answers of the others.
+            stuck_s: A partition that stands still for so long, while the log goes on, is read by a new client.
         """
         self._topic = topic
         self._session_s = session_timeout_ms / 1000
@@ -99,6 +103,9 @@ class TraceConsumer:
         self._versions: dict[Partition, int] = {}
         self._poll: asyncio.Task[dict[TopicPartition, list[SourceRecord]]] | None = None
         self._poll_versions: dict[Partition, int] = {}
+        self._progress = Progress(stuck_s)
+        self._renewed: dict[Partition, int] = {}  # what was stuck when the client was made anew, and where
+        self._is_renewing = False
         self.failed_commits = 0
 
     async def start(self) -> None:
@@ -175,7 +182,11 @@ class TraceConsumer:
         Raises:
             OffsetOutOfRange: For one partition, which is paused by that; the others go on with the next call.
             LogUnreachable: The library gave up on something; calling again is right.
+            ReaderStuck: Nothing comes although the log goes on, also after the client was made anew.
         """
+        if self._is_renewing or (self._poll is None and self._progress.is_due and await self._is_stuck()):
+            await self._renew_client()
+            return {}
         if self._poll is None:
             self._poll_versions = dict(self._versions)
             # Without any partition `getmany` would mean all of them: -1 is one that nobody ever has.
@@ -195,6 +206,7 @@ class TraceConsumer:
             await self._out_of_range(error)
             return {}
         except KafkaError as error:
+            self._progress.excused()
             raise LogUnreachable(f"reading {self._topic}: {error}") from error
         return {
             partition: records
@@ -250,7 +262,9 @@ class TraceConsumer:
             return {}
         raws = [_raw(partition) for partition in partitions]
         found = await self._ask(self._running.end_offsets(raws), f"the end of {self._topic}")
-        return {partition: int(found[_raw(partition)]) for partition in partitions}
+        ends = {partition: int(found[_raw(partition)]) for partition in partitions}
+        self._progress.ends(ends)
+        return ends
 
     async def offset_for_time(self, partition: Partition, at_ms: int) -> int | None:
         """Return the first offset whose record is not older than `at_ms`; None where there is none.
@@ -292,8 +306,34 @@ class TraceConsumer:
             poll.cancel()
             await asyncio.wait({poll})
 
+    async def _is_stuck(self) -> bool:
+        """Tell whether a partition stands still; of one that stood there before, also with another client, raise."""
+        found = {one: at for one in self._ready if (at := await self.position(one)) is not None}
+        stuck = {one: found[one] for one in self._progress.stuck(found)}
+        again = [one for one, at in stuck.items() if self._renewed.get(one) == at]
+        if again:
+            named = ", ".join(f"{one.topic}/{one.number} at {stuck[one]}" for one in sorted(again))
+            raise ReaderStuck(
+                f"reading stands still although the log goes on, with a new client too: {named}"
+            )
+        self._renewed = {one: at for one, at in self._renewed.items() if found.get(one, at) == at} | stuck
+        return bool(stuck)
+
+    async def _renew_client(self) -> None:
+        """Give the client up and make another; whatever was being read is placed anew by its owner."""
+        if not self._is_renewing:
+            _log.error("%s: nothing comes although the log goes on; its reader is made anew", self._topic)
+        self._is_renewing = True
+        self._progress.excused()
+        self._generation += 1
+        await self.stop()
+        await self.start()
+        self._is_renewing = False
+
     @property
     def _running(self) -> AIOKafkaConsumer:
+        if self._consumer is None and self._is_renewing:
+            raise LogUnreachable(f"the reader of {self._topic} is being made anew")
         assert self._consumer is not None, "start() first, and not after stop()"
         return self._consumer
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from operator import length_hint
 from typing import Any, Final
 
@@ -22,9 +22,12 @@ import aiokafka
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 
+from monitor.adapters.kafka.batch_bounds import BatchTooLarge, bound_batches, refused
+
 _log = logging.getLogger(__name__)
 
 KNOWN_VERSIONS: Final = ("0.14.",)
+RECORDS_AT_ONCE: Final = 20_000  # of one batch: a packed one may hold millions of empty ones
 
 
 class BareRecords(PartitionRecords):  # type: ignore[misc]  # the library has no types
@@ -70,12 +73,13 @@ class BareRecords(PartitionRecords):  # type: ignore[misc]  # the library has no
             else:
                 is_skipped = False
             if not is_skipped:
-                found = list(batch)
-                # A compressed batch may begin before what was asked for.
-                if found and found[0].offset < self._start:
-                    found = [record for record in found if record.offset >= self._start]
-                self._batch, self._left = found, iter(found)
-                yield self._left
+                for found in _some_at_once(batch):
+                    # A compressed batch may begin before what was asked for.
+                    if found[0].offset < self._start:
+                        found = [record for record in found if record.offset >= self._start]
+                    self._batch, self._left = found, iter(found)
+                    yield self._left
+                    self._start = max(self._start, found[-1].offset + 1 if found else 0)
             self._batch, self._left, self._start = [], iter(()), batch.next_offset
 
     def _is_aborted(self, batch: Any) -> bool:
@@ -86,6 +90,21 @@ class BareRecords(PartitionRecords):  # type: ignore[misc]  # the library has no
         if batch.is_control_batch and self._contains_abort_marker(batch):
             self._aborted_producers.discard(batch.producer_id)
         return bool(batch.is_transactional and batch.producer_id in self._aborted_producers)
+
+
+def _some_at_once(batch: Any) -> Iterator[list[Any]]:
+    """Yield the records of a batch; of one that unpacks to too much, what stands for them."""
+    try:
+        # The library's batches may be asked for their iterator once, and not again once they have ended.
+        records: Iterator[Any] = chain.from_iterable((batch,))
+        first = list(islice(records, RECORDS_AT_ONCE))
+    except BatchTooLarge as error:
+        _log.error("offsets %d to %d are refused: %s", batch.base_offset, batch.next_offset - 1, error)
+        records = refused(batch)
+        first = list(islice(records, RECORDS_AT_ONCE))
+    while first:
+        yield first
+        first = list(islice(records, RECORDS_AT_ONCE)) if len(first) == RECORDS_AT_ONCE else []
 
 
 class _Fetched(OrderedDict[Any, Any]):
@@ -109,5 +128,6 @@ def drain_bare(consumer: aiokafka.AIOKafkaConsumer) -> bool:
     ):
         _log.warning("aiokafka %s is not one that records can be drained from bare", aiokafka.__version__)
         return False
+    bound_batches()
     fetcher._records = _Fetched(fetcher._records)
     return True

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from monitor.adapters.redis.connection import answers, connect, info_of_all, is_cluster, shown
 from monitor.adapters.redis.store import RedisStateStore
+from monitor.adapters.redis.versions import known_hole
 from monitor.engine.checkup import Finding, failed, ok, warning
 from monitor.engine.errors import StoreUnusable
 
@@ -88,6 +89,9 @@ class RedisCheckup:
         major = version.rsplit(maxsplit=1)[-1].partition(".")[0]
         if major.isdigit() and int(major) < _LEAST_MAJOR:
             return failed("redis", self._where, f"it is {version}", "use Redis 7.0, Valkey 7.2 or later")
+        if (hole := known_hole(version)) is not None:
+            what, _, remedy = hole.partition("; ")
+            return warning("redis", self._where, f"it is {what}", remedy)
         return ok("redis", self._where, f"it is {version}")
 
     def _eviction(self, policy: str) -> Finding:

@@ -71,6 +71,14 @@ def connect(url: str, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> Redis | 
     )
 
 
+def deadline_within(session_ms: int) -> float:
+    """Return the bound of a call with all its retries: below a third of the group's session, however short that is.
+
+    A worker that waits for its store must not lose its partitions by that.
+    """
+    return min(DEADLINE_S, session_ms * 0.95 / 3_000)
+
+
 def is_cluster(url: str) -> bool:
     """Tell whether an address is a cluster's."""
     return urlsplit(url).scheme.endswith(_CLUSTER)

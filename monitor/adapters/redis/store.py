@@ -25,6 +25,7 @@ from monitor.adapters.redis.connection import (
     shown,
 )
 from monitor.adapters.redis.keys import partition_key
+from monitor.adapters.redis.versions import known_hole
 from monitor.engine.errors import StoreUnreachable, StoreUnusable
 from monitor.engine.ports import MAX_FLUSH_FIELDS, Claim, FlushAnswer, Partition
 from monitor.engine.stay import NAME_US, Stay, in_turns
@@ -89,7 +90,8 @@ class RedisStateStore:
         if facts.eviction != _NO_EVICTION:
             raise StoreUnusable(self._evicts(facts.eviction))
         _log.info("state store %s is %s", self._address, facts.version)
-        for warning in facts.warnings:
+        hole = known_hole(facts.version)
+        for warning in (*facts.warnings, *([] if hole is None else [hole])):
             _log.warning("state store %s: %s", self._address, warning)
 
     @asynccontextmanager

@@ -14,6 +14,8 @@ from typing import Any, Final, TextIO
 
 import structlog
 
+from monitor.engine.page_commands import UNSEEN
+
 MASK: Final = "***"
 _SECRET_KEY = re.compile(
     r"secret|token(?!s_|s$)|passw|passphrase|authoriz|api[-_]?key|credential|cookie|private[-_]?key|"
@@ -46,6 +48,14 @@ def _redact(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str,
     hidden = redacted(event)
     assert isinstance(hidden, dict)
     return hidden
+
+
+def _harmless(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Take out what a terminal would obey; what is nested is shown as Python writes it, which is harmless."""
+    return {
+        name: "\n".join(UNSEEN.sub(" ", line) for line in text.split("\n")) if isinstance(text, str) else text
+        for name, text in event.items()
+    }
 
 
 def configure_logs(level: str = "info", *, stream: TextIO | None = None, as_json: bool | None = None) -> None:
@@ -102,6 +112,7 @@ def _formatter(shared: list[structlog.typing.Processor], *, as_json: bool) -> lo
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             _redact,
+            *(() if as_json else (_harmless,)),
             render,
         ],
     )

@@ -120,3 +120,22 @@ async def test_a_sender_that_broke_is_said_and_the_next_record_has_a_new_produce
         await log.append(TOPIC, "k", b"1")
     assert len(brokers) == 2
     await log.close()
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), ValueError("a part has died"), KafkaError()])
+async def test_a_client_with_a_dead_part_is_left_without_its_end_reaching_us(end: BaseException) -> None:
+    """The library hands a part's end on to whoever stops the client; ours is not cancelled by that."""
+
+    class Maimed:
+        closed = False
+
+        class client:  # noqa: N801 - as the library names its connections
+            @staticmethod
+            async def close() -> None:
+                Maimed.closed = True
+
+        async def stop(self) -> None:
+            raise end
+
+    await stop_client(Maimed())
+    assert Maimed.closed

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.adapters.redis.connection import DEADLINE_S, deadline_within
 from monitor.adapters.redis.keys import ACL_PATTERN, lease_key, partition_key
 from monitor.engine.ports import Partition
 
@@ -36,3 +37,9 @@ def test_the_hash_tag_is_the_source_partition(topic: str, number: int) -> None:
     key = partition_key(Partition(topic, number))
     tag = key[key.index("{") + 1 : key.index("}")]
     assert tag == f"p:{topic}:{number}"
+
+
+@pytest.mark.parametrize("session_ms", [6_000, 10_000, 30_000])
+def test_waiting_for_the_store_costs_no_membership(session_ms: int) -> None:
+    assert deadline_within(session_ms) < session_ms / 3_000
+    assert deadline_within(session_ms) <= DEADLINE_S

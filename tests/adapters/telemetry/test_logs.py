@@ -55,6 +55,21 @@ def test_a_terminal_gets_text_for_people() -> None:
         lines(out)
 
 
+def test_a_terminal_obeys_nothing_that_is_logged() -> None:
+    out = io.StringIO()
+    configure_logs(stream=out, as_json=False)
+    evil = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e"
+    logging.getLogger("somebody.else").warning("it said %s", evil)
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        structlog.get_logger("monitor.x").exception("broke", tenant=evil)
+    said = out.getvalue()
+    assert "it said" in said
+    for obeyed in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e"):
+        assert obeyed not in said
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_an_exception_is_logged_without_the_values_of_its_variables(as_json: bool) -> None:
     out = io.StringIO()
