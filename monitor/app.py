@@ -196,10 +196,8 @@ class Worker:
 
     @staticmethod
     def _tell_of_flag(found: Finding) -> None:
-        log = structlog.get_logger("monitor")
-        log.error(
-            "a rollback could not turn this flag", flag=found.subject, why=found.text, remedy=found.remedy
-        )
+        about = {"flag": found.subject, "why": found.text, "remedy": found.remedy}
+        structlog.get_logger("monitor").error("a rollback could not turn this flag", **about)
 
     async def stop(self) -> None:
         """Flush, and end the tasks."""
