@@ -41,7 +41,7 @@ export FIND_PYTHON
 # Compiled once and kept, also where the environment says otherwise: a test run starts hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test laws check format chaos chaos-short volume soak simulate mutation integration-alertmanager integration-console bench real-rows operating-characteristics cross-check requirements clean distclean
+.PHONY: help setup demo test laws check format chaos chaos-short volume soak simulate mutation integration-alertmanager integration-console integration-deploy bench real-rows operating-characteristics cross-check requirements clean distclean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -88,6 +88,11 @@ integration-alertmanager: $(STAMP) ## its pager against the real one; apt-get in
 	@test -n "$(ALERTMANAGER)" || { echo "make: no Alertmanager here: apt-get install prometheus-alertmanager," \
 	  "or name one: make $@ ALERTMANAGER=/path/to/alertmanager" >&2; exit 1; }
 	ROLLBACK_BUDGET_TEST_ALERTMANAGER=$(ALERTMANAGER) $(BIN)/pytest tests/adapters/pagers -k alertmanager $(ARGS)
+
+integration-deploy: $(STAMP) ## chart, dashboard and alerts by helm, promtool and amtool; install them first
+	@for tool in helm promtool amtool; do command -v $$tool >/dev/null || { echo "make: no $$tool here" \
+	  "(Debian: prometheus, prometheus-alertmanager; helm: https://helm.sh)" >&2; exit 1; }; done
+	$(BIN)/pytest tests/deploy $(ARGS)
 
 integration-console: $(STAMP) ## the commander's console in a real browser; apt-get install chromium first
 	@test -n "$(CHROMIUM)" || { echo "make: no Chromium here: apt-get install chromium," \

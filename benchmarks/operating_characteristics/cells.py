@@ -109,8 +109,8 @@ def _false() -> Iterator[Cell]:
     p95 = (Traffic(1, 0.5), Traffic(10, 0.05), Traffic(100, 0.01), Traffic(100, 0.05))
     for guarded, traffics, releases in (
         (SUCCESS, TRAFFICS, 3000),
-        (HANDOFF, DETECTABLE, 300),
-        (LATENCY, p95, 60),
+        (HANDOFF, DETECTABLE, 3000),
+        (LATENCY, p95, 3000),
     ):
         name = _NAMES[id(guarded)]
         for traffic in traffics:
