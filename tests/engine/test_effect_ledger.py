@@ -71,3 +71,21 @@ async def test_who_was_told_is_who_was_told_of_the_newest_opening() -> None:
         book.note(LedgerEntry(Decision(kind, name, RELEASE, at_ms, data), None, True))
     ledger = EffectLedger(cast("Any", SimpleNamespace(book=book)), NOT_ASKED, NOT_ASKED, NOT_ASKED)
     assert (await ledger.page(RELEASE, "p1")).escalated_to == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(("kind", "told"), [(Type.MONITOR_BLIND, {"boss"}), (Type.PAGE_OPENED, set())])
+@pytest.mark.parametrize("asked", [EVERY_RELEASE, "v42"])
+async def test_a_blindness_was_told_to_whom_any_of_its_releases_told_it_and_no_other_page_was(
+    kind: Type, told: set[str], asked: str
+) -> None:
+    book = LedgerBook()
+    opening = {"page_id": "b1", "releases": ["v42", "v43"]}
+    for decision in (
+        Decision(kind, "b1", EVERY_RELEASE, 10, opening),
+        Decision(Type.PAGE_ESCALATED, "e1", "v43", 20, {"page_id": "b1", "pagers": ["boss"]}),
+    ):
+        book.note(LedgerEntry(decision, None, True))
+    ledger = EffectLedger(cast("Any", SimpleNamespace(book=book)), NOT_ASKED, NOT_ASKED, NOT_ASKED)
+    past = await ledger.page(asked, "b1")
+    assert past.escalated_to == told
+    assert past.opened_ms == (10 if kind is Type.MONITOR_BLIND or asked == EVERY_RELEASE else None)
