@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from monitor.adapters.kafka.readers import command_of
 from monitor.adapters.kafka.topic_range import RangeReader
-from monitor.adapters.recordings import RecordingUnreadable
+from monitor.adapters.recordings import FileRecordings, RecordingUnreadable
 from monitor.core.event import MAX_AT_MS
 from monitor.core.ids import canonical_json
 from monitor.engine.book import Command
@@ -21,7 +20,6 @@ from monitor.wire.rfc3339 import parse_strictly
 from monitor.wire.signing import Signatures
 from monitor.wire.topics import COMMANDS
 
-_GZIP: Final = b"\x1f\x8b"
 _AT: Final = (
     "at: missing or no moment; write its record time, as RFC 3339 with an offset or epoch milliseconds"
 )
@@ -32,21 +30,16 @@ def read_orders(path: Path, signatures: Signatures) -> list[Command]:
 
     Raises:
         RecordingUnreadable: The file cannot be read, or a line of it is no such order; the message says which.
+        RecordingBroken: It ends before its end.
     """
     found: list[Command] = []
-    try:
-        with path.open("rb") as plain:
-            is_packed = plain.read(2) == _GZIP
-        with gzip.open(path) if is_packed else path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                order = _order_of(line, number, signatures)
-                if isinstance(order, str):
-                    raise RecordingUnreadable(f"{path}: line {number}: {order}")
-                found.append(order)
-    except (OSError, EOFError, zlib.error) as error:
-        raise RecordingUnreadable(f"{path}: cannot be read: {error}") from error
+    batches = FileRecordings([str(path)], None).batches()
+    for number, line in enumerate(chain.from_iterable(batches), start=1):
+        if line.strip():
+            order = _order_of(line, number, signatures)
+            if isinstance(order, str):
+                raise RecordingUnreadable(f"{path}: line {number}: {order}")
+            found.append(order)
     return found
 
 

@@ -177,7 +177,7 @@ def _ran(arguments: Sequence[str] | None) -> int:
     try:
         build_app()(args=_spread(sys.argv[1:] if arguments is None else arguments), prog_name=PROGRAM)
     except MonitorError as problem:
-        from monitor.cli.terminal import harmless
+        from monitor.engine.page_commands import harmless
 
         print(harmless(f"{PROGRAM}: {problem}"), file=sys.stderr)
         return int(getattr(problem, "exit_code", FAILED))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ from monitor.adapters.flags import actuator_for
 from monitor.cli.one_budget import one_budget
 from monitor.cli.output import Output, console, print_json
 from monitor.config.settings_source import load_settings
-from monitor.core.budget import Budget, FlagTarget, Mode
+from monitor.core.budget import FlagTarget, Mode
 from monitor.core.errors import MonitorError
 from monitor.core.moment import rfc3339
 from monitor.engine.act_events import order_for
 from monitor.engine.errors import ActuatorFailed
+from monitor.engine.page_commands import order as command_line
 from monitor.engine.patience import FLAG_PATIENCE, Trying
 from monitor.engine.ports import Effect
 
@@ -125,7 +125,8 @@ def roll_back_directly(release: str, file: str, *, reason: str, author: str, jou
         _note(journal, order, "failed", message=str(failure))
         raise
     _note(journal, order, "applied", changed=effect.changed, before=effect.before, after=effect.after)
-    return Turned(order, budget.flag, effect, journal, _merge(budget, reason))
+    merge = command_line("decide", release, "rollback", "--reason", f"{reason} (turned directly)")
+    return Turned(order, budget.flag, effect, journal, merge)
 
 
 def _note(journal: Path, order: Mapping[str, object], stage: str, **more: object) -> None:
@@ -142,9 +143,3 @@ def _note(journal: Path, order: Mapping[str, object], stage: str, **more: object
         if stage == "ordered":
             raise NotDirect(f"{why}; nothing was turned: name another file") from error
         raise MonitorError(f"{why}; the rollback is {stage}, and that is not in it") from error
-
-
-def _merge(budget: Budget, reason: str) -> str:
-    words = ["rollback-budget", "decide", "--reason", f"{reason} (turned directly)"]
-    words += ["--"] if budget.release.startswith("-") else []
-    return shlex.join([*words, budget.release, "rollback"])

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from monitor.cli.explain_report import Explanation, explanation, print_explanation
 from monitor.cli.on_record import OnRecord
-from monitor.cli.scorecard_words import as_markdown, card_name, harmless
+from monitor.cli.scorecard_words import as_markdown, card_name, unmarked
 from monitor.config.canonical import FORM, canonical
 from monitor.core.budget import Budget
 from monitor.core.decision import Decision, Type
@@ -28,7 +28,7 @@ from monitor.core.moment import rfc3339
 from monitor.core.scorecard import Scorecard, scorecard
 from monitor.core.scorecard_parts import newest_data, text_of
 from monitor.engine.arming_record import ArmingRecord, debts_in, in_time_order, known_of
-from monitor.engine.page_commands import UNSEEN
+from monitor.engine.page_commands import harmless
 from monitor.wire.cloudevent import SPEC_VERSION, CloudEvent, to_structured
 from monitor.wire.eval_cases import debt_lines
 
@@ -221,7 +221,7 @@ def _has_evidence(found: Explanation) -> bool:
 
 def _explained_page(card: Scorecard, told: Sequence[_Told], left_out: Sequence[str]) -> Iterator[str]:
     wrong = sum(not one.agrees for one in told)
-    yield f"# Explanations: {harmless(card_name(card))}"
+    yield f"# Explanations: {unmarked(card_name(card))}"
     yield ""
     follow = (
         "every verdict follows from its record" if not wrong else f"{wrong} DO NOT FOLLOW from their record"
@@ -229,10 +229,10 @@ def _explained_page(card: Scorecard, told: Sequence[_Told], left_out: Sequence[s
     yield f"Decisions with evidence: {len(told)}; computed again, {follow if told else 'there is nothing to compute'}."
     yield from left_out
     for one in told:
-        lines = [UNSEEN.sub(" ", line).rstrip() for line in one.text.rstrip().split("\n")]
+        lines = [line.rstrip() for line in harmless(one.text.rstrip()).split("\n")]
         # Longer than any run in the text: nothing in it ends the block.
         fence = "~" * max(3, *(len(run) + 1 for line in lines for run in _FENCES.findall(line)), 3)
-        yield from ("", f"## {one.event.name} {harmless(one.event.id[:12])}", "")
+        yield from ("", f"## {one.event.name} {unmarked(one.event.id[:12])}", "")
         yield from (
             "It follows from its record." if one.agrees else "**IT DOES NOT FOLLOW FROM ITS RECORD.**",
             "",

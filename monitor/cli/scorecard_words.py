@@ -63,13 +63,13 @@ def as_text(card: Scorecard) -> str:
 
 def as_markdown(card: Scorecard) -> str:
     """Return the scorecard for a release record."""
-    lines = [f"## Scorecard: {harmless(card_name(card))}", ""]
-    lines += [f"**{card.result.words}**: {harmless(card.reason)}"]
+    lines = [f"## Scorecard: {unmarked(card_name(card))}", ""]
+    lines += [f"**{card.result.words}**: {unmarked(card.reason)}"]
     for part in parts_of(card):
-        lines += ["", f"### {part.title}", "", *(harmless(line) for line in part.lines)]
+        lines += ["", f"### {part.title}", "", *(unmarked(line) for line in part.lines)]
         if part.rows:
             lines += [""] * bool(part.lines) + [_pipes(part.columns), "|" + " --- |" * len(part.columns)]
-            lines += [_pipes([harmless(cell) for cell in row]) for row in part.rows]
+            lines += [_pipes([unmarked(cell) for cell in row]) for row in part.rows]
     return "\n".join(lines) + "\n"
 
 
@@ -250,6 +250,6 @@ def _pipes(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def harmless(text: str) -> str:
+def unmarked(text: str) -> str:
     """Return a text as one line of Markdown in which nothing is markup."""
     return _MARKUP.sub(lambda found: f"\\{found.group()}", plain(text))

@@ -12,15 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from monitor.engine.page_commands import UNSEEN
-
-
-def harmless(text: str) -> str:
-    """Return a text without control characters and without what is invisible or turns the writing's direction.
-
-    Its lines stay lines; `engine.page_words.plain` makes one line of all.
-    """
-    return "\n".join(UNSEEN.sub(" ", line) for line in text.split("\n"))
+from monitor.engine.page_commands import harmless
 
 
 class HarmlessConsole(Console):

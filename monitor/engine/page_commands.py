@@ -24,6 +24,11 @@ UNSEEN: Final = re.compile(
 _WHY: Final = "decided from the page"
 
 
+def harmless(text: str) -> str:
+    """Return a text without the unseen, which a terminal or a reader would obey; its lines stay lines."""
+    return "\n".join(UNSEEN.sub(" ", line) for line in text.split("\n"))
+
+
 def order(verb: str, release: str, answer: str | None = None, *options: str) -> str:
     """Return a command line about a release.
 

@@ -16,13 +16,13 @@ from monitor.core.ladder import as_if
 from monitor.core.moment import moment_ms, rfc3339
 from monitor.core.rehearsal import Rehearsed, is_rehearsal, last_rehearsed
 from monitor.core.storm import StormRecord
+from monitor.core.window import minute_of
 from monitor.engine.page_commands import for_open_page
 from monitor.engine.page_words import asked
 from monitor.engine.ports import LedgerEntry
 from monitor.engine.unapplied import Unapplied, unapplied
 
 LAST_DECISIONS: Final = 5
-_MINUTE_MS: Final = 60_000
 _OF_PAGES: Final = frozenset(
     {
         Type.PAGE_OPENED,
@@ -93,7 +93,7 @@ def standings(entries: Iterable[LedgerEntry], now_ms: int, known: Known | None =
     drills = [one for one in unique.values() if one.type is Type.ROLLBACK_REHEARSED]
     shown = sorted(release for release in by_release if not is_rehearsal(release))
     for release in shown:
-        version = (len(by_release[release]), len(drills), now_ms // _MINUTE_MS)
+        version = (len(by_release[release]), len(drills), minute_of(now_ms))
         if release not in known or known[release][0] != version:
             known[release] = version, _standing(by_release[release], drills, now_ms)
     found = (known[release][1] for release in shown)

@@ -16,6 +16,7 @@ from monitor.core.moment import rfc3339
 from monitor.core.page import Page
 from monitor.core.window import tick_ms
 from monitor.engine.control import Control
+from monitor.engine.escalation import due_ms, goes_to, step_data
 from monitor.engine.evaluate import Evaluator, Stage
 from monitor.engine.halts import OUTAGES
 from monitor.engine.observer import Observer
@@ -23,7 +24,6 @@ from monitor.engine.ports import Clock
 from monitor.engine.unapplied import escalated, unapplied_now
 
 SEEN_MAX: Final = 10_000  # undelivered pages of which it is remembered since when they are known here
-_MINUTE_MS: Final = 60_000
 
 
 class Summons:
@@ -78,8 +78,8 @@ class Summons:
             yield _reminder(evaluator, page)
         is_told = page.delivered_ms is not None
         begins_ms = page.begins_ms if is_told else self._known_since_ms(page.event_id, page.opened_ms, now_ms)
-        for number, step, due_ms in _steps_due(evaluator, begins_ms, now_ms):
-            yield _escalation(evaluator, page, number, step, due_ms)
+        for number, step, at_ms in _steps_due(evaluator, begins_ms, now_ms):
+            yield _escalation(evaluator, page, number, step, at_ms)
         deadline_ms, tick = page.deadline_ms, evaluator.progress.tick
         is_waiting = deadline_ms is not None and page.delivered_ms is not None and page.expired_ms is None
         if is_waiting and deadline_ms is not None and tick is not None and tick_ms(tick) > deadline_ms:
@@ -99,9 +99,9 @@ class Summons:
             begins_ms = told_ms.get(one.page_id) or self._known_since_ms(
                 one.page_id, one.failed.at_ms, now_ms
             )
-            for number, step, due_ms in _steps_due(evaluator, begins_ms, now_ms):
+            for number, step, at_ms in _steps_due(evaluator, begins_ms, now_ms):
                 text = _goes_to("nobody has seen that the rollback is NOT APPLIED", evaluator, number, step)
-                yield escalated(one, number, step, due_ms, text)
+                yield escalated(one, number, step, at_ms, text)
 
     def _known_since_ms(self, page_id: str, opened_ms: int, now_ms: int) -> int:
         """Return since when a page that reached nobody is known here, and not since it was opened.
@@ -118,7 +118,7 @@ def _steps_due(
 ) -> Sequence[tuple[int, EscalationStep, int]]:
     """Return the budget's steps whose time is over, each with its number and when that was."""
     steps = enumerate(evaluator.budget.escalation, 1)
-    dated = [(number, step, begins_ms + step.after_min * _MINUTE_MS) for number, step in steps]
+    dated = [(number, step, due_ms(step, begins_ms)) for number, step in steps]
     return [one for one in dated if one[2] <= now_ms]
 
 
@@ -144,25 +144,21 @@ def _reminder(evaluator: Evaluator, page: Page) -> Decision:
     )
 
 
-def _escalation(evaluator: Evaluator, page: Page, number: int, step: EscalationStep, due_ms: int) -> Decision:
+def _escalation(evaluator: Evaluator, page: Page, number: int, step: EscalationStep, at_ms: int) -> Decision:
     text = _goes_to("nobody has seen to this page", evaluator, number, step)
     return evaluator.commander.page_event(
         Type.PAGE_ESCALATED,
         page,
-        due_ms,
+        at_ms,
         Reason.NOT_ACKNOWLEDGED,
         text,
         of=f"step-{number}",
-        step=number,
-        pagers=list(step.pagers),
-        on_call=step.on_call,
+        **step_data(step, number),
     )
 
 
 def _goes_to(what: str, evaluator: Evaluator, number: int, step: EscalationStep) -> str:
-    to = " by ".join(part for part in (step.on_call, ", ".join(step.pagers)) if part)
-    steps = len(evaluator.budget.escalation)
-    return f"{what} for {step.after_min} min: it goes to {to} (step {number} of {steps})"
+    return f"{what} for {step.after_min} min: {goes_to(step, number, len(evaluator.budget.escalation))}"
 
 
 def _overdue(evaluator: Evaluator, page: Page, at_ms: int) -> Decision:

@@ -13,6 +13,7 @@ from monitor.core.decision import Decision, Reason, Type
 from monitor.core.moment import rfc3339
 from monitor.engine.act_events import follow_up_id, identity
 from monitor.engine.book import Command, LedgerBook, arming_number
+from monitor.engine.escalation import step_data
 
 
 class Unapplied(NamedTuple):
@@ -85,9 +86,7 @@ def escalated(one: Unapplied, number: int, step: EscalationStep, due_ms: int, te
     event_id = follow_up_id(Type.PAGE_ESCALATED, f"{one.page_id}/{number}")
     data = {
         **_about(one, Reason.NOT_ACKNOWLEDGED, due_ms, text),
-        "step": number,
-        "pagers": list(step.pagers),
-        "on_call": step.on_call,
+        **step_data(step, number),
     }
     return Decision(Type.PAGE_ESCALATED, event_id, one.failed.release, due_ms, data)
 

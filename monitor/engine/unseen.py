@@ -15,9 +15,9 @@ from monitor.core.moment import rfc3339
 from monitor.core.record import Arming, release_data
 from monitor.engine.act_events import follow_up_id
 from monitor.engine.book import Command, LedgerBook, arming_number
+from monitor.engine.escalation import due_ms, goes_to, step_data
 
 NAMED_MAX: Final = 20  # releases in a sentence; the page itself has all
-_MINUTE_MS: Final = 60_000
 
 
 def open_blindness(book: LedgerBook, subject: str) -> Decision | None:
@@ -72,7 +72,7 @@ def calls_due(
     """
     waiting: dict[str, list[tuple[Budget, int, EscalationStep]]] = {}
     for budget, number, step in _steps(blind, budgets):
-        if begins_ms + step.after_min * _MINUTE_MS <= now_ms:
+        if due_ms(step, begins_ms) <= now_ms:
             event_id = _call_id(blind, step)
             if (known := book.get(event_id)) is None or not known.is_published:
                 waiting.setdefault(event_id, []).append((budget, number, step))
@@ -142,21 +142,18 @@ def _call(
         return None
     budget, number, step = told[0]
     arming = book.arming(budget.release)
-    at_ms = begins_ms + step.after_min * _MINUTE_MS
+    at_ms = due_ms(step, begins_ms)
     named = [one.release for one, _, _ in told]
     rest = f" and {len(named) - NAMED_MAX} more" if len(named) > NAMED_MAX else ""
-    to = " by ".join(part for part in (step.on_call, ", ".join(step.pagers)) if part)
     text = (
         f"nobody has seen for {step.after_min} min that the monitor cannot see {', '.join(named[:NAMED_MAX])}{rest}: "
-        f"it goes to {to} (step {number} of {len(budget.escalation)})"
+        f"{goes_to(step, number, len(budget.escalation))}"
     )
     which = Arming(budget.release, 0 if arming is None else arming_number(arming), budget.digest, 0)
     data = {
         **release_data(budget, which),
         **_about(blind, Reason.NOT_ACKNOWLEDGED, at_ms, text),
-        "step": number,
-        "pagers": list(step.pagers),
-        "on_call": step.on_call,
+        **step_data(step, number),
     }
     return Decision(Type.PAGE_ESCALATED, event_id, budget.release, at_ms, data)
 

@@ -233,7 +233,7 @@ async def test_what_is_over_for_a_day_is_left_out_where_only_news_are_asked_for(
     await asked.order("decide", call(order(decision="rollback")))
     day = 86_400_000 + 60_000
     later = worker.now_ms() + day
-    assert [len((await asked.status(None, call(recent="1"))).body["releases"])] == [1]  # type: ignore[arg-type]
+    assert [len((await asked.status(None, call(recent="1"))).body["releases"])] == [1]  # type: ignore[arg-type]  # the body is JSON
     monkeypatch.setattr(worker, "now_ms", lambda: later)
     news = (await asked.status(None, call(recent="1"))).body
     assert (news["releases"], news["left_out"]) == ([], 1)
@@ -247,7 +247,7 @@ async def test_no_console_asks_for_more_than_the_loop_can_bear(
     news = (await api(grown).status(None, call(recent="1"))).body
     everything = (await api(grown).status(None, call())).body
     assert (news["releases"], news["left_out"]) == ([], 1)
-    assert (len(everything["releases"]), everything["left_out"]) == (1, 0)  # type: ignore[arg-type]
+    assert (len(everything["releases"]), everything["left_out"]) == (1, 0)  # type: ignore[arg-type]  # the body is JSON
 
 
 async def test_the_console_reads_what_the_api_tells(grown: Worker, worker: Worker) -> None:

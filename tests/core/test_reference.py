@@ -225,7 +225,7 @@ def test_a_watch_compares_anew_when_its_reference_changes_and_only_then(
     seen_frozen, seen_anew = [], []
     for minute in range(T0, T0 + 100):
         pair: Pair = (cell(10), cell(5) if minute >= T0 + 49 else Aggregate())
-        (candidate, baseline), kept = choice.arms(watch, minute, pair, strata)  # type: ignore[arg-type]
+        (candidate, baseline), kept = choice.arms(watch, minute, pair, strata)  # type: ignore[arg-type]  # a stand-in
         assert candidate is pair[0]
         is_frozen = watch.frozen_minute == minute
         assert (baseline is pair[1], kept) == (not is_frozen, () if is_frozen else strata)

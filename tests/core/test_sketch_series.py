@@ -128,7 +128,7 @@ def test_a_means_contrast_compares_both_stretches_as_both_together_can_be(
 ) -> None:
     """Most of one stretch has no partner: then also the other is what its minutes are when they are one."""
     merged: list[Minute] = [
-        tuple(dict(sum((Counter(minute[arm]) for minute in part), Counter())) for arm in (0, 1))  # type: ignore[misc]
+        tuple(dict(sum((Counter(minute[arm]) for minute in part), Counter())) for arm in (0, 1))  # type: ignore[misc]  # counters add up from an empty one
         for part in (before, after)
     ]
     series, whole = series_of([*before, *after], MeanSeries), series_of(merged, MeanSeries)

@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from monitor.engine.page_commands import UNSEEN
+from monitor.engine.page_commands import harmless
 
 MASK: Final = "***"
 _SECRET_KEY = re.compile(
@@ -52,10 +52,7 @@ def _redact(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str,
 
 def _harmless(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Take out what a terminal would obey; what is nested is shown as Python writes it, which is harmless."""
-    return {
-        name: "\n".join(UNSEEN.sub(" ", line) for line in text.split("\n")) if isinstance(text, str) else text
-        for name, text in event.items()
-    }
+    return {name: harmless(text) if isinstance(text, str) else text for name, text in event.items()}
 
 
 def configure_logs(level: str = "info", *, stream: TextIO | None = None, as_json: bool | None = None) -> None:

@@ -79,9 +79,9 @@ def test_what_producers_send_is_unpacked_as_ever() -> None:
 @pytest.mark.parametrize("pack, unpack", [(gzip.compress, gzip_bounded), (zstandard.compress, zstd_bounded)])
 def test_the_bound_is_exact(pack: object, unpack: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.adapters.kafka.batch_bounds.BATCH_BYTES_MAX", 1_000)
-    assert unpack(pack(bytes(1_000))) == bytes(1_000)  # type: ignore[operator]
+    assert unpack(pack(bytes(1_000))) == bytes(1_000)  # type: ignore[operator]  # the library has no types
     with pytest.raises(BatchTooLarge, match=r"more than 1,000 bytes"):
-        unpack(pack(bytes(1_001)))  # type: ignore[operator]
+        unpack(pack(bytes(1_001)))  # type: ignore[operator]  # the library has no types
 
 
 @pytest.mark.parametrize("start", [0, 3, 7])
