@@ -7,7 +7,8 @@ must not expire a page nobody saw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from monitor.core.budget import Accounting, Budget, Objective, Tier
@@ -29,6 +30,7 @@ class Page:
         delivered_ms: When it reached a person; None while nobody is known to have seen it.
         extended_ms: What the commander has added to that time, in all.
         answer: What a person decided about it, in a sentence; None while nobody has.
+        said: What its newest `page.opened` says.
     """
 
     page_id: str
@@ -45,6 +47,7 @@ class Page:
     resolved_ms: int | None = None
     extended_ms: int = 0
     answer: str | None = None
+    said: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_open(self) -> bool:
@@ -94,6 +97,10 @@ class Page:
     def resolved(self, at_ms: int, answer: str | None = None) -> Page:
         """Return the page as closed, by a person's answer or without one."""
         return replace(self, resolved_ms=at_ms, answer=answer)
+
+    def asked(self, said: Mapping[str, object]) -> Page:
+        """Return the page with what its `page.opened` says."""
+        return replace(self, said=said)
 
     def can_reopen(self, at_ms: int) -> bool:
         """Tell whether a breach that starts again now belongs to this page."""

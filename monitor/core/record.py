@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from typing import Final
 
 from monitor.core.budget import BaselineMode, Budget, Objective, Unit
 from monitor.core.cohort import CohortKey
@@ -12,6 +13,20 @@ from monitor.core.decision import Action, Reason
 from monitor.core.exemplar import Exemplar
 from monitor.core.moment import rfc3339
 from monitor.core.stats.intervals import CONFIDENCE
+
+# Each event of a page says by itself what the page is about: whoever hears of its end need not know its beginning.
+_SAID_AGAIN: Final = (
+    "metric",
+    "cohort_share",
+    "tier",
+    "action",
+    "limit",
+    "observed",
+    "samples",
+    "held_min",
+    "breach_started_at",
+    "exemplars",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +225,11 @@ def finding_data(
         "summary": summary,
         "evidence": evidence_data(finding),
     }
+
+
+def said_again(opened: Mapping[str, object]) -> dict[str, object]:
+    """Return what every later event of a page says of what it was opened with."""
+    return {name: opened[name] for name in _SAID_AGAIN if name in opened}
 
 
 def whole_data(

@@ -17,7 +17,7 @@ from monitor.core.ladder import as_observed
 from monitor.core.moment import rfc3339
 from monitor.core.override import Override
 from monitor.core.page import Page, clock_of
-from monitor.core.record import Arming, Finding, finding_data, release_data, whole_data
+from monitor.core.record import Arming, Finding, finding_data, release_data, said_again, whole_data
 
 # Objective (None: the release as a whole), slice, and what it is about (BREACH for every breach).
 PageKey = tuple[str | None, CohortKey, Reason]
@@ -42,18 +42,13 @@ class Silence:
 
 
 class Commander:
-    """Pages and overrides of one arming.
-
-    Attributes:
-        said: What was said of each page when it was opened.
-    """
+    """Pages and overrides of one arming."""
 
     def __init__(self, budget: Budget, arming: Arming, *, delivered_when_opened: bool) -> None:
         self.budget = budget
         self._arming = arming
         self._delivered_when_opened = delivered_when_opened
         self.pages: dict[PageKey, Page] = {}
-        self.said: dict[PageKey, Mapping[str, object]] = {}
         self.overrides: list[Override] = []
         self._deliveries: dict[str, int] = {}
 
@@ -122,7 +117,7 @@ class Commander:
         page = page.reopened(event_id, page.reason, at_ms, at_ms, page.clock_ms)
         self.pages[key] = page.delivered(at_ms) if self._is_told_at_once else page
         data = {
-            **self.said[key],
+            **page.said,
             **release_data(self.budget, self._arming),
             "decided_at": rfc3339(at_ms),
             "deadline": None if page.deadline_ms is None else rfc3339(page.deadline_ms),
@@ -132,8 +127,7 @@ class Commander:
 
     def _asked(self, key: PageKey, data: Mapping[str, object], at_ms: int) -> Decision:
         """Return the event that opens a page."""
-        self.said[key] = data
-        page = self.pages[key]
+        self.pages[key] = page = self.pages[key].asked(data)
         return self._let_out(
             page, Decision(Type.PAGE_OPENED, page.event_id, self.budget.release, at_ms, data)
         )
@@ -193,7 +187,7 @@ class Commander:
         of: str | None = None,
         **more: object,
     ) -> Decision:
-        """Return an event about a page that exists.
+        """Return an event about a page that exists, with the numbers it was opened with.
 
         Args:
             of: What names the event where a page's episode has several of its type.
@@ -201,6 +195,7 @@ class Commander:
         data = {
             **release_data(self.budget, self._arming),
             "page_id": page.page_id,
+            **said_again(page.said),
             "objective": page.objective_id,
             "cohort": dict(page.cohort),
             "reason": reason.value,

@@ -96,7 +96,6 @@ def _recall_page(evaluator: Evaluator, decision: Decision) -> None:
     known = evaluator.commander.pages.get(key)
     if known is not None and (reason == Reason.IMMEDIATE.value or known.reason is Reason.ROLLBACK_STORM):
         return
-    evaluator.commander.said[key] = data
     evaluator.commander.pages[key] = Page(
         page_id=str(data["page_id"]),
         event_id=decision.decision_id,
@@ -105,6 +104,7 @@ def _recall_page(evaluator: Evaluator, decision: Decision) -> None:
         reason=Reason(reason),
         episode_ms=0,  # an incident's episode is the arming's whole count: no order of arrival changes it
         opened_ms=decision.at_ms,
+        said=data,
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from monitor.core.budget import OnSilence, Tier
 from monitor.core.decision import Action, Reason
 from monitor.wire.decision import DecisionData
-from monitor.wire.shared import Cohort, Moment, Name, ReleaseData, Sha256, Text
+from monitor.wire.shared import Cohort, Count, Moment, Name, Observed, ReleaseData, Samples, Sha256, Text
 
 
 class PageOpened(DecisionData):
@@ -23,17 +23,26 @@ class PageOpened(DecisionData):
 
 
 class PageChanged(ReleaseData):
-    """What every later event of a page says."""
+    """What every later event of a page says; its numbers are those that the page was opened with."""
 
     page_id: Name
     objective: str | None
     metric: str | None = None
     cohort: Cohort
+    cohort_share: float | None = Field(None, ge=0, le=1)
     tier: Tier | None = None
     action: Action | None = None
     reason: Reason
+    limit: float | None = None
+    observed: Observed | None = Field(None, description="As the newest `page.opened` said.")
+    samples: Samples | None = None
+    held_min: Count | None = Field(
+        None, description="Minutes the stretch had lasted when the page was opened."
+    )
+    breach_started_at: Moment | None = None
     decided_at: Moment
     deadline: Moment | None = Field(description="Null: this page never runs out.")
+    exemplars: list[Name] = Field(default_factory=list, description="Trace ids: where to look.")
     summary: Text
 
 

@@ -133,6 +133,37 @@ def test_asking_again_about_the_same_breach_is_an_event_of_its_own() -> None:
     assert len(ids) == 6
 
 
+def test_each_event_of_a_page_says_what_it_was_opened_with() -> None:
+    commander = _commander()
+    (opened,) = _open(commander)
+    (page,) = commander.meant(None, HANDOFF)
+    decisions, _ = commander.expire_due(START_MS + CLOCK, lambda _: False)
+    later = [
+        *decisions,
+        commander.page_event(Type.PAGE_ACKNOWLEDGED, page, START_MS, Reason.COMMANDER, "seen", author="ada"),
+        *commander.close(START_MS + CLOCK, Reason.WINDOW_ENDED, "over"),
+    ]
+    assert names(later) == ["page.expired", "page.acknowledged", "page.resolved"]
+    said_once = {
+        "action",
+        "reason",
+        "decided_at",
+        "deadline",
+        "summary",
+        "evidence",
+        "on_silence",
+        "baseline_mode",
+    }
+    for event in later:
+        held(event)
+        assert {name: event.data.get(name) for name in opened.data if name not in said_once} == {
+            name: told for name, told in opened.data.items() if name not in said_once
+        }
+    again = commander.open_page(_finding(), Reason.BREACH, START_MS + HOUR, START_MS + HOUR, "look")[0]
+    (page,) = commander.meant(None, HANDOFF)
+    assert page.said == again.data
+
+
 def test_slices_have_pages_of_their_own() -> None:
     commander = _commander()
     ids = {_open(commander, view=view)[0].data["page_id"] for view in (OVERALL, ACME)}
