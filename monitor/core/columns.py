@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from monitor.core.event import UNFINISHED_US
 from monitor.core.shape import Ints
-from monitor.core.sketch import BIN_COUNT, UNFINISHED_BIN, bins_of, whole_of
+from monitor.core.sketch import UNFINISHED_BIN, bins_of, whole_of
 
 NO_BIN: Final = -1
 """The bin of a request that is not in a distribution."""
 
 _HALF_BITS: Final = 31  # halves of 31 bits can be added up for 2**32 requests without wrapping
 _SAFE_SUM: Final = 1 << 62  # half of what 64 bits hold: below it no sum can wrap
+_ROOM: Final = 8  # places for each request: counted in place up to there, which is quicker than sorting
 _NO_RANK: Final = np.iinfo(np.int64).max  # behind every rank that there is
 
 
@@ -71,29 +72,36 @@ class ByPart:
 
 def kinds_by_part(parts: Ints, kinds: Ints, table: Ints) -> Iterator[tuple[int, list[int]]]:
     """Yield each part with what its requests add up to: `table` has what one of each kind adds."""
-    pairs, counts = _counted(parts * len(table) + kinds)
-    owners = pairs // len(table)
+    owners, found, counts = _counted(parts, kinds)
     starts = np.flatnonzero(np.concatenate(([True], owners[1:] != owners[:-1])))
-    added = np.add.reduceat(table[pairs % len(table)] * counts[:, None], starts, axis=0)
+    added = np.add.reduceat(table[found] * counts[:, None], starts, axis=0)
     return zip(owners[starts].tolist(), added.tolist(), strict=True)
 
 
 def bins_by_part(parts: Ints, bins: Ints) -> Iterator[tuple[int, list[int], list[int]]]:
     """Yield each part with its bins, rising, and how many requests are in each."""
-    pairs, counts = _counted(parts * BIN_COUNT + bins)
-    owners = pairs // BIN_COUNT
+    owners, places, counts = _counted(parts, bins)
     starts = np.flatnonzero(np.concatenate(([True], owners[1:] != owners[:-1]))).tolist()
-    found, many = (pairs % BIN_COUNT).tolist(), counts.tolist()
+    found, many = places.tolist(), counts.tolist()
     ends = [*starts[1:], len(found)]
     for part, start, end in zip(owners[starts].tolist(), starts, ends, strict=True):
         yield part, found[start:end], many[start:end]
 
 
-def _counted(keys: Ints) -> tuple[Ints, Ints]:
-    """Return the different keys, rising, and how often each is there."""
-    keys.sort()
-    edges = np.flatnonzero(np.concatenate((keys[1:] != keys[:-1], [True])))
-    return keys[edges], np.diff(edges, prepend=-1)
+def _counted(parts: Ints, numbers: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the different pairs of a part and a number, rising, and how often each is there; at least one."""
+    low = int(numbers.min())
+    width = int(numbers.max()) - low + 1
+    keys = parts * width + (numbers - low)
+    if (int(parts.max()) + 1) * width <= _ROOM * len(keys):
+        many = np.bincount(keys)
+        pairs = np.flatnonzero(many)
+        counts = many[pairs]
+    else:
+        keys.sort()
+        edges = np.flatnonzero(np.concatenate((keys[1:] != keys[:-1], [True])))
+        pairs, counts = keys[edges], np.diff(edges, prepend=-1)
+    return pairs // width, pairs % width + low, counts
 
 
 def sized(told: Sequence[float | None], per_unit: int) -> tuple[Ints, Ints]:

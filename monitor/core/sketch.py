@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +42,23 @@ def upper_edge(index: int) -> float:
     return float("inf") if index >= UNFINISHED_BIN else RATIO**index
 
 
+_Counts: TypeAlias = tuple[Sequence[int], Sequence[int]]
+"""Bins, rising, and how many requests are in each."""
+
+
 class Sketch:
     """Counts per bin and the exact sum of what was added, in the unit's smallest whole step.
 
     Values are put into their bins when somebody looks, many at once: adding one is adding to a list.
     """
 
-    __slots__ = ("_bins", "_pending", "_total")
+    __slots__ = ("_bins", "_first", "_pending", "_total")
 
     def __init__(self, bins: dict[int, int] | None = None, total: int = 0) -> None:
         self._bins: dict[int, int] = {} if bins is None else bins
         self._total = total
         self._pending: list[int] = []
+        self._first: _Counts | None = None  # what came at once and alone: most parts of a minute have no more
 
     def add(self, value: int) -> None:
         """Add one finished request's value (a whole number >= 0)."""
@@ -66,19 +71,22 @@ class Sketch:
 
         Args:
             total: The sum of the finished ones' values; one that never finished is in `UNFINISHED_BIN`, and in no sum.
-            bins: Different ones.
+            bins: Different ones, rising.
         """
         self._total += total
+        if self._first is not None:
+            self._settle()
         mine = self._bins
         if not mine:
-            self._bins = dict(zip(bins, counts, strict=True))
+            self._first = bins, counts
             return
         for index, count in zip(bins, counts, strict=True):
             mine[index] = mine.get(index, 0) + count
 
     def add_unfinished(self) -> None:
         """Add a request that never finished: slower than every finished one, outside the sum."""
-        self._bins[UNFINISHED_BIN] = self._bins.get(UNFINISHED_BIN, 0) + 1
+        bins = self.bins
+        bins[UNFINISHED_BIN] = bins.get(UNFINISHED_BIN, 0) + 1
 
     def merge(self, other: Sketch) -> None:
         """Add all that `other` holds."""
@@ -94,9 +102,27 @@ class Sketch:
     @property
     def bins(self) -> dict[int, int]:
         """Requests per bin."""
-        if self._pending:
+        if self._pending or self._first is not None:
             self._settle()
         return self._bins
+
+    @property
+    def width(self) -> int:
+        """How many bins have requests."""
+        if self._pending:
+            self._settle()
+        first = self._first
+        return len(self._bins) if first is None else len(first[0])
+
+    def rising(self) -> _Counts:
+        """Return the bins that have requests, rising, and how many each has; not to be changed."""
+        if self._pending:
+            self._settle()
+        if self._first is not None:
+            return self._first
+        bins = self._bins
+        found = sorted(bins)
+        return found, list(map(bins.__getitem__, found))
 
     @property
     def total(self) -> int:
@@ -111,7 +137,11 @@ class Sketch:
         return sum(self.bins.values())
 
     def _settle(self) -> None:
+        if self._first is not None:
+            self._bins, self._first = dict(zip(*self._first, strict=True)), None
         pending, bins = self._pending, self._bins
+        if not pending:
+            return
         self._pending = []
         self._total += sum(pending)
         indices, counts = np.unique(bins_of(pending), return_counts=True)

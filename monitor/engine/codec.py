@@ -256,24 +256,23 @@ def _cell(
 
 
 def _pack_sketch(sketch: Sketch) -> tuple[int, str, bytes | list[int], int, int]:
-    finished = sketch.bins
-    unfinished = finished.get(UNFINISHED_BIN, 0)
-    if unfinished:
-        finished = {index: count for index, count in finished.items() if index != UNFINISHED_BIN}
-    if not finished:
+    bins, numbers = sketch.rising()
+    unfinished = 0
+    if bins and bins[-1] == UNFINISHED_BIN:
+        unfinished, bins, numbers = numbers[-1], bins[:-1], numbers[:-1]
+    if not bins:
         return 0, "B", b"", sketch.total, unfinished
-    low, largest = min(finished), max(finished.values())
-    span = max(finished) - low + 1
+    low, largest = bins[0], max(numbers)
+    span = bins[-1] - low + 1
     width = "B" if largest <= _WIDTHS[0][1] else next(code for code, most in _WIDTHS if largest <= most)
     size = _SIZES[width]
-    if len(finished) * (2 + size) < span * size:
-        indices = sorted(finished)
-        few = [0] * (2 * len(indices))
-        few[::2] = [index - low for index in indices]
-        few[1::2] = map(finished.__getitem__, indices)
+    if len(bins) * (2 + size) < span * size:
+        few = [0] * (2 * len(bins))
+        few[::2] = [index - low for index in bins]
+        few[1::2] = numbers
         return low, _FEW, few, sketch.total, unfinished
     counts = array(width, bytes(span * size))
-    for index, count in finished.items():
+    for index, count in zip(bins, numbers, strict=True):
         counts[index - low] = count
     if sys.byteorder == "big":
         counts.byteswap()

@@ -7,10 +7,13 @@ decisions wait until the tick has reached them.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+
+import numpy as np
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.budget import Budget
@@ -18,9 +21,11 @@ from monitor.core.cell import CellKey, Incident
 from monitor.core.decision import Decision
 from monitor.core.event import HIGH_SEVERITIES, MAX_AT_MS, Observation
 from monitor.core.partition import Fate, PartitionFold
+from monitor.core.placing import times_of
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
 from monitor.core.seen import SEEN_IDS_MAX, SeenIds
+from monitor.core.shape import Ints
 from monitor.core.storm import BreakerStanding, StormLimit
 from monitor.core.window import BUCKET_MS, LATENESS_MS, minute_of, tick_ms, watermark_minute
 from monitor.engine.book import Command
@@ -136,10 +141,11 @@ class Replay:
                 self.rejected[event] += 1
             else:
                 events.append(event)
-        start = 0
+        ats, start = times_of(events), 0
+        heard = [index for index, event in enumerate(events) if event.incident_severity in HIGH_SEVERITIES]
         while start < len(events):
-            end = self._run_end(events, start)
-            fold.fold_many(events[start:end])
+            end = self._run_end(ats, heard, start)
+            fold.fold_many(events[start:end], None, ats[start:end])
             if self._close_at_ms is None or (fold.clock_ms or 0) >= self._close_at_ms:
                 due += self._advance(watermark_minute(one.horizon_ms for one in self._folds))
             for incident in fold.take_incidents():
@@ -147,23 +153,20 @@ class Replay:
             start = end
         return due
 
-    def _run_end(self, events: Sequence[Observation], start: int) -> int:
+    def _run_end(self, ats: Ints, heard: Sequence[int], start: int) -> int:
         """Return where a run of records ends that can be folded at once: at one that closes a minute, or is heard."""
-        close_at_ms = self._close_at_ms
-        if close_at_ms is None:
+        rest = ats[start:]
+        if self._close_at_ms is None:
             # Before the first tick: nothing closes before the earliest minute, of what was read and is to be, does.
-            first_ms = events[start].at_ms
+            firsts = np.minimum.accumulate(rest)
             if (first := self._folds[0].first_minute) is not None:
-                first_ms = min(first_ms, tick_ms(first))
-        for index in range(start, len(events)):
-            event = events[index]
-            if event.incident_severity in HIGH_SEVERITIES:
-                return index + 1
-            if close_at_ms is None:
-                first_ms = min(first_ms, event.at_ms)
-            if event.at_ms >= (close_at_ms or tick_ms(minute_of(first_ms) + 1) + LATENESS_MS):
-                return index + 1
-        return len(events)
+                firsts = np.minimum(firsts, tick_ms(first))
+            closes = rest >= (firsts // BUCKET_MS + 1) * BUCKET_MS + LATENESS_MS
+        else:
+            closes = rest >= self._close_at_ms
+        end = start + int(closes.argmax()) + 1 if closes.any() else len(ats)
+        at = bisect_left(heard, start)
+        return min(end, heard[at] + 1) if at < len(heard) else end
 
     def _hear(self, incident: Incident, heard_ms: int) -> None:
         for evaluator in self.evaluators:

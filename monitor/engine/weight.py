@@ -140,10 +140,10 @@ def _alone(cell: Aggregate) -> int:
 
 
 def _bins_weight(sketch: Sketch) -> int:
-    bins = sketch.bins
-    one_by_one = _BIN_BYTES * len(bins)
-    if len(bins) < _FEW_BINS:
+    one_by_one = _BIN_BYTES * sketch.width
+    if one_by_one < _BIN_BYTES * _FEW_BINS:
         return one_by_one
-    finished = [index for index in bins if index != UNFINISHED_BIN]
-    dense = (max(finished) - min(finished) + 1) * (1 if max(bins.values()) < 1 << 8 else _BIN_BYTES)
+    bins, counts = sketch.rising()
+    last = bins[-2] if bins[-1] == UNFINISHED_BIN else bins[-1]
+    dense = (last - bins[0] + 1) * (1 if max(counts) < 1 << 8 else _BIN_BYTES)
     return min(one_by_one, dense)

@@ -135,7 +135,7 @@ def test_a_sketch_is_its_values_counted_by_bin_however_they_came(
             if way == "looking":
                 assert part.count == sum(part.bins.values())
         if way == "by bin":
-            sketch.add_counts(part.total, list(part.bins), list(part.bins.values()))
+            sketch.add_counts(part.total, *part.rising())
         if way == "merged":
             sketch.merge(part)
             part.add(1)  # what comes to the other one later is its own
@@ -143,6 +143,22 @@ def test_a_sketch_is_its_values_counted_by_bin_however_they_came(
     assert sketch.bins == Counter(UNFINISHED_BIN if one is None else bin_of(one) for one in known)
     assert sketch.total == sum(one for one in known if one is not None)
     assert sketch == Sketch(dict(sketch.bins), sketch.total)
+
+
+@LAWS
+@given(ADDED, st.lists(VALUES, max_size=4))
+def test_the_bins_of_a_sketch_rise_however_they_came(added: list[int | None], more: list[int]) -> None:
+    whole, at_once = _sketch(added), Sketch()
+    at_once.add_counts(whole.total, *whole.rising())
+    for value in more:
+        at_once.add(value)
+        whole.add(value)
+    expected = sorted(whole.bins.items())
+    assert at_once.width == whole.width == len(expected)
+    for sketch in (at_once, whole):
+        bins, counts = sketch.rising()
+        assert list(zip(bins, counts, strict=True)) == expected
+    assert at_once.total == whole.total
 
 
 def test_a_sketch_that_differs_in_one_request_or_in_its_sum_is_another() -> None:
