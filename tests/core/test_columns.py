@@ -89,9 +89,13 @@ def test_what_a_part_adds_up_to_is_what_its_requests_are_one_by_one(pairs: list[
 
 
 @settings(LAWS, max_examples=30)
-@given(_PAIRS)
-def test_the_bins_of_a_part_are_those_of_its_requests_one_by_one(pairs: list[tuple[int, int]]) -> None:
-    told = [(part, (0, 17, BIN_COUNT - 1)[which]) for part, which in pairs]  # the first bin, and the last
+@given(
+    _PAIRS, st.sampled_from([(0, 17, BIN_COUNT - 1), (40, 41, 43)])
+)  # the first and the last; and near ones
+def test_the_bins_of_a_part_are_those_of_its_requests_one_by_one(
+    pairs: list[tuple[int, int]], numbers: tuple[int, int, int]
+) -> None:
+    told = [(part, numbers[which]) for part, which in pairs]
     parts, bins = (np.array(column, dtype=np.int64) for column in zip(*told, strict=True))
     counted = Counter(told)
     expected = [
