@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.decision import EVERY_RELEASE, Decision, Reason, Type
@@ -110,9 +110,11 @@ class Admission:
     def __init__(self, breaker: Breaker, book: LedgerBook, tenure: Tenure) -> None:
         self._breaker, self._book, self._tenure = breaker, book, tenure
         self._own_turn = asyncio.Lock()
+        self._turn_ends_s = 0.0
+        self._is_read = False  # what others recorded before our turn is known
+        self._is_ahead = False  # it was asked for before there was anything to record
         # Rollbacks that were sent to the ledger and not acknowledged.
         self._unsure: frozenset[str] = frozenset()
-        self._unsure_until_s = 0.0
         self.read_ledger: Callable[[], Awaitable[None]] = nothing
 
     @asynccontextmanager
@@ -128,26 +130,63 @@ class Admission:
             return
         async with self._own_turn:
             self._wait_for_unsure(entries)
-            await self._take_turn()
-            await self.read_ledger()
+            if not self._is_ready:
+                await self._take_turn()
+                await self.read_ledger()
+                self._is_read = True
             asked = self._asked(entries)
             for one in asked:
                 if self._breaker.is_open(one.at_ms):
-                    await self._tenure.end_turn(TURN)
+                    await self._end_turn()
                     raise RollbackRefused(f"rollback of {one.release}: the breaker is open")
             self._unsure = frozenset(one.decision_id for one in asked)
-            self._unsure_until_s = self._tenure.steady() + TURN_MS / 1_000
             # Not in a `finally`: what was not acknowledged may be there all the same. Until the turn runs out nobody
             # else counts, and whoever tries again here has the turn still.
             yield
             self._unsure = frozenset()
+            await self._end_turn()
+
+    async def get_ready(self) -> None:
+        """Take the turn and read the ledger beside something else: a rollback that follows waits for neither.
+
+        Where another instance has the turn only the ledger is read. `stand_back` comes after it, whatever happens.
+        """
+        if not self._is_limited:
+            return
+        async with self._own_turn:
+            self._is_ahead = True
+            has_turn = False
+            with suppress(StoreUnreachable):  # who has nothing to record needs none
+                has_turn = not self._unsure and await self._takes_turn()
+            await self.read_ledger()
+            self._is_read = has_turn
+
+    async def stand_back(self) -> None:
+        """Give back the turn that was taken ahead; where the store is away it runs out by itself."""
+        if not self._is_ahead:
+            return
+        async with self._own_turn:
+            self._is_ahead = False
+            with suppress(StoreUnreachable):
+                if not self._unsure:
+                    await self._end_turn()
+
+    @property
+    def _is_ready(self) -> bool:
+        """Tell whether the turn was taken ahead, the ledger is read, and there is time left for a record."""
+        left_s = self._turn_ends_s - self._tenure.steady()
+        return self._is_ahead and self._is_read and left_s > TURN_MS / 2_000
+
+    async def _end_turn(self) -> None:
+        """Let others count; whoever took the turn ahead gives it back later, with what it led to on its way."""
+        if not self._is_ahead:
             await self._tenure.end_turn(TURN)
 
     def _wait_for_unsure(self, entries: Sequence[LedgerEntry]) -> None:
         """Let only the record that may be there or not be tried again, as long as the turn lasts."""
         left = {one for one in self._unsure if self._book.get(one) is None}
         tried_again = left <= {one.decision.decision_id for one in entries}
-        if left and not tried_again and self._tenure.steady() < self._unsure_until_s:
+        if left and not tried_again and self._tenure.steady() < self._turn_ends_s:
             raise LogUnreachable(
                 "a rollback was sent to the ledger and not acknowledged; the next waits for it"
             )
@@ -170,13 +209,19 @@ class Admission:
 
     async def _take_turn(self) -> None:
         waited_s = 0.0
-        while not await self._tenure.takes_turn(TURN, TURN_MS):
+        while not await self._takes_turn():
             if waited_s >= _TURN_WAIT_S:
                 raise StoreUnreachable(
                     f"another worker has been recording a rollback for {waited_s:g} s; it is tried again"
                 )
             await asyncio.sleep(_TURN_PAUSE_S)
             waited_s += _TURN_PAUSE_S
+
+    async def _takes_turn(self) -> bool:
+        self._is_read = False
+        is_ours = await self._tenure.takes_turn(TURN, TURN_MS)
+        self._turn_ends_s = self._tenure.steady() + TURN_MS / 1_000
+        return is_ours
 
 
 async def obey(

@@ -322,11 +322,19 @@ class Control:
 
     async def _judge_incidents(self, live: Live) -> int:
         async with live.lock:
-            with suppress(RollbackRefused):
-                # A rollback waits for the ledger's end, too: most of what lies there is read beside the orders.
-                heard_out, _ = await asyncio.gather(self._heard_out(live), self.admission.keep_up())
-                if heard_out:
-                    await self._apply_incidents(live)
+            try:
+                # A rollback waits for its turn and the ledger's end, too: both are got beside the orders.
+                heard_out, ready = await asyncio.gather(
+                    self._heard_out(live), self.admission.get_ready(), return_exceptions=True
+                )
+                for end in (heard_out, ready):
+                    if isinstance(end, BaseException):
+                        raise end
+                with suppress(RollbackRefused):
+                    if heard_out:
+                        await self._apply_incidents(live)
+            finally:
+                await self.admission.stand_back()
         return 0
 
     async def _heard_out(self, live: Live) -> bool:
