@@ -32,9 +32,14 @@ PROBES = Probes(
 )
 
 
+@pytest.fixture(autouse=True)
+def all_is_well() -> Iterator[None]:
+    yield
+    WELL.clear()
+
+
 @pytest.fixture
 def server() -> Iterator[ProbeServer]:
-    WELL.clear()
     made = ProbeServer(PROBES, "127.0.0.1", 0)
     yield made
     made.close()

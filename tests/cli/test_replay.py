@@ -17,6 +17,7 @@ from monitor.cli import main
 from monitor.config.budget_file import load_budget
 from monitor.engine.replay import Replay
 from tests.golden.cases import CASES, FOLDER, Case
+from tests.golden.replays import recorded
 from tests.golden.traffic import hostile_lines
 
 BY_NAME = {case.name: case for case in CASES}
@@ -164,7 +165,8 @@ def test_windows_line_ends_and_a_last_line_without_one_are_fine(
     capsysbinary: Capture, tmp_path: Path
 ) -> None:
     (tmp_path / "dos.jsonl").write_bytes(b"\r\n".join(lines(HEALTHY)))
-    assert run(capsysbinary, *HEALTHY.arguments(tmp_path / "dos.jsonl"))[1] == HEALTHY.decisions.read_bytes()
+    said = run(capsysbinary, *HEALTHY.arguments(tmp_path / "dos.jsonl"))[1]
+    assert said == recorded(HEALTHY)[1]
 
 
 WRONG: dict[str, tuple[list[str], str]] = {
@@ -214,7 +216,7 @@ def test_standard_input_is_read_as_it_comes() -> None:
         check=True,
         timeout=600,
     )
-    assert done.stdout == HEALTHY.decisions.read_bytes()
+    assert done.stdout == recorded(HEALTHY)[1]
 
 
 @pytest.mark.parametrize(("more", "expected"), [([], 0), (["--fail-on", "tier-a"], 3)])
@@ -247,8 +249,8 @@ def test_on_a_terminal_a_meter_shows_how_far_it_is(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", terminal)
     assert main(BREACH.arguments()) == 0
-    assert capsysbinary.readouterr().out == BREACH.decisions.read_bytes()
-    shown = terminal.getvalue()
+    said, shown = capsysbinary.readouterr().out, terminal.getvalue()
+    assert said == recorded(BREACH)[1]
     assert "events/s" in shown
     assert "kB" in shown
 

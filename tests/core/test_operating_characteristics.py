@@ -286,6 +286,24 @@ def test_what_few_releases_cannot_tell_is_open(minutes: int, releases: int, held
     assert verdict(cell, delayed).held is held
 
 
+@pytest.mark.parametrize(
+    ("rolled_back", "releases", "held"),
+    [
+        (0, 3_000, Held.MET),
+        (1, 3_000, Held.OPEN),
+        (2, 30_000, Held.MET),
+        (5, 30_000, Held.OPEN),
+        (40, 30_000, Held.MISSED),
+    ],
+)
+def test_a_harmless_release_that_is_rolled_back_asks_for_more_releases(
+    rolled_back: int, releases: int, held: Held
+) -> None:
+    """An objective of four may roll back 1 in 4,000; that it surely does not is what the cell has to show."""
+    fired = Counter({-1: releases - rolled_back, 700: rolled_back})
+    assert verdict(CELLS["false/handoff/1s-50/x2"], Tally(releases, {"guard": fired})).held is held
+
+
 def test_every_story_draws_what_it_says() -> None:
     """Rates, traffic and the correlation within a minute."""
     story = stories.shaken(SUCCESS, Traffic(100, 0.5), 0.05)

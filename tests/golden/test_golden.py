@@ -7,14 +7,11 @@ Numbers are compared to nine digits: the last ones differ between mathematical l
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +21,10 @@ from monitor.cli import main
 from monitor.wire.cloudevent import from_structured
 from monitor.wire.messages import check
 from tests.golden.cases import CASES, FOLDER, Case
+from tests.golden.replays import recorded, replayed
 from tests.golden.traffic import STORIES, events_of, hostile_lines, lines_of, shuffled
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-def replayed(case: Case, events: Path | None = None, fail_on: str | None = None) -> tuple[int, bytes]:
-    """Return the exit code of a replay in this process, and its decisions."""
-    said = io.BytesIO()
-    with redirect_stdout(io.TextIOWrapper(said, write_through=True)):
-        code = main([*case.arguments(events), *(["--fail-on", fail_on] if fail_on else [])])
-        return code, said.getvalue()
-
-
-@cache
-def recorded(case: Case, fail_on: str | None = None) -> tuple[int, bytes]:
-    """A replay of the recording as it is, made once."""
-    return replayed(case, fail_on=fail_on)
 
 
 def events_in(lines: bytes) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from monitor.adapters.kafka.topic_range import RangeReader, RangeRecord, topic_r
 from monitor.adapters.recordings import RecordingUnreadable
 from monitor.cli import main
 from tests.golden.cases import CASES
+from tests.golden.replays import recorded
 from tests.golden.traffic import STORIES, lines_of
 from tests.integration.conftest import MakeTopic
 
@@ -63,7 +64,7 @@ async def test_a_topic_gives_the_decisions_that_its_file_gives(
     # A thread of its own: the command runs an event loop itself.
     assert await asyncio.to_thread(main, [*arguments, "--summary", str(summary)]) == 0
     out = capfd.readouterr().out
-    assert by_id(out) == by_id(CASE.decisions.read_bytes())
+    assert by_id(out) == by_id(recorded(CASE)[1])
     assert json.loads(summary.read_text())["accepted"] == len(lines_of(STORIES[CASE.traffic]))
     assert await groups(access) <= known  # reading a range joins no group
 
