@@ -6,7 +6,7 @@ baseline; trials come one after the other. Every hop is a record, so its broker'
 
 So many releases are not armed at once anywhere: they are armed by the fifty, and disarmed when their turn is over.
 First with nothing beside them, then beside a load: half of what the worker was just seen to get through at most, while
-more than that was produced on the same machine.
+more than that was produced on the same machine. After each, the same way through a process that does the least.
 
 `python -m benchmarks safety_latency`; `TRIALS=100` for fewer trials, `LOADS=0` for some loads (then nothing is kept).
 """
@@ -41,6 +41,7 @@ from benchmarks.performance.incidents import (
     settings,
     trial,
 )
+from benchmarks.performance.least import least
 from benchmarks.performance.meter import QUIET_CORES, cpu_s, machine_cpu_s, tree
 from benchmarks.performance.traffic import Traffic, fill
 from monitor.adapters.demo.workers import Worker
@@ -116,6 +117,7 @@ class Run:
 
     Attributes:
         load_ratio, load_per_s: Of the worker's maximum; events per second.
+        least_ms: The same way through a process that does nothing but write what an incident leads to.
         foreign_cores: What other work took of this machine meanwhile.
     """
 
@@ -123,6 +125,7 @@ class Run:
     load_per_s: int
     trials: Sequence[Trial]
     foreign_cores: float
+    least_ms: Sequence[float]
 
 
 def stored(redis_url: str) -> int:
@@ -254,7 +257,10 @@ async def measure(bootstrap: str, redis_url: str, folder: Path, servers: Sequenc
             runs = []
             for place, ratio in enumerate(LOADS):
                 trials, foreign = await here.run(place, ratio * most, servers)
-                runs.append(Run(ratio, round(ratio * most), trials, foreign))
+                async with load(bootstrap, ratio * most):
+                    say("the least that could be done is measured")
+                    least_ms = await least(bootstrap, TRIALS)
+                runs.append(Run(ratio, round(ratio * most), trials, foreign, least_ms))
             return runs
     finally:
         await watcher.stop()
@@ -268,10 +274,11 @@ _SHARES = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
 def report(run: Run) -> Mapping[str, Any]:
     rows = [asdict(one) for one in run.trials]
     steps = {name: quantiles([row[name] for row in rows], _SHARES, 2) for name in rows[0]}
+    floor = quantiles(run.least_ms, _SHARES, 2)
     print(f"incident produced -> ..., ms since then, {len(rows)} trials, one worker, one broker")
     print(f"beside it: {run.load_per_s:,} events/s; other work took {run.foreign_cores:g} cores")
     print(f"{'':<12}{'p50':>9}{'p95':>9}{'p99':>9}{'p99.9':>9}{'max':>9}")
-    for name, row in steps.items():
+    for name, row in {**steps, "the least": floor}.items():
         print(f"{name:<12}" + "".join(f"{value:>9.1f}" for value in row.values()))
     met = steps["consumed"]["p99"] <= AIM_P99_MS
     print(f"aim: p99 <= {AIM_P99_MS:g} ms until consumed: {'met' if met else 'NOT met'}")
@@ -282,6 +289,7 @@ def report(run: Run) -> Mapping[str, Any]:
         "trials": len(rows),
         "steps": steps,
         "consumed": steps["consumed"],
+        "least": floor,
         "percentiles": [round(ordered[(len(ordered) - 1) * share // 100], 2) for share in range(101)],
         "foreign_cores": run.foreign_cores,
         "contended": run.foreign_cores > QUIET_CORES,

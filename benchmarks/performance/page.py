@@ -148,15 +148,15 @@ def latency(results: Results) -> str:
     part = results.get("latency")
     if part is None:
         return NOT_RUN
-    rows = [
-        [
-            f"{found['load_per_s']:,} events/s ({found['load_ratio']:.0%} of the maximum)"
-            + (CONTENDED if found["contended"] else ""),
-            f"{found['trials']:,}",
-            *(f"{found['consumed'][name]:,.1f}" for name in ("p50", "p99", "p999", "max")),
-        ]
-        for found in part["loads"]
-    ]
+    rows = []
+    for found in part["loads"]:
+        beside = f"{found['load_per_s']:,} events/s ({found['load_ratio']:.0%} of the maximum)"
+        beside += CONTENDED if found["contended"] else ""
+        for what in ("consumed", "least"):
+            if what in found:
+                named = beside if what == "consumed" else f"{beside}, the least"
+                times = [f"{found[what][name]:,.1f}" for name in ("p50", "p99", "p999", "max")]
+                rows.append([named, f"{found['trials']:,}", *times])
     head = ["load beside it", "trials", "p50", "p99", "p99.9", "max"]
     return f"{run(part)} Milliseconds.\n\n{table(head, rows)}"
 
