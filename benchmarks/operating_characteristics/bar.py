@@ -9,7 +9,12 @@ from math import inf
 from typing import Final
 
 from benchmarks.operating_characteristics.cells import CELLS, Bar, Cell
-from benchmarks.operating_characteristics.objectives import LATENCY_MEDIAN_US, LATENCY_SIGMA, SUCCESS
+from benchmarks.operating_characteristics.objectives import (
+    LATENCY_MEDIAN_US,
+    LATENCY_SIGMA,
+    OBJECTIVES,
+    SUCCESS,
+)
 from benchmarks.operating_characteristics.stories import DAY_MIN
 from benchmarks.operating_characteristics.tally import Tally, quantile
 from benchmarks.shares import binomial_below, upper_bound
@@ -21,6 +26,7 @@ from monitor.core.stats.planning import (
     expectation,
     lognormal_shape,
 )
+from monitor.core.stats.thresholds import ALPHA_ROLLBACK
 
 _MEDIAN: Final = (1.35, 2.0)  # the median may take so many times the limit, and so many minutes more
 _NINETY: Final = (2.15, 3.0)  # and nine releases in ten so many
@@ -28,6 +34,7 @@ _QUICK: Final = (
     (3000.0, 2),
     (1200.0, 3),
 )  # candidate requests a minute: 2x of task success is found in Y + so many
+_HARMLESS_SHARE: Final = ALPHA_ROLLBACK / OBJECTIVES  # of a day's releases, and of each objective of a budget
 _EARLY_SHARE: Final = 0.01
 _BURST_SHARE: Final = 0.01
 _SAFETY_SHARE: Final = 0.05
@@ -74,7 +81,7 @@ def verdict(cell: Cell, tally: Tally) -> Verdict:
     if cell.bar is Bar.DETECTED:
         return _detected(cell, tally)
     if cell.bar is Bar.NO_ROLLBACK:
-        return _at_most(tally, tally.share(), 0.0, "rolled back")
+        return _harmless(tally)
     if cell.bar is Bar.NOT_BEFORE_HOLD:
         assert cell.onset is not None
         return _at_most(tally, tally.share(end=cell.onset + hold), _EARLY_SHARE, "before Y")
@@ -91,13 +98,27 @@ def verdict(cell: Cell, tally: Tally) -> Verdict:
     return Verdict(Held.NONE, _shown(cell, tally))
 
 
+def _harmless(tally: Tally) -> Verdict:
+    """None is rolled back; or so few of so many that the promise surely holds for the objective's own part of it."""
+    share = tally.share()
+    said = f"{100 * share:.3g} % rolled back"
+    if not share:
+        return Verdict(Held.MET, said)
+    hits = round(share * tally.releases)
+    lowest, most = 1.0 - upper_bound(tally.releases - hits, tally.releases), upper_bound(hits, tally.releases)
+    said = f"{said}, at most {100 * most:.2g} %; allowed {100 * _HARMLESS_SHARE:.3g} %"
+    if most <= _HARMLESS_SHARE:
+        return Verdict(Held.MET, said)
+    return Verdict(Held.MISSED if lowest > _HARMLESS_SHARE else Held.OPEN, said)
+
+
 def _at_most(tally: Tally, share: float, allowed: float, words: str) -> Verdict:
     """A share may be so large; what is beyond it by chance alone is open."""
     held = Held.MET
     if share > allowed:
         misses = round((1.0 - share) * tally.releases)
         certain = 1.0 - upper_bound(misses, tally.releases) > allowed
-        held = Held.MISSED if certain or not allowed else Held.OPEN
+        held = Held.MISSED if certain else Held.OPEN
     return Verdict(held, f"{100 * share:.3g} % {words}")
 
 
