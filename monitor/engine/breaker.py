@@ -111,8 +111,8 @@ class Admission:
         self._breaker, self._book, self._tenure = breaker, book, tenure
         self._own_turn = asyncio.Lock()
         self._turn_ends_s = 0.0
-        self._is_read = False  # what others recorded before our turn is known
-        self._is_ahead = False  # it was asked for before there was anything to record
+        self._is_ahead = False  # our turn was asked for before there was anything to record
+        self._is_read = False  # and what others recorded before it is known
         # Rollbacks that were sent to the ledger and not acknowledged.
         self._unsure: frozenset[str] = frozenset()
         self.read_ledger: Callable[[], Awaitable[None]] = nothing
@@ -133,7 +133,6 @@ class Admission:
             if not self._is_ready:
                 await self._take_turn()
                 await self.read_ledger()
-                self._is_read = True
             asked = self._asked(entries)
             for one in asked:
                 if self._breaker.is_open(one.at_ms):
@@ -154,8 +153,7 @@ class Admission:
         if not self._is_limited:
             return
         async with self._own_turn:
-            self._is_ahead = True
-            has_turn = False
+            self._is_ahead, self._is_read, has_turn = True, False, False
             with suppress(StoreUnreachable):  # who has nothing to record needs none
                 has_turn = not self._unsure and await self._takes_turn()
             await self.read_ledger()
@@ -218,7 +216,6 @@ class Admission:
             waited_s += _TURN_PAUSE_S
 
     async def _takes_turn(self) -> bool:
-        self._is_read = False
         is_ours = await self._tenure.takes_turn(TURN, TURN_MS)
         self._turn_ends_s = self._tenure.steady() + TURN_MS / 1_000
         return is_ours

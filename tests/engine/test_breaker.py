@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -17,7 +16,7 @@ from monitor.core.window import minute_of, tick_ms
 from monitor.engine.book import Command
 from monitor.engine.breaker import TURN, TURN_MS
 from monitor.engine.control import Control
-from monitor.engine.errors import LogUnreachable, StoreUnreachable
+from monitor.engine.errors import LogUnreachable
 from monitor.engine.evaluate import Stage
 from monitor.engine.ports import LedgerEntry
 from monitor.engine.replay import Replay
@@ -224,113 +223,6 @@ async def test_an_incident_that_is_one_too_many_pages_at_once_and_for_good(storm
         await following.step()
         await following.decide_now()
     assert len(storm.requested()) == 1
-
-
-class Incidental:
-    """A plant with a release that an incident rolls back, and the instance that hears of one."""
-
-    def __init__(self) -> None:
-        self.plant = Plant(budgets=(budget(),))
-        self.control = self.plant.control(storm=LIMIT)
-        self.reads = 0
-        self.is_reading = asyncio.Event()
-        self.control.admission.read_ledger = self._read
-
-    @classmethod
-    async def heard(cls) -> Incidental:
-        made = cls()
-        await made.control.step()
-        made.plant.traffic(0, 10)
-        feed = made.plant.feed(made.plant.source(), hearing=made.control.hearing)
-        await made.plant.settled(feed)
-        await made.control.step()
-        made.plant.log.event(0, "i1", made.plant.log.now_ms, "v42", incident_severity="high", trace_id="t1")
-        await made.plant.settled(feed)
-        made.reads = 0
-        made.is_reading.clear()
-        return made
-
-    async def _read(self) -> None:
-        self.reads += 1
-        self.is_reading.set()
-
-    def requested(self) -> int:
-        return len(self.plant.topics.of(Type.ROLLBACK_REQUESTED))
-
-    async def is_turn_free(self) -> bool:
-        return await self.plant.lease.acquire(f"turn:{TURN}", "other", TURN_MS)
-
-
-async def test_the_turn_and_the_ledger_are_got_beside_the_orders_and_given_back() -> None:
-    """Each waits for an answer, and every millisecond stands between an incident and its rollback."""
-    made = await Incidental.heard()
-    made.control.read_commands = _until(made.is_reading)
-    async with asyncio.timeout(5):
-        await made.control.decide_now()
-    assert (made.reads, made.requested()) == (1, 1)
-    assert await made.is_turn_free()
-
-
-async def test_while_another_instance_has_the_turn_a_rollback_waits_and_reads_the_ledger_again() -> None:
-    made = await Incidental.heard()
-    assert await made.is_turn_free()  # and it is the other's now
-    judging = asyncio.create_task(made.control.decide_now())
-    await asyncio.wait_for(made.is_reading.wait(), 5)
-    await asyncio.sleep(0.05)
-    assert made.requested() == 0
-    await made.plant.lease.release(f"turn:{TURN}", "other")
-    await asyncio.wait_for(judging, 5)
-    assert (made.reads, made.requested()) == (2, 1)
-    assert await made.is_turn_free()
-
-
-async def test_a_turn_that_was_taken_long_ago_is_taken_anew() -> None:
-    """What another instance recorded since it ran out would not be known."""
-    made = await Incidental.heard()
-
-    async def slowly() -> None:
-        await made.is_reading.wait()
-        await asyncio.sleep(0.01)
-        made.plant.clock.ms += TURN_MS // 2
-
-    made.control.read_commands = slowly
-    await asyncio.wait_for(made.control.decide_now(), 5)
-    assert (made.reads, made.requested()) == (2, 1)
-
-
-async def test_an_incident_whose_orders_cannot_be_read_gives_the_turn_back() -> None:
-    made = await Incidental.heard()
-
-    async def unread() -> None:
-        raise LogUnreachable("no answer")
-
-    made.control.read_commands = unread
-    with pytest.raises(LogUnreachable):
-        await made.control.decide_now()
-    assert (made.reads, made.requested()) == (1, 0)
-    assert await made.is_turn_free()
-
-
-async def test_nobody_who_only_pages_needs_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The breaker is open, so a person is asked; that the store is away is no reason to tell nobody."""
-    made = await Incidental.heard()
-    monkeypatch.setattr(made.control.breaker, "is_open", lambda _at_ms: True)
-
-    async def away(_name: str, _owner: str, _ttl_ms: int) -> bool:
-        raise StoreUnreachable("no answer")
-
-    monkeypatch.setattr(made.plant.lease, "acquire", away)
-    await made.control.decide_now()
-    (page,) = made.plant.topics.of(Type.PAGE_OPENED)
-    assert page.data["reason"] == Reason.ROLLBACK_STORM.value
-    assert made.requested() == 0
-
-
-def _until(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
-    async def wait() -> None:
-        await event.wait()
-
-    return wait
 
 
 def test_a_replay_pages_where_the_live_engine_would() -> None:
