@@ -143,6 +143,21 @@ def memory(results: Results) -> str:
     return f"{shown}\n\nFitted: **{found['per_cell']:,.0f} bytes** a cohort and minute of one release and partition."
 
 
+def packed(results: Results) -> str:
+    """What it costs to read a topic by how producers pack it."""
+    part = results.get("packed")
+    if part is None:
+        return NOT_RUN
+    rows = []
+    for one in part["rows"]:
+        low, high = one["cpu_s_range"]
+        named = one["codec"] + (CONTENDED if one["contended"] else "")
+        cost = f"**{one['cpu_s']:,.2f}** ({low:,.2f}–{high:,.2f})"
+        rows.append([named, cost, f"{one['peak_mib']:,}", f"{one['kafka_bytes']:,.0f}"])
+    head = ["`compression.type`", "CPU s a million", "peak MiB, worker", "bytes in Kafka an event"]
+    return f"{run(part)}\n\n{table(head, rows)}"
+
+
 def latency(results: Results) -> str:
     """Incident produced to request consumed, under each load."""
     part = results.get("latency")
@@ -166,6 +181,7 @@ TABLES: Final[dict[str, Callable[[Results], str]]] = {
     "ratios": ratios,
     "growth": growth,
     "memory": memory,
+    "packed": packed,
     "latency": latency,
 }
 PICTURES: Final[dict[str, Callable[[Results], str]]] = {

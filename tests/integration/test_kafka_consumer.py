@@ -21,7 +21,6 @@ from monitor.adapters.kafka.topic_admin import ensure_topics
 from monitor.adapters.kafka.topics import WantedTopic
 from monitor.engine.errors import OffsetOutOfRange, PartitionLost
 from monitor.engine.ports import Partition
-from monitor.wire.json_text import MAX_RECORD_BYTES
 from tests.integration.conftest import MakeTopic
 
 # Long enough for a machine that stops this process for seconds, and waited for once: by the test of a lost member.
@@ -379,22 +378,3 @@ async def test_a_client_that_has_stopped_fetching_in_silence_is_made_anew(
     consumer._progress = Progress()
     await consumer.seek_and_resume(partition, 3)
     assert await read(consumer, 3) == {0: [3, 4, 5]}
-
-
-async def test_a_batch_that_unpacks_to_a_gigabyte_fills_no_memory_and_holds_nothing_up(
-    access: KafkaAccess, make_topic: MakeTopic, join: Join
-) -> None:
-    """A broker takes it, because it is small as it comes; only what it would unpack to is set aside."""
-    topic = await make_topic(1)
-    producer = AIOKafkaProducer(**access.client_options(), compression_type="gzip", max_request_size=1 << 29)
-    await producer.start()
-    for value in (b"before", bytes(200 << 20), b"after"):
-        await producer.send_and_wait(topic, value, partition=0)
-    await producer.stop()
-    consumer, partition = await join("w1"), Partition(topic, 0)
-    await consumer.seek_and_resume(partition, 0)
-    values: list[bytes | None] = []
-    while len(values) < 3:
-        for records in (await consumer.getmany(timeout_ms=200)).values():
-            values += [record.value for record in records]
-    assert values == [b"before", bytes(MAX_RECORD_BYTES + 1), b"after"]

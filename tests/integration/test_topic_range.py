@@ -22,9 +22,11 @@ from tests.integration.conftest import MakeTopic
 CASE = next(case for case in CASES if case.name == "task_success")
 
 
-async def produce(access: KafkaAccess, topic: str, values: list[bytes | None], partitions: int) -> list[int]:
+async def produce(
+    access: KafkaAccess, topic: str, values: list[bytes | None], partitions: int, codec: str | None = None
+) -> list[int]:
     """Write records round robin and return the broker's times of them."""
-    producer = AIOKafkaProducer(**access.client_options(), linger_ms=0, acks="all")
+    producer = AIOKafkaProducer(**access.client_options(), linger_ms=0, acks="all", compression_type=codec)
     await producer.start()
     try:
         sent = [
@@ -51,14 +53,19 @@ def by_id(lines: str | bytes) -> dict[str, Any]:
     return {event["id"]: event for event in map(json.loads, lines.splitlines())}
 
 
+@pytest.mark.parametrize("codec", [None, "lz4"])
 async def test_a_topic_gives_the_decisions_that_its_file_gives(
-    access: KafkaAccess, make_topic: MakeTopic, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    codec: str | None,
+    access: KafkaAccess,
+    make_topic: MakeTopic,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     """Three partitions, of which one is a desert, and none of them in the file's order."""
     import asyncio
 
     topic, known = await make_topic(4), await groups(access)
-    await produce(access, topic, list(lines_of(STORIES[CASE.traffic])), 3)
+    await produce(access, topic, list(lines_of(STORIES[CASE.traffic])), 3, codec)
     summary = tmp_path / "summary.json"
     arguments = ["replay", "--budget", str(CASE.budget), "--events", f"kafka://{access.bootstrap}/{topic}"]
     # A thread of its own: the command runs an event loop itself.

@@ -20,6 +20,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from monitor.adapters.kafka.client import bounded, stop_client
+from monitor.adapters.kafka.drain import drain_bare
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.engine.bridge import Polled, SpanRecord
 from monitor.engine.errors import LogUnreachable, TopicUnusable
@@ -97,6 +98,7 @@ class SpanConsumer:
         consumer = self._consumer = AIOKafkaConsumer(**self._options)
         consumer.subscribe(topics, listener=_Listener(self._assigned))
         await bounded(consumer.start(), _START_S, f"joining {self._options['group_id']}")
+        drain_bare(consumer)
 
     async def _topics(self) -> list[str]:
         admin = AIOKafkaAdminClient(**self._access.client_options())

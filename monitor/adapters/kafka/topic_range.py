@@ -15,14 +15,16 @@ from heapq import heapify, heapreplace
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from monitor.adapters.kafka.client import bounded, stop_client
+from monitor.adapters.kafka.drain import drain_bare
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.recordings import RecordingBroken, RecordingUnreadable
 from monitor.engine.errors import LogUnreachable
+from monitor.engine.ports import SourceRecord
 from monitor.wire.rfc3339 import parse_strictly
 
 SCHEME: Final = "kafka://"
@@ -155,6 +157,7 @@ class RangeReader:
             RecordingUnreadable: No such topic or partition, or offsets that the log does not hold.
         """
         await bounded(self._consumer.start(), _ASK_S, f"connecting to {self._access.bootstrap}")
+        drain_bare(self._consumer)
         raws = [TopicPartition(self._wanted.topic, number) for number in await self._numbers()]
         self._consumer.assign(raws)
         firsts = await self._ask(self._consumer.beginning_offsets(raws))
@@ -186,7 +189,7 @@ class RangeReader:
             LogUnreachable: No record came although the range is not at its end.
             RecordingBroken: Retention overtook the reading.
         """
-        waiting: dict[int, deque[ConsumerRecord[Any, Any]]] = {}
+        waiting: dict[int, deque[SourceRecord]] = {}
         raws = dict(enumerate(self._ends))
         while raws:
             hungry = {raws[index]: index for index in raws if not waiting.get(index)}
@@ -207,9 +210,9 @@ class RangeReader:
 
     async def _fetched(
         self, hungry: Mapping[TopicPartition, int]
-    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+    ) -> dict[TopicPartition, list[SourceRecord]]:
         """Return records for each of these partitions; none only for one that is at its end."""
-        found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {raw: [] for raw in hungry}
+        found: dict[TopicPartition, list[SourceRecord]] = {raw: [] for raw in hungry}
         silent_polls = 0
         while needy := [raw for raw in hungry if not found[raw] and not self._is_over(raw)]:
             before = self.done
@@ -224,11 +227,9 @@ class RangeReader:
                 raise LogUnreachable(f"{self._wanted.topic}: no record within {_SILENCE_S:g} s")
         return found
 
-    async def _polled(
-        self, raws: list[TopicPartition]
-    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+    async def _polled(self, raws: list[TopicPartition]) -> dict[TopicPartition, list[SourceRecord]]:
         try:
-            batches: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await self._consumer.getmany(
+            batches: dict[TopicPartition, list[SourceRecord]] = await self._consumer.getmany(
                 *raws, timeout_ms=_POLL_MS, max_records=_FETCH_RECORDS
             )
         except KafkaError as error:
