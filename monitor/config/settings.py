@@ -18,6 +18,7 @@ from pydantic_settings import SettingsConfigDict
 
 from monitor.config.bridge_settings import BridgeSettings
 from monitor.config.command_keys import MIN_CHARS, KeysInvalid, key_of, keys_of
+from monitor.config.kafka_settings import KafkaSettings
 from monitor.config.masking import MASK, masked_url, parsed_url
 from monitor.config.setting_values import (
     KafkaName,
@@ -25,7 +26,6 @@ from monitor.config.setting_values import (
     Networks,
     Pagers,
     QuietPagers,
-    Servers,
     Url,
     Urls,
     http_url,
@@ -34,7 +34,6 @@ from monitor.config.setting_values import (
 from monitor.core.storm import StormLimit
 
 PREFIX: Final = "ROLLBACK_BUDGET_"
-_SASL: Final = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
 _NEEDS_URL: Final = (
     ("actuator_webhook_secret", "actuator_webhook_url"),
     ("actuator_webhook_verify_url", "actuator_webhook_url"),
@@ -52,7 +51,7 @@ _NEEDS_URL: Final = (
 _CLOCK_MAP: Final = ("event_time_speed", "event_time_origin_ms", "wall_origin_ms")
 
 
-class Settings(BridgeSettings):
+class Settings(KafkaSettings, BridgeSettings):
     """Everything about a worker that is not a budget. Build it with `monitor.config.settings_source.load_settings`."""
 
     model_config = SettingsConfigDict(
@@ -64,27 +63,6 @@ class Settings(BridgeSettings):
         hide_input_in_errors=True,
     )
 
-    kafka_bootstrap: Servers = Field(
-        "127.0.0.1:9092", description="Kafka servers to begin with, host:port, several with commas between."
-    )
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How Kafka connections are secured."
-    )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="How to log in to Kafka; needed with SASL."
-    )
-    kafka_username: str | None = Field(None, description="Kafka user; needed with SASL.")
-    kafka_password: SecretStr | None = Field(None, description="Kafka password; needed with SASL.")
-    kafka_ca_file: Path | None = Field(None, description="Certificates that Kafka's is checked against, PEM.")
-    kafka_replication: int | None = Field(
-        None,
-        ge=1,
-        le=32,
-        description="Copies of the topics we create; by default 3, or as many as there are brokers.",
-    )
-    kafka_wait_s: float = Field(
-        0, ge=0, le=86_400, description="Seconds to wait for Kafka at the start; 0 waits for ever."
-    )
     traces_topic: KafkaName = Field("llm.traces.v1", description="Where trace events come from.")
     traces_partitions: int = Field(
         8, ge=1, le=10_000, description="Partitions of that topic where we create it."
@@ -319,7 +297,7 @@ class Settings(BridgeSettings):
         """Check what settings say about each other; all of it in one message, a line each."""
         problems = (
             *self._key_problems(),
-            *self._login_problems(),
+            *self.access_problems(),
             *self._webhook_problems(),
             *self._clock_problems(),
         )
@@ -331,18 +309,6 @@ class Settings(BridgeSettings):
         if self.require_signed_commands and self.command_keys is None:
             return ["require_signed_commands: no order could be obeyed without command_keys; set both"]
         return []
-
-    def _login_problems(self) -> list[str]:
-        login = ("kafka_sasl_mechanism", "kafka_username", "kafka_password")
-        given = [name for name in login if getattr(self, name) is not None]
-        if self.kafka_security_protocol in _SASL:
-            return [
-                f"{name}: missing; {self.kafka_security_protocol} needs it"
-                for name in login
-                if name not in given
-            ]
-        protocol = self.kafka_security_protocol
-        return [f"{name}: has no effect with {protocol}; use SASL_SSL, or remove it" for name in given]
 
     def _webhook_problems(self) -> list[str]:
         return [

@@ -13,6 +13,7 @@ import pytest
 from monitor.config.masking import MASK, masked_url
 from monitor.config.settings import Settings, secret_names
 from monitor.config.settings_source import SettingsInvalid, load_settings, read_settings, variable_of
+from tests.certificates import certificates
 
 P = "ROLLBACK_BUDGET_"
 
@@ -139,6 +140,7 @@ def test_keys_that_keep_nobody_out(
 
 
 def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = certificates(tmp_path / "tls", key_password="s3cret")
     for name in secret_names():
         url = "redis://h\n" if name == "redis_url" else "http://h/x\n"
         said = (
@@ -151,6 +153,8 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         KAFKA_SECURITY_PROTOCOL="SASL_SSL",
         KAFKA_SASL_MECHANISM="PLAIN",
         KAFKA_USERNAME="monitor",
+        KAFKA_CERT_FILE=str(made.cert),
+        KAFKA_KEY_FILE=str(made.locked_key),
         ALERTMANAGER_URLS="http://alertmanager:9093",
         FLIPT_URL="http://flipt:8080",
         GOFEATUREFLAG_FILE="flags.yaml",
@@ -164,6 +168,7 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
     assert settings.redis_url.get_secret_value() == "redis://h"
     assert set(secret_names()) == {
         "kafka_password",
+        "kafka_key_password",
         "redis_url",
         "actuator_webhook_url",
         "actuator_webhook_verify_url",
@@ -222,6 +227,19 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ({"ACTUATOR_WEBHOOK_VERIFY_URL": "http://h"}, "actuator_webhook_url"),
         ({"KAFKA_USERNAME": "x"}, "KAFKA_USERNAME: has no effect with PLAINTEXT"),
         ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_PASSWORD: missing; SASL_SSL needs it"),
+        ({"KAFKA_CA_FILE": "ca.pem"}, "KAFKA_CA_FILE: has no effect with PLAINTEXT; use SSL or SASL_SSL"),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_CA_FILE": "/no/such/file"},
+            "KAFKA_CA_FILE: /no/such/file: [Errno 2] No such file or directory; it must be a PEM file",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_CERT_FILE": "/no/such/file"},
+            "KAFKA_CERT_FILE: /no/such/file: [Errno 2] No such file or directory; it takes a certificate, its key",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_KEY_FILE": "key.pem"},
+            "KAFKA_KEY_FILE: has no effect without kafka_cert_file",
+        ),
         ({"EVENT_TIME_SPEED": "60"}, "EVENT_TIME_ORIGIN_MS: missing; set all three"),
         ({"WALL_ORIGIN_MS": "60", "EVENT_TIME_ORIGIN_MS": "5"}, "EVENT_TIME_SPEED: missing; set all three"),
         ({"EVENT_TIME_SPEED": "0"}, "EVENT_TIME_SPEED: "),

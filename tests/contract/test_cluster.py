@@ -6,11 +6,12 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from monitor.adapters.redis.connection import connect, info_of_all
+from monitor.adapters.redis.keys import ACL_CLUSTER_COMMANDS, ACL_COMMANDS
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.engine.errors import StoreUnusable
 from monitor.engine.ports import FlushAnswer, Partition
 
-RIGHTS = "+evalsha +script|load +info +ping +hget +hmget +hset +hgetall +hdel +cluster|slots +command +asking"
+RIGHTS = f"{ACL_COMMANDS} {ACL_CLUSTER_COMMANDS}"
 
 
 async def test_the_rights_that_the_docs_ask_for_are_enough_and_partitions_need_not_share_a_slot(

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from monitor.adapters.kafka.security import KafkaAccess
 from monitor.adapters.kafka.topic_admin import ensure_topics, wait_for_kafka
 from monitor.adapters.kafka.topics import CLOCK, LEDGER, TRACES, WantedTopic, product_topics
+from monitor.config.tls import TlsFiles
 from monitor.engine.errors import LogUnreachable, TopicUnusable
 
 DAY_MS = 86_400_000
@@ -211,4 +212,4 @@ def test_tls_checks_the_brokers_name(tmp_path: Path) -> None:
     context = KafkaAccess("b:1", "SSL").client_options()["ssl_context"]
     assert context.check_hostname
     with pytest.raises(ValueError, match="PEM"):
-        KafkaAccess("b:1", "SSL", ca_file=tmp_path / "missing.pem").client_options()
+        KafkaAccess("b:1", "SSL", tls=TlsFiles(tmp_path / "missing.pem")).client_options()

@@ -144,10 +144,10 @@ class EmbeddedKafka(EmbeddedServer):
         shutil.copyfile(kept, topics / _CHECKPOINT)
         (topics / "meta.properties").write_text(f"version=1\ncluster.id={_new_cluster_id()}\nnode.id=1\n")
 
-    def _format(self) -> None:
+    def _format(self, *more: str) -> None:
         self._on_step("formatting Kafka's storage")
         tool = ["kafka.tools.StorageTool", "format", "-t", _new_cluster_id(), "-c", "server.properties"]
-        self._run_tool([*self._java_command(64), *tool], f"formatting {self._folder}")
+        self._run_tool([*self._java_command(64), *tool, *more], f"formatting {self._folder}")
 
     def _run_tool(self, command: Sequence[str], what: str) -> None:
         try:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 
 from monitor.engine.errors import LogUnreachable
 
@@ -34,19 +42,69 @@ _LIBRARY_LOGGERS: Final = (
 )
 
 
+# Why no broker could be connected to the library only logs; what it raises names the addresses.
+_overheard: ContextVar[list[BaseException] | None] = ContextVar("overheard", default=None)
+_HINTS: Final = (
+    (ssl.SSLCertVerificationError, "set kafka_ca_file to who signed its certificate"),
+    (ssl.SSLError, "is it TLS that this port speaks, and does it ask for a certificate (kafka_cert_file)?"),
+    (ConnectionResetError, "is this the port for kafka_security_protocol?"),
+    (SaslAuthenticationFailed, "look at kafka_username, kafka_password and kafka_sasl_mechanism"),
+    (UnsupportedSaslMechanismError, "set kafka_sasl_mechanism to one of these"),
+    (IncompatibleBrokerVersion, "is this the port for kafka_security_protocol?"),
+    (
+        KafkaConnectionError,
+        "is this the port for kafka_security_protocol, and does it ask for a certificate?",
+    ),
+)
+
+
+class _Overhear(logging.Filter):
+    """Takes note of why a broker could not be connected to; lets everything pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; called by `logging`."""
+        heard = _overheard.get()
+        if heard is not None and isinstance(record.args, tuple):
+            heard.extend(one for one in record.args if isinstance(one, BaseException))
+        return True
+
+
+class _Silence(logging.Filter):
+    """Lets nothing pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; called by `logging`."""
+        return False
+
+
 async def bounded(call: Awaitable[_T], deadline_s: float, what: str) -> _T:
     """Await a call of the library, but not for ever: several of them never return while the broker is down.
 
     Raises:
         LogUnreachable: Not answered in time, or refused; says what was asked.
     """
+    heard: list[BaseException] = []
+    token = _overheard.set(heard)
     try:
         async with asyncio.timeout(deadline_s):
             return await call
     except TimeoutError as error:
-        raise LogUnreachable(f"{what}: no answer within {deadline_s:g} s") from error
+        raise LogUnreachable(f"{what}: no answer within {deadline_s:g} s{_why(heard)}") from error
+    except KafkaConnectionError as error:
+        raise LogUnreachable(f"{what}: {_why(heard).removeprefix('; ') or error}") from error
     except KafkaError as error:
         raise LogUnreachable(f"{what}: {error}") from error
+    finally:
+        _overheard.reset(token)
+
+
+def _why(heard: Sequence[BaseException]) -> str:
+    """Return what was overheard last, and what to do about it; nothing where nothing was."""
+    if not heard:
+        return ""
+    said = " ".join(str(heard[-1]).split()) or type(heard[-1]).__name__
+    hint = next((text for kind, text in _HINTS if isinstance(heard[-1], kind)), None)
+    return f"; {said}" if hint is None else f"; {said}: {hint}"
 
 
 async def stop_client(client: Any, deadline_s: float = STOP_DEADLINE_S) -> None:
@@ -151,11 +209,15 @@ def tame_library_logs() -> None:
 @contextmanager
 def silent_library() -> Iterator[None]:
     """Write nothing of aiokafka's meanwhile: for probes, whose failures we report ourselves."""
-    levels = [(logger, logger.level) for logger in map(logging.getLogger, _LIBRARY_LOGGERS)]
-    for logger, _ in levels:
-        logger.setLevel(logging.CRITICAL + 1)
+    loggers, silence = [logging.getLogger(name) for name in _LIBRARY_LOGGERS], _Silence()
+    for logger in loggers:
+        logger.addFilter(silence)
     try:
         yield
     finally:
-        for logger, level in levels:
-            logger.setLevel(level)
+        for logger in loggers:
+            logger.removeFilter(silence)
+
+
+# Before any other filter, so that it hears what those hold back.
+logging.getLogger("aiokafka").addFilter(_Overhear())

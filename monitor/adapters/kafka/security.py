@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from monitor.config.settings import Settings
+from monitor.config.tls import TlsFiles
 
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -19,7 +18,7 @@ class KafkaAccess:
 
     Attributes:
         bootstrap: `host:port`, several separated by commas.
-        ca_file: PEM file with the authority that signed the brokers' certificates; the system's by default.
+        tls: Files for `SSL` and `SASL_SSL`.
     """
 
     bootstrap: str
@@ -27,7 +26,7 @@ class KafkaAccess:
     sasl_mechanism: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
+    tls: TlsFiles = field(default=TlsFiles(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.bootstrap.strip():
@@ -50,25 +49,19 @@ class KafkaAccess:
         """Return the keyword arguments every aiokafka client takes.
 
         Raises:
-            ValueError: `ca_file` cannot be read as certificates.
+            TlsUnusable: A file is not what it should be; settings are read with files that are.
         """
         options: dict[str, Any] = {
             "bootstrap_servers": [part.strip() for part in self.bootstrap.split(",") if part.strip()],
             "security_protocol": self.security_protocol,
         }
         if self._uses_tls:
-            options["ssl_context"] = self._tls()
+            options["ssl_context"] = self.tls.context()
         if self._uses_sasl:
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.username
             options["sasl_plain_password"] = self.password
         return options
-
-    def _tls(self) -> ssl.SSLContext:
-        try:
-            return ssl.create_default_context(cafile=self.ca_file)
-        except OSError as error:  # ssl.SSLError is one too
-            raise ValueError(f"{self.ca_file}: {error}; it must be a PEM file with certificates") from error
 
     @property
     def _uses_sasl(self) -> bool:
@@ -88,5 +81,5 @@ def access_of(settings: Settings) -> KafkaAccess:
         sasl_mechanism=settings.kafka_sasl_mechanism,
         username=settings.kafka_username,
         password=None if password is None else password.get_secret_value(),
-        ca_file=settings.kafka_ca_file,
+        tls=settings.tls_files,
     )

@@ -22,6 +22,7 @@ from monitor.engine.errors import LogUnreachable, TopicUnusable
 _log = logging.getLogger(__name__)
 
 _REQUEST_S: Final = 10.0
+_TELLING_S: Final = 1.0  # within that a broker says no
 _DAY_S: Final = 86_400
 
 
@@ -58,7 +59,7 @@ async def wait_for_kafka(
     Raises:
         LogUnreachable: Nobody answered within `deadline_s`.
     """
-    deadline, pause_s = time.monotonic() + deadline_s, 0.25
+    deadline, pause_s, why = time.monotonic() + deadline_s, 0.25, ""
     while True:
         left_s = max(0.1, deadline - time.monotonic())
         try:
@@ -66,10 +67,12 @@ async def wait_for_kafka(
                 async with _admin(access, min(_REQUEST_S, left_s)) as admin:
                     return await _broker_count(admin)
         except LogUnreachable as error:
+            # The last try may be too short to be told why.
+            why = str(error) if left_s >= _TELLING_S or not why else why
             left_s = deadline - time.monotonic()
             if left_s <= pause_s:
                 raise LogUnreachable(
-                    f"Kafka at {access.bootstrap} did not answer within {deadline_s:g} s ({error}); is the address "
+                    f"Kafka at {access.bootstrap} did not answer within {deadline_s:g} s ({why}); is the address "
                     "right, the broker up, and its advertised.listeners reachable from here?"
                 ) from error
             ends = f", giving up in {left_s:.0f} s" if left_s < _DAY_S else ""

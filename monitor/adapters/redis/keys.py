@@ -11,10 +11,18 @@ names two keys, so a cluster needs nothing else (`redis+cluster://`, see `connec
 
 from __future__ import annotations
 
+from typing import Final
+
 from monitor.engine.ports import Partition
 
-ACL_PATTERN = "rb:*"
+ACL_PATTERN: Final = "rb:*"
 """What a Redis ACL must let the worker touch: `~rb:*`, and nothing else."""
+ACL_COMMANDS: Final = (
+    "+evalsha +script|load +info +ping +time +hget +hmget +hset +hgetall +hdel +get +set +del +pexpire"
+)
+"""What it must let the worker, and `doctor`, do there; scripts need the right to each command that they call."""
+ACL_CLUSTER_COMMANDS: Final = "+cluster|slots +command +asking"
+"""What a cluster's users need besides."""
 
 
 def partition_key(partition: Partition) -> str:

@@ -24,7 +24,7 @@ from monitor.adapters.redis.connection import (
     script_text,
     shown,
 )
-from monitor.adapters.redis.keys import partition_key
+from monitor.adapters.redis.keys import lease_key, partition_key
 from monitor.adapters.redis.versions import known_hole
 from monitor.engine.errors import StoreUnreachable, StoreUnusable
 from monitor.engine.ports import MAX_FLUSH_FIELDS, Claim, FlushAnswer, Partition
@@ -36,6 +36,7 @@ _CLAIM_TRIES: Final = 5  # each lost race means that somebody else made progress
 # Asked for at once: packing their names is 2 to 5 ms in which nobody else runs (measured).
 READ_FIELDS: Final = 1_000
 _NO_EVICTION: Final = "noeviction"
+_CHECK_MS: Final = 1_000  # that a lease which was only tried lives at most
 LOOK_S: Final = 10.0  # between two looks at a setting that anybody may change while everything runs
 
 
@@ -80,19 +81,31 @@ class RedisStateStore:
         self._condemn = self._redis.register_script(script_text("condemn"))
 
     async def check(self) -> None:
-        """Refuse a server that may evict keys; log its version and what is weaker than it could be.
+        """Refuse a server that may evict keys, or our user; log its version and what is weaker than it could be.
 
         Raises:
-            StoreUnusable: `maxmemory-policy` is not `noeviction`: state would vanish without an error.
+            StoreUnusable: `maxmemory-policy` is not `noeviction`: state would vanish without an error. Or the user may
+                not take leases, which would show when there is something to decide, and not before.
             StoreUnreachable: No answer.
         """
         facts = await self.facts()
+        await self._try_out()
         if facts.eviction != _NO_EVICTION:
             raise StoreUnusable(self._evicts(facts.eviction))
         _log.info("state store %s is %s", self._address, facts.version)
         hole = known_hole(facts.version)
         for warning in (*facts.warnings, *([] if hole is None else [hole])):
             _log.warning("state store %s: %s", self._address, warning)
+
+    async def _try_out(self) -> None:
+        """Take a lease that is nobody's, and give it back: a worker's own comes with a release."""
+        lease, owner = lease_key(f"check:{secrets.token_hex(8)}"), "check"
+        take, give_back = (
+            self._redis.register_script(script_text(one)) for one in ("lease_acquire", "lease_release")
+        )
+        async with answers(self._address, self._deadline_s):
+            await take(keys=[lease], args=[owner, _CHECK_MS])
+            await give_back(keys=[lease], args=[owner])
 
     @asynccontextmanager
     async def watched(self, every_s: float = LOOK_S) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from monitor.adapters.embedded.valkey import EmbeddedValkey
 from monitor.adapters.redis.connection import connect, shown
+from monitor.adapters.redis.keys import ACL_COMMANDS, ACL_PATTERN
 from monitor.adapters.redis.lease import RedisLease
 from monitor.adapters.redis.store import RedisStateStore
 from monitor.engine.errors import StoreUnreachable, StoreUnusable
@@ -191,12 +193,29 @@ async def test_what_is_weaker_than_it_could_be_is_said(
     await client.aclose()
 
 
+async def let_in(client: Any, commands: str) -> None:
+    """Have a user who may do just that."""
+    rights = ["on", ">pw", f"~{ACL_PATTERN}", "-@all", *commands.split()]
+    await client.execute_command("ACL", "SETUSER", "worker", "reset", *rights)
+
+
+@pytest.mark.parametrize("lacking", ["get", "set", "del", "evalsha", "info"])
+async def test_a_right_that_lacks_is_named_before_anything_is_judged(
+    lacking: str, own_valkey: EmbeddedValkey
+) -> None:
+    client = connect(own_valkey.url, socket_timeout_s=20)
+    await let_in(client, " ".join(one for one in ACL_COMMANDS.split() if one != f"+{lacking}"))
+    store = patient(own_valkey.url.replace("redis://", "redis://worker:pw@"))
+    with pytest.raises(StoreUnusable, match=f"'{lacking}'"):
+        await store.check()
+    await store.close()
+    await client.aclose()
+
+
 async def test_a_worker_without_any_right_to_config_can_check_and_write(own_valkey: EmbeddedValkey) -> None:
     """The rights that the documentation asks for are enough."""
     client = connect(own_valkey.url, socket_timeout_s=20)
-    rights = ["on", ">pw", "~rb:*", "-@all", "+evalsha", "+script|load", "+info", "+ping", "+hget", "+hmget"]
-    rights += ["+hset", "+hgetall", "+hdel"]
-    await client.execute_command("ACL", "SETUSER", "worker", *rights)
+    await let_in(client, ACL_COMMANDS)
     store = patient(own_valkey.url.replace("redis://", "redis://worker:pw@"))
     await store.check()
     claim = await store.claim(PARTITION, "w1")

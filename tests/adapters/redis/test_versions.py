@@ -39,13 +39,13 @@ def test_of_a_mended_or_an_unknown_one_nothing_is_said(version: str) -> None:
 
 
 async def test_a_worker_says_it_at_its_start(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    valkey: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def facts(_: RedisStateStore) -> StoreFacts:
         return StoreFacts("redis 7.4.5", "noeviction", ())
 
     monkeypatch.setattr(RedisStateStore, "facts", facts)
-    store = RedisStateStore("redis://127.0.0.1:1")
+    store = RedisStateStore(valkey, deadline_s=60)
     with caplog.at_level(logging.WARNING):
         await store.check()
     await store.close()

@@ -30,6 +30,7 @@ from monitor.core.errors import MonitorError
 from monitor.engine.errors import ActuatorFailed, PagerFailed
 from tests.adapters.notices import notice
 from tests.adapters.orders import order
+from tests.certificates import certificates
 from tests.cli.ledger_world import LedgerWorld
 from tests.golden.cases import CASES
 
@@ -61,11 +62,14 @@ def planted(name: str) -> str:
 
 
 def variables(tmp_path: Path) -> dict[str, str]:
+    made = certificates(tmp_path / "tls", planted("kafka_key_password"))
     return {
         **{name: planted(name) for name in secret_names()},
         "kafka_security_protocol": "SASL_SSL",
         "kafka_sasl_mechanism": "PLAIN",
         "kafka_username": "worker",
+        "kafka_cert_file": str(made.cert),
+        "kafka_key_file": str(made.locked_key),
         "alertmanager_urls": "https://93.184.215.14",
         "unleash_url": "https://93.184.215.14",
         "flipt_url": "https://93.184.215.14",
