@@ -40,6 +40,7 @@ EVERYTHING: dict[str, Any] = {
     },
     "secret": {"name": "own", "settings": ["redis_url", "kafka_password", "command_keys"]},
     "budgets": {"model-v42.yaml": (ROOT / "deploy" / "budgets" / "model-v42.yaml").read_text()},
+    "certificates": {"secret": "monitor-tls"},
     "flags": {"claim": "flags"},
     "workers": {"nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}], "podAnnotations": {"a": "b"}},
     "watch": {"settings": {"watch_delay_s": 40}, "secretSettings": ["kafka_password", "watch_ping_url"]},
@@ -150,6 +151,8 @@ def test_what_is_made_is_hardened_and_every_variable_is_a_setting(
         } == set()
         mounted = {one["name"] for one in container["volumeMounts"]}
         assert mounted == {one["name"] for one in pod["volumes"]}
+        certificates = {"name": "certificates", "mountPath": "/run/certificates", "readOnly": True}
+        assert (certificates in container["volumeMounts"]) == ("certificates" in values)
     pod, _ = found["worker"]
     session_s = Settings().session_timeout_ms / 1000
     assert pod["terminationGracePeriodSeconds"] > session_s

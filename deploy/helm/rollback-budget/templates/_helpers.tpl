@@ -53,6 +53,19 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
       {{- end }}
 {{- end -}}
 
+{{- define "rb.certificatesMount" -}}
+{{- with .Values.certificates }}{{ if .secret }}
+- {name: certificates, mountPath: {{ .path }}, readOnly: true}
+{{- end }}{{ end -}}
+{{- end -}}
+
+{{- define "rb.certificatesVolume" -}}
+{{- with .Values.certificates.secret }}
+- name: certificates
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end -}}
+{{- end -}}
+
 {{- define "rb.podSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false   # a service's variables could look like settings
