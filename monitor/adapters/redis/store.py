@@ -103,9 +103,12 @@ class RedisStateStore:
         take, give_back = (
             self._redis.register_script(script_text(one)) for one in ("lease_acquire", "lease_release")
         )
-        async with answers(self._address, self._deadline_s):
-            await take(keys=[lease], args=[owner, _CHECK_MS])
-            await give_back(keys=[lease], args=[owner])
+        with suppress(
+            StoreUnreachable
+        ):  # takes no writes now: an outage, which starts nothing and ends nothing
+            async with answers(self._address, self._deadline_s):
+                await take(keys=[lease], args=[owner, _CHECK_MS])
+                await give_back(keys=[lease], args=[owner])
 
     @asynccontextmanager
     async def watched(self, every_s: float = LOOK_S) -> AsyncIterator[None]:

@@ -212,6 +212,18 @@ async def test_a_right_that_lacks_is_named_before_anything_is_judged(
     await client.aclose()
 
 
+async def test_a_store_that_takes_no_writes_for_now_is_no_reason_not_to_start(
+    own_valkey: EmbeddedValkey,
+) -> None:
+    client = connect(own_valkey.url, socket_timeout_s=20)
+    await client.execute_command("CLIENT", "PAUSE", "600000", "WRITE")
+    store = RedisStateStore(own_valkey.url, deadline_s=1)
+    await store.check()
+    await client.execute_command("CLIENT", "UNPAUSE")
+    await store.close()
+    await client.aclose()
+
+
 async def test_a_worker_without_any_right_to_config_can_check_and_write(own_valkey: EmbeddedValkey) -> None:
     """The rights that the documentation asks for are enough."""
     client = connect(own_valkey.url, socket_timeout_s=20)
