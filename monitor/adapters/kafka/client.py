@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -42,8 +42,17 @@ _LIBRARY_LOGGERS: Final = (
 )
 
 
-# Why no broker could be connected to the library only logs; what it raises names the addresses.
-_overheard: ContextVar[list[BaseException] | None] = ContextVar("overheard", default=None)
+class _Heard:
+    """Why the library could not connect to a broker: it only logs that, and what it raises names the addresses."""
+
+    __slots__ = ("is_over", "last")
+
+    def __init__(self) -> None:
+        self.is_over = False  # tasks that a client starts have this for as long as they live
+        self.last: BaseException | None = None
+
+
+_heard: ContextVar[_Heard | None] = ContextVar("heard", default=None)
 _HINTS: Final = (
     (ssl.SSLCertVerificationError, "set kafka_ca_file to who signed its certificate"),
     (ssl.SSLError, "is it TLS that this port speaks, and does it ask for a certificate (kafka_cert_file)?"),
@@ -63,9 +72,9 @@ class _Overhear(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written; called by `logging`."""
-        heard = _overheard.get()
-        if heard is not None and isinstance(record.args, tuple):
-            heard.extend(one for one in record.args if isinstance(one, BaseException))
+        heard = _heard.get()
+        if heard is not None and not heard.is_over and isinstance(record.args, tuple):
+            heard.last = next((one for one in record.args if isinstance(one, BaseException)), heard.last)
         return True
 
 
@@ -83,27 +92,28 @@ async def bounded(call: Awaitable[_T], deadline_s: float, what: str) -> _T:
     Raises:
         LogUnreachable: Not answered in time, or refused; says what was asked.
     """
-    heard: list[BaseException] = []
-    token = _overheard.set(heard)
+    heard = _Heard()
+    token = _heard.set(heard)
     try:
         async with asyncio.timeout(deadline_s):
             return await call
     except TimeoutError as error:
-        raise LogUnreachable(f"{what}: no answer within {deadline_s:g} s{_why(heard)}") from error
+        raise LogUnreachable(f"{what}: no answer within {deadline_s:g} s{_why(heard.last)}") from error
     except KafkaConnectionError as error:
-        raise LogUnreachable(f"{what}: {_why(heard).removeprefix('; ') or error}") from error
+        raise LogUnreachable(f"{what}: {_why(heard.last).removeprefix('; ') or error}") from error
     except KafkaError as error:
         raise LogUnreachable(f"{what}: {error}") from error
     finally:
-        _overheard.reset(token)
+        _heard.reset(token)
+        heard.is_over, heard.last = True, None
 
 
-def _why(heard: Sequence[BaseException]) -> str:
+def _why(heard: BaseException | None) -> str:
     """Return what was overheard last, and what to do about it; nothing where nothing was."""
-    if not heard:
+    if heard is None:
         return ""
-    said = " ".join(str(heard[-1]).split()) or type(heard[-1]).__name__
-    hint = next((text for kind, text in _HINTS if isinstance(heard[-1], kind)), None)
+    said = " ".join(str(heard).split()) or type(heard).__name__
+    hint = next((text for kind, text in _HINTS if isinstance(heard, kind)), None)
     return f"; {said}" if hint is None else f"; {said}: {hint}"
 
 
