@@ -92,8 +92,8 @@ async def bounded(call: Awaitable[_T], deadline_s: float, what: str) -> _T:
     Raises:
         LogUnreachable: Not answered in time, or refused; says what was asked.
     """
-    heard = _Heard()
-    token = _heard.set(heard)
+    heard, before = _Heard(), _heard.get()
+    _heard.set(heard)
     try:
         async with asyncio.timeout(deadline_s):
             return await call
@@ -104,7 +104,7 @@ async def bounded(call: Awaitable[_T], deadline_s: float, what: str) -> _T:
     except KafkaError as error:
         raise LogUnreachable(f"{what}: {error}") from error
     finally:
-        _heard.reset(token)
+        _heard.set(before)  # and no token: a generator may be closed in another context
         heard.is_over, heard.last = True, None
 
 
