@@ -136,11 +136,21 @@ class RateSeries(Held):
         """Return the smallest harmful delta that would have reached `x_star` here; None if none."""
         return rate_mde(self.sums(start, end), self.limit, x_star * phi)
 
-    def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
+    @property
+    def forgets_next(self) -> bool:
+        """Tell whether the next minute may make it let go of old ones."""
+        return len(self._strata) + 1 - self._keep >= _SURPLUS_MIN
+
+    def contrasts(self, pairs: Sequence[tuple[Stretch, Stretch]]) -> list[Contrast | None]:
         """Return how far the difference of the rates moved, both compared as finely as both together can be."""
-        first, second = self._minutes.rows(*before), self._minutes.rows(*after)
-        level = self._strata.level(first[0], second[1])
-        return rate_contrast(self._strata.sums(*first, level), self._strata.sums(*second, level))
+        found = []
+        for before, after in pairs:
+            first, second = self._minutes.pair_rows(before, after)
+            level = self._strata.level(first[0], second[1])
+            found.append(
+                rate_contrast(self._strata.sums(*first, None, level), self._strata.sums(*second, None, level))
+            )
+        return found
 
     def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
         """Return how much independent requests vary here."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core.sketch import Sketch
 from monitor.core.stats.capped import CappedHistory, Measure
 from monitor.core.stats.contrast import Contrast, Noise, Stretch, mean_contrast, mean_noise, rate_contrast
-from monitor.core.stats.evidence import Exceedances, Moments
-from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column
+from monitor.core.stats.evidence import Moments
+from monitor.core.stats.exceedance import ExceedanceHistory, quantile_columns
 from monitor.core.stats.harm import mean_beyond, mean_within
 from monitor.core.stats.intervals import CONFIDENCE, Interval, RateCounts, mean_interval, mean_mde
 from monitor.core.stats.limit import Limit
@@ -78,29 +79,19 @@ class QuantileSeries(Held):
             MinuteNotKept: The stretch reaches outside the minutes held.
         """
         if level is not None:
-            return self._stretch(self._minutes.rows(start, end, cut), level)
+            rows = self._minutes.rows(start, end, cut)
+            return self._stretch(rows, level, self._strata.sums(*rows, level))
         asked = (start, end, cut)
         if self._newest is None or self._newest[0] != asked:
             rows = self._minutes.rows(start, end, cut)
-            self._newest = asked, self._stretch(rows, self._strata.level(*rows))
+            self._newest = asked, self._stretch(rows, *self._strata.compared(*rows))
         return self._newest[1]
 
-    def _stretch(self, rows: tuple[int, int, Cut | None], level: Level) -> QuantileStretch:
+    def _stretch(self, rows: tuple[int, int, Cut | None], level: Level, sizes: RateCounts) -> QuantileStretch:
         above = self._history.window(*rows, level)
         if level is not Level.POOLED and above.size:
-            of_c, of_b = self._scales(above, rows, level)
-            above = above * np.array(((of_c,), (of_b,)))
+            above = _counted(above[None], (sizes,), level)[0]
         return QuantileStretch(self.limit, above, self._history.lowest)
-
-    def _scales(
-        self, above: Exceedances, rows: tuple[int, int, Cut | None], level: Level
-    ) -> tuple[float, float]:
-        """What makes each arm's exceedances those of as many requests as they know as much as."""
-        if level is Level.POOLED:
-            return 1, 1
-        n = self._strata.sums(*rows, level)
-        above_c, above_b = above[:, 0].tolist()
-        return n.n_c / max(above_c, 1), n.n_b / max(above_b, 1)
 
     def bins(self, start: int, end: int, cut: Cut | None = None) -> tuple[dict[int, float], dict[int, float]]:
         """Return what both arms count as, per sketch bin, candidate first; the unfinished in `UNFINISHED_BIN`."""
@@ -143,24 +134,48 @@ class QuantileSeries(Held):
         """Return the smallest slowdown that would have reached `x_star` here; None if none."""
         return self.stretch(start, end).mde(x_star * phi)
 
-    def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
+    @property
+    def forgets_next(self) -> bool:
+        """Tell whether the next minute may make it let go of old ones, or of precision."""
+        return self._history.forgets_next
+
+    def contrasts(self, pairs: Sequence[tuple[Stretch, Stretch]]) -> list[Contrast | None]:
         """Return how far the difference of the shares moved that lie above the baseline's own quantile.
 
         The quantile of both stretches together: the past's own, so that a drift of both arms is none. Both are
         compared as finely as both together can be.
         """
+        rows = [self._minutes.pair_rows(*pair) for pair in pairs]
+        found: list[Contrast | None] = [None] * len(rows)
+        for one in self._strata.paired(rows) if self._history.edges else ():
+            before, after = (
+                _counted(
+                    self._history.windows([rows[place][at] for place in one.places], one.level),
+                    sizes,
+                    one.level,
+                )
+                for at, sizes in enumerate((one.before, one.after))
+            )
+            for place, contrast in zip(one.places, self._contrasts(before, after), strict=True):
+                found[place] = contrast
+        return found
+
+    def _contrasts(
+        self, before: NDArray[np.float64], after: NDArray[np.float64]
+    ) -> Iterator[Contrast | None]:
+        """The contrasts of pairs of stretches, of which there is what they count as above each edge."""
         assert self.limit.quantile is not None
-        rows = self._minutes.rows(*before), self._minutes.rows(*after)
-        level = self._strata.level(rows[0][0], rows[1][1])
-        first, second = (self._history.window(*one, level) for one in rows)
-        if not first.size:
-            return None
-        scales = [self._scales(above, one, level) for above, one in zip((first, second), rows, strict=True)]
-        both = first[1] * scales[0][1] + second[1] * scales[1][1]
-        column = quantile_column(both, self.limit.quantile) if both[0] else len(both)
-        if column == len(both):
-            return None  # the quantile lies among the unfinished: no edge to count above
-        return rate_contrast(_above(first, column, scales[0]), _above(second, column, scales[1]))
+        edges = before.shape[2]
+        columns = quantile_columns(before[:, 1] + after[:, 1], self.limit.quantile)
+        at = np.arange(len(columns)), slice(None), np.minimum(columns, edges - 1)
+        hits = before[at].tolist(), after[at].tolist()
+        sizes = before[..., 0].tolist(), after[..., 0].tolist()
+        for column, *one in zip(columns.tolist(), *hits, *sizes, strict=True):
+            if column == edges:
+                yield None  # the quantile lies among the unfinished: no edge to count above
+                continue
+            (a, b), (c, d), (n_a, n_b), (n_c, n_d) = one
+            yield rate_contrast(RateCounts(a, n_a, b, n_b), RateCounts(c, n_c, d, n_d))
 
     def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
         """Return how much independent requests vary here, as shares above the quantile."""
@@ -267,14 +282,21 @@ class MeanSeries(Held):
         """Return the smallest growth that would have reached `x_star` here; None if none."""
         return mean_mde(*self.moments(start, end), self.limit, x_star * phi)
 
-    def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
-        """Return how far the difference of the means moved, compared as finely as both together can be."""
-        level = self.level(before[0], after[1])
-        first, second = (self._minutes.rows(*stretch) for stretch in (before, after))
-        return mean_contrast(
-            self._history.moments(*first, level=level, measure=self.measure),
-            self._history.moments(*second, level=level, measure=self.measure),
-        )
+    @property
+    def forgets_next(self) -> bool:
+        """Tell whether the next minute may make it let go of old ones, or of precision."""
+        return self._history.forgets_next
+
+    def contrasts(self, pairs: Sequence[tuple[Stretch, Stretch]]) -> list[Contrast | None]:
+        """Return how far the difference of the means moved, compared as finely as both together can be.
+
+        Values are capped as they were at the end of the later stretch.
+        """
+        rows = [self._minutes.pair_rows(*pair) for pair in pairs]
+        return [
+            None if moments is None else mean_contrast(*moments)
+            for moments in self._history.paired_moments(rows, self.measure)
+        ]
 
     def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
         """Return how much independent requests vary here."""
@@ -290,10 +312,12 @@ def mean_is_beyond(limit: Limit, scale: float, candidate: Moments, baseline: Mom
     return excess > EQUAL * bound
 
 
-def _above(above: Exceedances, column: int, scales: tuple[float, float]) -> RateCounts:
-    """Requests above an edge, and all of them."""
-    (s_c, s_b), (n_c, n_b), (of_c, of_b) = above[:, column].tolist(), above[:, 0].tolist(), scales
-    return RateCounts(float(s_c * of_c), float(n_c * of_c), float(s_b * of_b), float(n_b * of_b))
+def _counted(above: NDArray[np.int64], sizes: Sequence[RateCounts], level: Level) -> NDArray[np.float64]:
+    """What stretches count as above each edge, of as many requests as they know as much as."""
+    if level is Level.POOLED:
+        return above.astype(np.float64)
+    n = np.array([(one.n_c, one.n_b) for one in sizes])  # none where nobody has a partner
+    return above * (n / np.maximum(above[..., 0], 1))[..., None]
 
 
 def _requests(sketch: Sketch) -> Arm:

@@ -216,7 +216,9 @@ class _Tick:
             beyond = self.series.beyond(start, self.now, 1.0)
             has_data = has_data or beyond is not None
             if beyond:
-                strongest = max(strongest, self.evidence(start, self.now))
+                nats = self.series.evidence_in(start, self.now)
+                if nats > strongest:  # else it is not the strongest over phi either, which is at least 1
+                    strongest = max(strongest, self.over_phi(nats, start, self.now))
         return strongest, has_data
 
     def _check(self, span: Span, strongest: float) -> _Found:

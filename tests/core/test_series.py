@@ -28,6 +28,7 @@ from monitor.core.stats.contrast import BLOCK_MIN
 from monitor.core.stats.evidence import Moments, points_above, points_below, rate_above, rate_below
 from monitor.core.stats.limit import Limit
 from monitor.core.stats.strata import Level
+from tests.core.contrasts import contrast
 
 _UP, _DOWN = Direction.HIGHER_IS_WORSE, Direction.LOWER_IS_WORSE
 _SUCCESS = Limit(_DOWN, Unit.PERCENT, -2.0)
@@ -259,8 +260,7 @@ def test_two_stretches_are_contrasted_as_finely_as_both_together_can_be(is_lonel
     series = _rates(_HANDOFF, parts[0] + parts[1])
     assert series.level(0, 4) is Level.MINUTES
     assert Level.POOLED in (series.level(0, 2), series.level(2, 4))
-    found = series.contrast((0, 2), (2, 4))
-    s_c, n_c, s_b, n_b = _compared(many)
+    found, (s_c, n_c, s_b, n_b) = contrast(series, (0, 2), (2, 4)), _compared(many)
     assert found is not None
     assert found.square == pytest.approx(((4 / 10 - 5 / 10) - (s_c / n_c - s_b / n_b)) ** 2)
 

@@ -19,6 +19,7 @@ from monitor.core.stats.evidence import Moments
 from monitor.core.stats.intervals import RateCounts
 from monitor.core.stats.limit import Limit
 from monitor.core.stats.strata import Level
+from tests.core.contrasts import contrast
 
 _UP, _DOWN = Direction.HIGHER_IS_WORSE, Direction.LOWER_IS_WORSE
 P80 = Limit(_UP, Unit.PERCENT, 15.0, quantile=0.8)
@@ -99,13 +100,13 @@ def test_a_quantiles_contrast_is_of_the_shares_above_the_baselines_own(
         edge for edge in range(-1, 5) if sum(above(bins, edge) for bins in own) <= 0.2 * total + 1e-7 * total
     ]
     if not total:
-        assert series.contrast((0, middle), (middle, len(minutes))) is None
+        assert contrast(series, (0, middle), (middle, len(minutes))) is None
         return
     rates = [
         RateCounts(above(c, edges[0]), sum(c.values()), above(b, edges[0]), sum(b.values()))
         for c, b in (before, after)
     ]
-    expected, found = rate_contrast(*rates), series.contrast((0, middle), (middle, len(minutes)))
+    expected, found = rate_contrast(*rates), contrast(series, (0, middle), (middle, len(minutes)))
     if expected is None or expected.variance < 1e-9:
         assert found is None or found.variance < 1e-9
         return
@@ -115,7 +116,7 @@ def test_a_quantiles_contrast_is_of_the_shares_above_the_baselines_own(
 def test_a_baseline_whose_requests_are_all_in_the_first_bin_has_a_quantile_too() -> None:
     series = series_of([({0: 8, 9: 2}, {0: 10}), ({0: 5, 9: 5}, {0: 10})])
     expected = rate_contrast(RateCounts(2, 10, 0, 10), RateCounts(5, 10, 0, 10))
-    assert series.contrast((0, 1), (1, 2)) == expected
+    assert contrast(series, (0, 1), (1, 2)) == expected
 
 
 UNEVEN: list[Minute] = [({5: 90, 6: 10}, {5: 30, 6: 20}), ({5: 30, 6: 40}, {5: 90, 6: 10})]
@@ -137,9 +138,9 @@ def test_a_means_contrast_compares_both_stretches_as_both_together_can_be(
     assert {series.level(0, 2), series.level(2, 4)} == {Level.MINUTES, Level.POOLED}
     assert series.level(0, 4) is Level.POOLED
     for one, expected in ((series, whole), (series.plain(), whole.plain())):
-        found = one.contrast((0, 2), (2, 4))
+        found = contrast(one, (0, 2), (2, 4))
         assert found is not None
-        assert found == pytest.approx(expected.contrast((0, 1), (1, 2)))
+        assert found == pytest.approx(contrast(expected, (0, 1), (1, 2)))
 
 
 def test_a_stretch_without_partners_has_no_contrast_at_all() -> None:
@@ -147,7 +148,7 @@ def test_a_stretch_without_partners_has_no_contrast_at_all() -> None:
     series = series_of([({5: 1}, {}), ({5: 30, 9: 20}, {5: 90, 9: 5}), ({5: 90, 9: 9}, {5: 30, 9: 3})])
     assert isinstance(series, QuantileSeries)
     assert series.level(0, 3) is Level.MINUTES
-    assert series.contrast((0, 1), (1, 3)) is None
+    assert contrast(series, (0, 1), (1, 3)) is None
     assert series.stretch(0, 1, level=Level.MINUTES).bins() == ({}, {})
     empty = series_of([({}, {})])
     assert isinstance(empty, QuantileSeries)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
+from math import nan
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 
 from monitor.core.sketch import RATIO, UNFINISHED_BIN, Sketch, upper_edge
 from monitor.core.stats.evidence import Moments
-from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column
+from monitor.core.stats.exceedance import ExceedanceHistory, quantile_column, quantile_columns
 from monitor.core.stats.intervals import RateCounts
 from monitor.core.stats.minutes import Cut
-from monitor.core.stats.strata import Level, StrataSums
+from monitor.core.stats.strata import Level, Rows, StrataSums
 
 _CAP_QUANTILE: Final = 0.99  # up to it most harm shows; what lies above takes more requests to tell
 _WITHIN_BIN: Final = (RATIO - 1) ** 2 / 12  # variance of a value inside its bin, relative to its square
@@ -128,6 +129,33 @@ class CappedHistory:
         moments = _plain_moments if measure is Measure.PLAIN else _capped_moments
         return moments(sums[0], exact.s_c), moments(sums[1], exact.s_b)
 
+    @property
+    def forgets_next(self) -> bool:
+        """Tell whether the next minute may make it let go of old ones, or of precision."""
+        return self._sketches.forgets_next
+
+    def paired_moments(
+        self, pairs: Sequence[tuple[Rows, Rows]], measure: Measure
+    ) -> list[tuple[tuple[Moments, Moments], tuple[Moments, Moments]] | None]:
+        """Return the moments of pairs of stretches of rows, but for their skewness; each as finely as both can be.
+
+        Each pair's values are capped as they were when the later stretch's last minute was the newest.
+        """
+        found: list[tuple[tuple[Moments, Moments], tuple[Moments, Moments]] | None] = [None] * len(pairs)
+        if not pairs or not self._sketches.edges:
+            return found
+        caps = self._caps([after[1] for _, after in pairs])
+        for one in self._strata.paired(pairs):
+            before, after = (
+                self._capped_at(
+                    [pairs[place][at] for place in one.places], sums, one.level, caps[one.places], measure
+                )
+                for at, sums in enumerate((one.before, one.after))
+            )
+            for place, *both in zip(one.places, before, after, strict=True):
+                found[place] = both[0], both[1]
+        return found
+
     def above_cap(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
         """Return both arms' values above the cap, and all, over rows [start, end), weighted as the moments are."""
         sums, _ = self._sums(start, end, cut, None)
@@ -146,8 +174,10 @@ class CappedHistory:
         return found
 
     def _added_up(self, start: int, end: int, cut: Cut | None, level: Level | None) -> _Added:
-        chosen = self._strata.level(start, end, cut) if level is None else level
-        exact = self._strata.sums(start, end, cut, chosen)
+        if level is None:
+            chosen, exact = self._strata.compared(start, end, cut)
+        else:
+            chosen, exact = level, self._strata.sums(start, end, cut, level)
         above = self._sketches.window(start, end, cut, chosen)
         if not above.size:
             return (_NO_COLUMNS, _NO_COLUMNS), exact
@@ -159,25 +189,78 @@ class CappedHistory:
             mine, theirs = _scaled(mine, exact.n_c), _scaled(theirs, exact.n_b)
         return (mine, theirs), exact
 
+    def _caps(self, ends: Sequence[int]) -> NDArray[np.int64]:
+        """The caps' bins as they were at the end of so many rows."""
+        return self._sketches.lowest + quantile_columns(self._sketches.baselines(ends), _CAP_QUANTILE)
+
+    def _capped_at(
+        self,
+        stretches: Sequence[Rows],
+        exact: Sequence[RateCounts],
+        level: Level,
+        caps: NDArray[np.int64],
+        measure: Measure,
+    ) -> list[tuple[Moments, Moments]]:
+        """The moments of stretches, each under a cap of its own, without skewness.
+
+        The columns of a history grow as it goes on, and those without values must change nothing: so only bins that
+        have any are added up, one after the other.
+        """
+        above = self._sketches.windows(stretches, level)
+        counts = (above[..., :-1] - above[..., 1:]).reshape(2 * len(above), -1)
+        arms, bins = np.nonzero(counts)
+        many = counts[arms, bins].astype(np.float64)
+        value = _values_of(self._sketches.lowest + 1, counts.shape[1])[bins]
+        is_above = bins + (self._sketches.lowest + 1) > np.repeat(caps, 2)[arms]
+
+        def added(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.multiply(np.bincount(arms, weights, minlength=len(counts)), scale, dtype=np.float64)
+
+        scale: float | NDArray[np.float64] = 1.0
+        n = added(many)
+        total, size = (
+            np.array([(one[at], one[at + 2]) for one in exact], np.float64).ravel() for at in (0, 1)
+        )
+        if level is not Level.POOLED:
+            scale = size / np.maximum(n, 1.0)
+            n = n * scale
+        below, over = (
+            added(np.where(is_above, 0.0, many * value)),
+            added(np.where(is_above, many * value, 0.0)),
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):  # nobody has a partner: there is nothing to say
+            if measure is Measure.PLAIN:
+                mean, first = total / n, below + over
+            else:
+                value = np.minimum(value, np.repeat([upper_edge(one) for one in caps.tolist()], 2)[arms])
+                room, first = _HALF_BIN * below + n, added(many * value)
+                correction = np.minimum(np.maximum(total - over - below, -room), room)
+                mean = (first + correction * (below / (below + over))) / n
+            second = added(many * value**2)
+            variance = np.maximum(0.0, second / n - (first / n) ** 2) + _WITHIN_BIN * second / n
+        told = zip(n.tolist(), mean.tolist(), variance.tolist(), strict=True)
+        moments = [Moments(*one, nan) if one[0] > 0 else _NO_MOMENTS for one in told]
+        return list(zip(moments[::2], moments[1::2], strict=True))
+
     def _weights(self) -> NDArray[np.float64]:
         """Per bin what one value there adds to each column.
 
         1, its capped value, square and cube; 1 above the cap; its value below the cap, and above it; its square
         and cube as it is.
         """
-        bins = self._sketches.bins()
-        baseline = self._sketches.window(0, self.minutes)[1]
-        column = quantile_column(baseline, _CAP_QUANTILE) if baseline[0] else len(bins)
+        baseline = self._sketches.baselines([self.minutes])[0]
+        bins = self._sketches.edges - 1
+        column = quantile_column(baseline, _CAP_QUANTILE) if baseline[0] else bins
         cap_bin = self._sketches.bin_at(column)
         self._cap = upper_edge(cap_bin) if baseline[0] else None
-        return _weights_of(int(bins[0]), len(bins), cap_bin)
+        return _weights_of(self._sketches.lowest + 1, bins, cap_bin)
 
 
 @lru_cache(maxsize=_WEIGHTS_KEPT)
 def _weights_of(first: int, count: int, cap_bin: int) -> NDArray[np.float64]:
     """Return the weights of so many bins under a cap; cohorts share them, since few are different."""
     bins = np.arange(first, first + count, dtype=np.int64)
-    value = RATIO ** bins.astype(np.float64) * (0.5 + 0.5 / RATIO)
+    value = _values_of(first, count)
     capped = np.minimum(value, upper_edge(cap_bin))
     is_above = bins > cap_bin
     below, above = np.where(is_above, 0.0, value), np.where(is_above, value, 0.0)
@@ -185,6 +268,14 @@ def _weights_of(first: int, count: int, cap_bin: int) -> NDArray[np.float64]:
     weights = np.stack([*capped_powers, is_above, below, above, value**2, value**3], axis=1)
     weights.setflags(write=False)
     return weights
+
+
+@lru_cache(maxsize=_WEIGHTS_KEPT)
+def _values_of(first: int, count: int) -> NDArray[np.float64]:
+    """Return the value that stands for each of so many bins: its middle."""
+    values = RATIO ** np.arange(first, first + count, dtype=np.float64) * (0.5 + 0.5 / RATIO)
+    values.setflags(write=False)
+    return values
 
 
 def _finished(sketch: Sketch) -> dict[int, int]:

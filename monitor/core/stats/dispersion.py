@@ -40,6 +40,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import cycle
 from math import exp, sqrt
 from typing import Final, NamedTuple, Protocol
 
@@ -58,6 +59,8 @@ _MEDIAN: Final = 0.4549364231195725  # of a squared normal deviate
 _STANDS_OUT: Final = 9.0  # three standard deviations, squared
 _EULER: Final = 0.5772156649015329  # the mean of the standard Gumbel law, which the largest of many follow
 _MARGIN: Final = 64  # columns grown at once
+# How many minutes wait at most; not as many in each series, or all that began together would be looked at together.
+_PATIENCE: Final = cycle(range(24, 41))
 
 
 class Noisy(Protocol):
@@ -134,28 +137,23 @@ class _Past(NamedTuple):
         return float(kept.sum()) / weight, tau2 * self.length_min / BLOCK_MIN
 
 
-class Known:
-    """What is known of a series' noise at one tick, worked out when asked: most ticks find no harm to divide."""
+class _Learned:
+    """What was learned up to a tick, and what it comes to: worked out once, where somebody asks."""
 
-    __slots__ = ("_blocks", "_found", "_minutes")
+    __slots__ = ("_found", "_pasts")
 
-    def __init__(self, minutes: _Past | None = None, blocks: _Past | None = None) -> None:
-        self._minutes, self._blocks = minutes, blocks
+    def __init__(self, *pasts: _Past | None) -> None:
+        self._pasts = [one for one in pasts if one is not None]
         self._found: Dispersion | None = None
 
     @property
     def dispersion(self) -> Dispersion:
-        """The same whenever it is asked for: what is learned later does not change it."""
         if self._found is None:
             self._found = self._estimate()
         return self._found
 
-    def over(self, series: Series, start: int, end: int, cut: Cut | None = None) -> float:
-        """Return phi(W) of the minutes [start, end) without the cut: what divides their evidence."""
-        return self.dispersion.over(series, start, end, cut)
-
     def _estimate(self) -> Dispersion:
-        known = [one.estimate() for one in (self._minutes, self._blocks) if one is not None]
+        known = [one.estimate() for one in self._pasts]
         if not known:
             return NOT_MEASURED
         return Dispersion(
@@ -163,22 +161,55 @@ class Known:
         )
 
 
+class Known:
+    """What is known of a series' noise at one tick, worked out when asked: most ticks find no harm to divide.
+
+    Attributes:
+        end: The tick: the minute after the newest that it knows of.
+        learned: What that is; None while nobody asked.
+    """
+
+    __slots__ = ("_estimate", "end", "learned")
+
+    def __init__(self, estimate: DispersionEstimate, end: int, learned: _Learned | None = None) -> None:
+        self._estimate = estimate
+        self.end = end
+        self.learned = learned
+
+    @property
+    def dispersion(self) -> Dispersion:
+        """The same whenever it is asked for: what is learned later does not change it."""
+        if self.learned is None:
+            self._estimate.settle()
+        assert self.learned is not None, "it waited there"
+        return self.learned.dispersion
+
+    def over(self, series: Series, start: int, end: int, cut: Cut | None = None) -> float:
+        """Return phi(W) of the minutes [start, end) without the cut: what divides their evidence."""
+        return self.dispersion.over(series, start, end, cut)
+
+
 class DispersionEstimate:
     """Learns a series' dispersion, minute by minute, from at most its last 24 hours.
 
     Only blocks that are complete count, so what it says at a tick never changes afterwards. A block without
-    data in an arm is skipped, and so is a change between blocks in which every outcome is the same.
+    data in an arm is skipped, and so is a change between blocks in which every outcome is the same. Minutes wait,
+    and are looked at many at once: when somebody asks, when enough wait, and before the series lets any go.
 
     Attributes:
         known: What is known now; each tick's stays as it is.
     """
 
-    __slots__ = ("_blocks", "_minutes", "known")
+    __slots__ = ("_blocks", "_minutes", "_newest", "_patience", "_series", "_waiting", "known")
 
     def __init__(self) -> None:
         self._minutes = _Changes(1, concedes_from=_CONCEDES_FROM)
         self._blocks = _Changes(BLOCK_MIN, concedes_from=_LEAST)
-        self.known = Known()
+        self._series: Series | None = None
+        self._waiting: list[Known] = []
+        self._patience = next(_PATIENCE)
+        self._newest = _Learned()
+        self.known = Known(self, 0, self._newest)
 
     @property
     def now(self) -> Dispersion:
@@ -187,75 +218,108 @@ class DispersionEstimate:
 
     def take(self, series: Series) -> None:
         """Learn from the minutes appended to the series since the last call; to be called after each one."""
-        has_minute, has_block = self._minutes.take(series), self._blocks.take(series)
-        # Once there are blocks enough, minutes change little by themselves.
-        if has_block or (has_minute and self._blocks.size < _LEAST):
-            self.known = Known(self._minutes.past(), self._blocks.past())
+        self._series = series
+        self.known = Known(self, series.end_minute)
+        self._waiting.append(self.known)
+        if len(self._waiting) >= self._patience or series.forgets_next:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look at the minutes that wait, and say what each tick knew."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        assert self._series is not None
+        for changes in (self._minutes, self._blocks):
+            changes.learn(self._series, waiting[-1].end)
+        for known in waiting:
+            has_minute, has_block = self._minutes.count(known.end), self._blocks.count(known.end)
+            # Once there are blocks enough, minutes change little by themselves.
+            if has_block or (has_minute and self._blocks.size < _LEAST):
+                self._newest = _Learned(self._minutes.past(), self._blocks.past())
+            known.learned = self._newest
 
 
 class _Changes:
     """The changes between neighbouring blocks of one length that have data in both arms, of the last 24 hours."""
 
-    __slots__ = ("_at", "_concedes_from", "_end", "_first", "_last", "_length_min", "_rows")
+    __slots__ = (
+        "_concedes_from", "_counted_to", "_end", "_first", "_last", "_learned_to", "_length_min", "_made", "_rows"
+    )  # fmt: skip
 
     def __init__(self, length_min: int, *, concedes_from: int) -> None:
         self._length_min = length_min
         self._concedes_from = concedes_from
-        self._at: int | None = None  # where the next block begins
+        self._learned_to: int | None = None  # where the next block begins
+        self._counted_to = 0  # the same of the blocks that count
         self._last: Stretch | None = None  # the newest block with data
-        # A column is a change: where its older block begins, its square over its variance under independence,
-        # and that variance. Columns [first, end) count.
-        self._rows: NDArray[np.float64] = np.empty((3, _MARGIN))
-        self._first = self._end = 0
+        # A column is a change: where its older block begins, its square over its variance under independence, that
+        # variance, and where its newer block ends. Columns [first, end) count, those up to `made` are to come.
+        self._rows: NDArray[np.float64] = np.empty((4, 0))
+        self._first = self._end = self._made = 0
 
     @property
     def size(self) -> int:
-        """How many changes are known."""
+        """How many changes count."""
         return self._end - self._first
 
-    def take(self, series: Series) -> bool:
-        """Take in the blocks that are complete, and tell whether there was any."""
-        first, end = series.first_minute, series.end_minute
-        at = began = first if self._at is None else self._at
-        while at + self._length_min <= end:
-            self._block(series, (at, at + self._length_min))
-            at += self._length_min
-        self._at = at
-        oldest = end - MAX_WINDOW_MIN
-        while self._first < self._end and self._rows[0, self._first] < oldest:
+    def learn(self, series: Series, until: int) -> None:
+        """Look at the blocks that are complete at a tick; none counts yet."""
+        if self._learned_to is None:
+            self._learned_to = self._counted_to = series.first_minute
+        pairs: list[tuple[Stretch, Stretch]] = []
+        at, length_min = self._learned_to, self._length_min
+        while at + length_min <= until:
+            block = at, at + length_min
+            at += length_min
+            if not series.has_both(*block):
+                continue
+            if self._last is not None and self._last[0] >= series.kept_minute:
+                pairs.append((self._last, block))
+            # Else an arm was away for more than a day: there is nothing left to compare with.
+            self._last = block
+        self._learned_to = at
+        found = [
+            (before[0], contrast.square / contrast.variance, contrast.variance, after[1])
+            for (before, after), contrast in zip(pairs, series.contrasts(pairs), strict=True)
+            if contrast is not None
+        ]
+        self._make_room(len(found))
+        for column in found:
+            self._rows[:, self._made] = column
+            self._made += 1
+
+    def count(self, now: int) -> bool:
+        """Let the changes count that are known at a tick, and those no more that are too old by then.
+
+        Returns:
+            Whether a block became complete since the last tick.
+        """
+        rows, began = self._rows, self._counted_to
+        self._counted_to += (now - began) // self._length_min * self._length_min
+        while self._end < self._made and rows[3, self._end] <= now:
+            self._end += 1
+        oldest = now - MAX_WINDOW_MIN
+        while self._first < self._end and rows[0, self._first] < oldest:
             self._first += 1
-        return at > began
+        return self._counted_to > began
 
     def past(self) -> _Past | None:
-        """Return the changes known now, for good; None while they are too few to say anything."""
-        if self._end - self._first < _LEAST:
+        """Return the changes that count now, for good; None while they are too few to say anything."""
+        if self.size < _LEAST:
             return None
         # Columns that are written are never written again: those to come lie behind them, or in another array.
-        return _Past(self._length_min, self._concedes_from, self._rows[:, self._first : self._end])
+        return _Past(self._length_min, self._concedes_from, self._rows[:3, self._first : self._end])
 
-    def _block(self, series: Series, block: Stretch) -> None:
-        if not series.has_both(*block):
+    def _make_room(self, columns: int) -> None:
+        """Have so many free columns: forget what no longer counts, else double them."""
+        if self._made + columns <= self._rows.shape[1]:
             return
-        if self._last is not None and self._last[0] < series.kept_minute:
-            self._last = None  # an arm was away for more than a day: there is nothing left to compare with
-        contrast = None if self._last is None else series.contrast(self._last, block)
-        if contrast is not None and self._last is not None:
-            self._make_room()
-            rows, end = self._rows, self._end
-            rows[0, end] = self._last[0]
-            rows[1, end] = contrast.square / contrast.variance
-            rows[2, end] = contrast.variance
-            self._end = end + 1
-        self._last = block
-
-    def _make_room(self) -> None:
-        """Have a free column: forget what no longer counts, else double them."""
-        if self._end < self._rows.shape[1]:
-            return
-        counts = self._rows[:, self._first : self._end]
-        self._rows = np.empty((3, max(2 * self.size, _MARGIN)))
-        self._rows[:, : self.size] = counts
-        self._first, self._end = 0, counts.shape[1]
+        kept = self._rows[:, self._first : self._made]
+        have = kept.shape[1]
+        self._rows = np.empty((4, max(2 * have, have + columns + _MARGIN)))
+        self._rows[:, :have] = kept
+        self._first, self._end, self._made = 0, self._end - self._first, have
 
 
 @lru_cache(maxsize=2 * MAX_WINDOW_MIN)

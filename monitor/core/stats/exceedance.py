@@ -104,6 +104,29 @@ class ExceedanceHistory:
             found -= self._row(plane, cut[1]) - self._row(plane, cut[0])
         return found
 
+    def baselines(self, ends: Sequence[int]) -> NDArray[np.int64]:
+        """Return the baseline's exceedances of all kept minutes before each of so many, shape (ends, edges)."""
+        found: NDArray[np.int64] = self._rows_at(0, np.array(ends))[:, 1] - self._row(0, 0)[1]
+        return found
+
+    def windows(self, stretches: Sequence[tuple[int, int]], level: Level) -> NDArray[np.int64]:
+        """Return what `window` does of many stretches of kept minutes [start, end); shape (stretches, 2, edges)."""
+        plane = min(_PLANES[level], len(self._planes) - 1)
+        starts, ends = np.array(stretches).T
+        return self._rows_at(plane, ends) - self._rows_at(plane, starts)
+
+    def _rows_at(self, plane: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        at = rows - self._before
+        if at.min() >= 0:
+            return self._planes[plane][at].astype(np.int64)
+        held = {row: self._row(plane, row) for row in set(rows.tolist())}
+        return np.stack([held[row] for row in rows.tolist()]).astype(np.int64)
+
+    @property
+    def forgets_next(self) -> bool:
+        """Tell whether the next minute may make it let go of old minutes, or of precision."""
+        return self._is_to_drop or self._held_weight > _MOST / 4
+
     def _row(self, plane: int, row: int) -> Plane:
         at = row - self._before
         if at >= 0:
@@ -172,14 +195,18 @@ class ExceedanceHistory:
     def _have_bits(self, above: NDArray[np.int64]) -> None:
         """Give up precision before a weighted sum could wrap: at 10**9 requests within a day's minutes."""
         weight = float(min(above[:, 0].tolist()))  # at least n_c n_b / (n_c + n_b)
-        planes = self._planes[1:]
-        held = float(planes[0][self._rows - 1, 0, 0])  # alike in both arms, and strata together weigh no more
+        planes, held = self._planes[1:], self._held_weight
         while held + weight * 2.0**self._weight_bits > _MOST:
             self._weight_bits -= _FEWER_BITS
             held /= 2.0**_FEWER_BITS
             for plane in planes:
                 plane >>= _FEWER_BITS
             self._packed = [block.coarser(_FEWER_BITS) for block in self._packed]
+
+    @property
+    def _held_weight(self) -> float:
+        """The largest weighted sum there is: alike in both arms, and strata together weigh no more."""
+        return float(self._planes[1][self._rows - 1, 0, 0]) if self.edges else 0.0
 
     def _above(self, candidate: Bins, baseline: Bins) -> NDArray[np.int64]:
         added = np.zeros(self._planes[0].shape[1:], dtype=np.int64)
@@ -222,9 +249,14 @@ class ExceedanceHistory:
         """Have columns where there were none, and so nothing but empty minutes."""
         self._planes = [np.zeros((*plane.shape[:2], columns), plane.dtype) for plane in self._planes]
 
+    @property
+    def _is_to_drop(self) -> bool:
+        """Tell whether there are enough minutes that nobody may ask for any more."""
+        return self.minutes - self._keep >= _MARGIN_ROWS and self._before >= _MARGIN_ROWS
+
     def _make_room(self) -> None:
         """Have a free row: drop minutes that nobody may ask for any more, pack old ones, or double the rows."""
-        if self.minutes - self._keep >= _MARGIN_ROWS and self._before >= _MARGIN_ROWS:
+        if self._is_to_drop:
             self._drop()
         capacity = self._planes[0].shape[0]
         if self._rows < capacity:
@@ -274,3 +306,10 @@ def quantile_column(above: Exceedances, quantile: float) -> int:
     Needs at least one request; weighted ones count in parts.
     """
     return int(np.count_nonzero(above > (1.0 - quantile) * float(above[0]) + _ROUNDING))
+
+
+def quantile_columns(above: NDArray[Any], quantile: float) -> NDArray[np.int64]:
+    """Return `quantile_column` of many arms at once, shape (arms, edges); past the last also where one is empty."""
+    n = above[:, :1].astype(np.float64)
+    found: NDArray[np.int64] = np.count_nonzero(above > (1.0 - quantile) * n + _ROUNDING, axis=1)
+    return np.where(n[:, 0] > 0, found, above.shape[1])

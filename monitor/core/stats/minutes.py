@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -107,8 +108,16 @@ class Series(Protocol):
     def mde(self, start: int, end: int, x_star: float, *, phi: float = 1.0) -> float | None:
         """Return the smallest harmful delta that would have reached `x_star` here; None if none."""
 
-    def contrast(self, before: Stretch, after: Stretch) -> Contrast | None:
-        """Return how far the arms' difference moved between two stretches; None where that tells nothing."""
+    @property
+    def forgets_next(self) -> bool:
+        """Tell whether the next minute may make it let go of old ones, or of precision."""
+
+    def contrasts(self, pairs: Sequence[tuple[Stretch, Stretch]]) -> list[Contrast | None]:
+        """Return how far the arms' difference moved between two stretches; None where that tells nothing.
+
+        Each pair of an earlier and a later stretch says the same as it did when the later one's last minute was the
+        newest, as long as nothing was let go since.
+        """
 
     def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
         """Return how much independent requests vary at this traffic; None without data or variation."""
@@ -152,6 +161,14 @@ class Minutes:
         """
         at = self.origin(start, end)
         return start - at, end - at, None if cut is None else (cut[0] - at, cut[1] - at)
+
+    def pair_rows(self, before: Stretch, after: Stretch) -> tuple[Stretch, Stretch]:
+        """Return two stretches as row numbers.
+
+        Raises:
+            MinuteNotKept: One reaches outside the minutes held.
+        """
+        return self.rows(*before)[:2], self.rows(*after)[:2]
 
 
 class Held:

@@ -22,6 +22,7 @@ Source: Mantel and Haenszel 1959; Greenland and Robins 1985 (the weights of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -35,6 +36,9 @@ Pair: TypeAlias = tuple[Arm, Arm]
 """Candidate and baseline."""
 
 Cut: TypeAlias = tuple[int, int]
+
+Rows: TypeAlias = tuple[int, int]
+"""Rows [start, end)."""
 
 _Row: TypeAlias = tuple[int, int, int, int, int]
 _Rows: TypeAlias = SumRows[_Row]
@@ -55,6 +59,21 @@ class Level(Enum):
     STRATA = "strata"
     MINUTES = "minutes"
     POOLED = "pooled"
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What the pairs of stretches count as that are compared as finely as each other.
+
+    Attributes:
+        places: Which of all pairs these are.
+        before, after: Of each of them, what its earlier and its later stretch count as.
+    """
+
+    level: Level
+    places: list[int] = field(default_factory=list)
+    before: list[RateCounts] = field(default_factory=list)
+    after: list[RateCounts] = field(default_factory=list)
 
 
 class StrataSums:
@@ -134,30 +153,49 @@ class StrataSums:
             return Level.POOLED
         return Level.STRATA if rows is self._fine else Level.MINUTES
 
+    def compared(self, start: int, end: int, cut: Cut | None = None) -> tuple[Level, RateCounts]:
+        """Return how finely rows [start, end) without the cut are compared, and what they count as then."""
+        plain = self._plain(start, end, cut)
+        rows = self._finest(plain)
+        if rows is not None:
+            window = _window(rows, start, end, cut)
+            if not _is_even(plain, window):
+                return Level.STRATA if rows is self._fine else Level.MINUTES, _worth(window)
+        return Level.POOLED, RateCounts(*plain[:4])
+
     def sums(self, start: int, end: int, cut: Cut | None = None, level: Level | None = None) -> RateCounts:
         """Return what rows [start, end) without the cut count as: weighted sums and the sizes they stand for.
 
         Args:
             level: How finely they are compared; by default as `level` says.
         """
-        plain: _Plain | None = None
-        rows: _Rows | None = None
         if level is None:
-            plain = self._plain(start, end, cut)
-            rows = self._finest(plain)
-        elif level is not Level.POOLED:
-            rows = self._minutes if self._fine is None or level is Level.MINUTES else self._fine
-        if rows is None:
-            s_c, n_c, s_b, n_b, _, _ = self._plain(start, end, cut) if plain is None else plain
-            return RateCounts(s_c, n_c, s_b, n_b)
-        window = a, b, w, v_c, v_b = _window(rows, start, end, cut)
-        if not w:
-            return RateCounts(0, 0, 0, 0)  # nobody has a partner
-        if plain is not None and _is_even(plain, window):
-            return RateCounts(*plain[:4])
-        weight = float(w)
-        per_c, per_b = weight / v_c * _QUANTUM, weight / v_b * _QUANTUM
-        return RateCounts(a * per_c, weight * per_c, b * per_b, weight * per_b)
+            return self.compared(start, end, cut)[1]
+        if level is Level.POOLED:
+            return self.totals(start, end, cut)
+        rows = self._minutes if self._fine is None or level is Level.MINUTES else self._fine
+        return _worth(_window(rows, start, end, cut))
+
+    def paired(self, pairs: Sequence[tuple[Rows, Rows]]) -> list[Paired]:
+        """Return what pairs of stretches of rows count as, each as finely as both together can be compared."""
+        found: dict[Level, Paired] = {}
+        newest: tuple[Rows, Level, RateCounts] | None = (
+            None  # mostly, the later stretch is the next pair's earlier
+        )
+        for place, (before, after) in enumerate(pairs):
+            level = self.level(before[0], after[1])
+            if newest is not None and newest[:2] == (before, level):
+                first = newest[2]
+            else:
+                first = self.sums(*before, None, level)
+            second = self.sums(*after, None, level)
+            newest = after, level, second
+            if level not in found:
+                found[level] = Paired(level)
+            found[level].places.append(place)
+            found[level].before.append(first)
+            found[level].after.append(second)
+        return list(found.values())
 
     def _plain(self, start: int, end: int, cut: Cut | None) -> _Plain:
         """The sums of rows [start, end) without the cut; rows are looked up once, since old ones are packed."""
@@ -194,6 +232,16 @@ def _window(rows: _Rows, start: int, end: int, cut: Cut | None) -> _Row:
     f, g, y, z_c, z_b = rows[cut[1]]
     i, j, k, m_c, m_b = rows[cut[0]]
     return a - d - f + i, b - e - g + j, w - x - y + k, v_c - y_c - z_c + m_c, v_b - y_b - z_b + m_b
+
+
+def _worth(window: _Row) -> RateCounts:
+    """What weighted sums count as: the rates, of as many requests as would know as much."""
+    a, b, w, v_c, v_b = window
+    if not w:
+        return RateCounts(0, 0, 0, 0)  # nobody has a partner
+    weight = float(w)
+    per_c, per_b = weight / v_c * _QUANTUM, weight / v_b * _QUANTUM
+    return RateCounts(a * per_c, weight * per_c, b * per_b, weight * per_b)
 
 
 def _weighted(candidate: Arm, baseline: Arm) -> _Row:

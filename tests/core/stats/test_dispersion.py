@@ -21,6 +21,7 @@ from monitor.core.stats.dispersion import (
     DispersionEstimate,
 )
 from monitor.core.stats.limit import Limit
+from tests.core.contrasts import contrast
 
 _SUCCESS = Limit(Direction.LOWER_IS_WORSE, Unit.PERCENT, -2.0)
 _P95 = Limit(Direction.HIGHER_IS_WORSE, Unit.PERCENT, 15.0, quantile=0.95)
@@ -280,7 +281,7 @@ def test_what_stands_out_counts_as_three_standard_deviations(hits: int) -> None:
         for minute, s_c in enumerate((900, 900, 900, 200, 900, 900, other, 900, 900, 900)):
             series.append(minute, (s_c, 1000), (900, 1000))
             estimate.take(series)
-        change = series.contrast((5, 6), (6, 7))
+        change = contrast(series, (5, 6), (6, 7))
         assert change is not None
         return estimate.now.phi, change.square / change.variance
 

@@ -15,6 +15,7 @@ from monitor.core.indicator import Direction
 from monitor.core.series import RateSeries
 from monitor.core.stats.dispersion import NOT_MEASURED, Dispersion, DispersionEstimate
 from monitor.core.stats.limit import Limit
+from tests.core.contrasts import contrast
 
 Minute = tuple[int, int, int, int]
 """Hits and requests of the candidate, and of the baseline."""
@@ -26,7 +27,7 @@ def changes(series: RateSeries, length: int) -> list[tuple[int, float, float]]:
     """When it is known, the squared change over its variance, and that, between blocks with data in both arms."""
     ends = range(length, series.end_minute + 1, length)
     both = [(end - length, end) for end in ends if series.has_both(end - length, end)]
-    contrasts = [(after[1], series.contrast(before, after)) for before, after in pairwise(both)]
+    contrasts = [(after[1], contrast(series, before, after)) for before, after in pairwise(both)]
     return [(end, one.square / one.variance, one.variance) for end, one in contrasts if one is not None]
 
 
