@@ -143,14 +143,8 @@ class RateSeries(Held):
 
     def contrasts(self, pairs: Sequence[tuple[Stretch, Stretch]]) -> list[Contrast | None]:
         """Return how far the difference of the rates moved, both compared as finely as both together can be."""
-        found = []
-        for before, after in pairs:
-            first, second = self._minutes.pair_rows(before, after)
-            level = self._strata.level(first[0], second[1])
-            found.append(
-                rate_contrast(self._strata.sums(*first, None, level), self._strata.sums(*second, None, level))
-            )
-        return found
+        found = self._strata.paired([self._minutes.pair_rows(*pair) for pair in pairs])
+        return [rate_contrast(before, after) for _, before, after in found]
 
     def noise(self, start: int, end: int, cut: Cut | None = None) -> Noise | None:
         """Return how much independent requests vary here."""

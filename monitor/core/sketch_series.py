@@ -90,7 +90,7 @@ class QuantileSeries(Held):
     def _stretch(self, rows: tuple[int, int, Cut | None], level: Level, sizes: RateCounts) -> QuantileStretch:
         above = self._history.window(*rows, level)
         if level is not Level.POOLED and above.size:
-            above = _counted(above[None], (sizes,), level)[0]
+            above = _counted(above[None], (sizes,))[0]
         return QuantileStretch(self.limit, above, self._history.lowest)
 
     def bins(self, start: int, end: int, cut: Cut | None = None) -> tuple[dict[int, float], dict[int, float]]:
@@ -145,20 +145,15 @@ class QuantileSeries(Held):
         The quantile of both stretches together: the past's own, so that a drift of both arms is none. Both are
         compared as finely as both together can be.
         """
+        if not pairs or not self._history.edges:
+            return [None] * len(pairs)
         rows = [self._minutes.pair_rows(*pair) for pair in pairs]
-        found: list[Contrast | None] = [None] * len(rows)
-        for one in self._strata.paired(rows) if self._history.edges else ():
-            before, after = (
-                _counted(
-                    self._history.windows([rows[place][at] for place in one.places], one.level),
-                    sizes,
-                    one.level,
-                )
-                for at, sizes in enumerate((one.before, one.after))
-            )
-            for place, contrast in zip(one.places, self._contrasts(before, after), strict=True):
-                found[place] = contrast
-        return found
+        levels, *sizes = zip(*self._strata.paired(rows), strict=True)
+        before, after = (
+            _counted(self._history.windows(stretches, levels), counts)
+            for stretches, counts in zip(zip(*rows, strict=True), sizes, strict=True)
+        )
+        return list(self._contrasts(before, after))
 
     def _contrasts(
         self, before: NDArray[np.float64], after: NDArray[np.float64]
@@ -312,10 +307,8 @@ def mean_is_beyond(limit: Limit, scale: float, candidate: Moments, baseline: Mom
     return excess > EQUAL * bound
 
 
-def _counted(above: NDArray[np.int64], sizes: Sequence[RateCounts], level: Level) -> NDArray[np.float64]:
-    """What stretches count as above each edge, of as many requests as they know as much as."""
-    if level is Level.POOLED:
-        return above.astype(np.float64)
+def _counted(above: NDArray[np.int64], sizes: Sequence[RateCounts]) -> NDArray[np.float64]:
+    """What stretches count as above each edge, of as many requests as they know as much as: plain counts stay."""
     n = np.array([(one.n_c, one.n_b) for one in sizes])  # none where nobody has a partner
     return above * (n / np.maximum(above[..., 0], 1))[..., None]
 

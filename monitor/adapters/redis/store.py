@@ -103,9 +103,8 @@ class RedisStateStore:
         take, give_back = (
             self._redis.register_script(script_text(one)) for one in ("lease_acquire", "lease_release")
         )
-        with suppress(
-            StoreUnreachable
-        ):  # takes no writes now: an outage, which starts nothing and ends nothing
+        # Where it takes no writes now: an outage, which starts nothing and ends nothing.
+        with suppress(StoreUnreachable):
             async with answers(self._address, self._deadline_s):
                 await take(keys=[lease], args=[owner, _CHECK_MS])
                 await give_back(keys=[lease], args=[owner])

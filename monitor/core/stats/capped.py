@@ -93,7 +93,7 @@ class CappedHistory:
     @property
     def cap(self) -> float | None:
         """The baseline's p99, as the upper edge of its bin in the sketch's unit; None without a baseline's value."""
-        if self._capped is None and len(self._sketches.bins()):
+        if self._capped is None and self._sketches.edges:
             self._capped = self._weights()
         return self._cap
 
@@ -141,20 +141,15 @@ class CappedHistory:
 
         Each pair's values are capped as they were when the later stretch's last minute was the newest.
         """
-        found: list[tuple[tuple[Moments, Moments], tuple[Moments, Moments]] | None] = [None] * len(pairs)
         if not pairs or not self._sketches.edges:
-            return found
+            return [None] * len(pairs)
+        levels, *sizes = zip(*self._strata.paired(pairs), strict=True)
         caps = self._caps([after[1] for _, after in pairs])
-        for one in self._strata.paired(pairs):
-            before, after = (
-                self._capped_at(
-                    [pairs[place][at] for place in one.places], sums, one.level, caps[one.places], measure
-                )
-                for at, sums in enumerate((one.before, one.after))
-            )
-            for place, *both in zip(one.places, before, after, strict=True):
-                found[place] = both[0], both[1]
-        return found
+        before, after = (
+            self._capped_at(self._sketches.windows(stretches, levels), exact, caps, measure)
+            for stretches, exact in zip(zip(*pairs, strict=True), sizes, strict=True)
+        )
+        return list(zip(before, after, strict=True))
 
     def above_cap(self, start: int, end: int, cut: Cut | None = None) -> RateCounts:
         """Return both arms' values above the cap, and all, over rows [start, end), weighted as the moments are."""
@@ -194,40 +189,29 @@ class CappedHistory:
         return self._sketches.lowest + quantile_columns(self._sketches.baselines(ends), _CAP_QUANTILE)
 
     def _capped_at(
-        self,
-        stretches: Sequence[Rows],
-        exact: Sequence[RateCounts],
-        level: Level,
-        caps: NDArray[np.int64],
-        measure: Measure,
+        self, above: NDArray[np.int64], exact: Sequence[RateCounts], caps: NDArray[np.int64], measure: Measure
     ) -> list[tuple[Moments, Moments]]:
         """The moments of stretches, each under a cap of its own, without skewness.
 
         The columns of a history grow as it goes on, and those without values must change nothing: so only bins that
         have any are added up, one after the other.
         """
-        above = self._sketches.windows(stretches, level)
         counts = (above[..., :-1] - above[..., 1:]).reshape(2 * len(above), -1)
         arms, bins = np.nonzero(counts)
         many = counts[arms, bins].astype(np.float64)
         value = _values_of(self._sketches.lowest + 1, counts.shape[1])[bins]
-        is_above = bins + (self._sketches.lowest + 1) > np.repeat(caps, 2)[arms]
+        is_above = self._sketches.bins()[bins] > np.repeat(caps, 2)[arms]
+        weight = np.bincount(arms, many, minlength=len(counts))
+        total, size = (
+            np.array([(one[at], one[at + 2]) for one in exact], np.float64).ravel() for at in (0, 1)
+        )
+        scale = size / np.maximum(weight, 1.0)  # 1 where counts are plain
 
         def added(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.multiply(np.bincount(arms, weights, minlength=len(counts)), scale, dtype=np.float64)
 
-        scale: float | NDArray[np.float64] = 1.0
-        n = added(many)
-        total, size = (
-            np.array([(one[at], one[at + 2]) for one in exact], np.float64).ravel() for at in (0, 1)
-        )
-        if level is not Level.POOLED:
-            scale = size / np.maximum(n, 1.0)
-            n = n * scale
-        below, over = (
-            added(np.where(is_above, 0.0, many * value)),
-            added(np.where(is_above, many * value, 0.0)),
-        )
+        n, held = weight * scale, many * value
+        below, over = added(np.where(is_above, 0.0, held)), added(np.where(is_above, held, 0.0))
         with np.errstate(divide="ignore", invalid="ignore"):  # nobody has a partner: there is nothing to say
             if measure is Measure.PLAIN:
                 mean, first = total / n, below + over

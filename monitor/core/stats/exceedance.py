@@ -109,11 +109,15 @@ class ExceedanceHistory:
         found: NDArray[np.int64] = self._rows_at(0, np.array(ends))[:, 1] - self._row(0, 0)[1]
         return found
 
-    def windows(self, stretches: Sequence[tuple[int, int]], level: Level) -> NDArray[np.int64]:
-        """Return what `window` does of many stretches of kept minutes [start, end); shape (stretches, 2, edges)."""
-        plane = min(_PLANES[level], len(self._planes) - 1)
+    def windows(self, stretches: Sequence[tuple[int, int]], levels: Sequence[Level]) -> NDArray[np.int64]:
+        """Return `window` of many stretches [start, end), each at a level of its own; shape (stretches, 2, edges)."""
         starts, ends = np.array(stretches).T
-        return self._rows_at(plane, ends) - self._rows_at(plane, starts)
+        planes = np.array([min(_PLANES[level], len(self._planes) - 1) for level in levels])
+        found = np.empty((len(stretches), 2, self.edges), dtype=np.int64)
+        for plane in set(planes.tolist()):
+            chosen = planes == plane
+            found[chosen] = self._rows_at(plane, ends[chosen]) - self._rows_at(plane, starts[chosen])
+        return found
 
     def _rows_at(self, plane: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         at = rows - self._before

@@ -22,7 +22,6 @@ Source: Mantel and Haenszel 1959; Greenland and Robins 1985 (the weights of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -59,21 +58,6 @@ class Level(Enum):
     STRATA = "strata"
     MINUTES = "minutes"
     POOLED = "pooled"
-
-
-@dataclass(frozen=True, slots=True)
-class Paired:
-    """What the pairs of stretches count as that are compared as finely as each other.
-
-    Attributes:
-        places: Which of all pairs these are.
-        before, after: Of each of them, what its earlier and its later stretch count as.
-    """
-
-    level: Level
-    places: list[int] = field(default_factory=list)
-    before: list[RateCounts] = field(default_factory=list)
-    after: list[RateCounts] = field(default_factory=list)
 
 
 class StrataSums:
@@ -147,21 +131,23 @@ class StrataSums:
         As finely as nine in ten of the candidate's requests have a partner; and pooled where every stratum is
         split alike, since nothing is left to weigh and plain counts are exact.
         """
-        plain = self._plain(start, end, cut)
-        rows = self._finest(plain)
-        if rows is None or _is_even(plain, _window(rows, start, end, cut)):
-            return Level.POOLED
-        return Level.STRATA if rows is self._fine else Level.MINUTES
+        return self._chosen(start, end, cut)[0]
 
     def compared(self, start: int, end: int, cut: Cut | None = None) -> tuple[Level, RateCounts]:
         """Return how finely rows [start, end) without the cut are compared, and what they count as then."""
+        level, plain, window = self._chosen(start, end, cut)
+        return level, RateCounts(*plain[:4]) if level is Level.POOLED else _worth(window)
+
+    def _chosen(self, start: int, end: int, cut: Cut | None) -> tuple[Level, _Plain, _Row]:
+        """The level, the plain sums, and the weighted ones where that is not `POOLED`."""
         plain = self._plain(start, end, cut)
         rows = self._finest(plain)
-        if rows is not None:
-            window = _window(rows, start, end, cut)
-            if not _is_even(plain, window):
-                return Level.STRATA if rows is self._fine else Level.MINUTES, _worth(window)
-        return Level.POOLED, RateCounts(*plain[:4])
+        if rows is None:
+            return Level.POOLED, plain, _NOTHING
+        window = _window(rows, start, end, cut)
+        if _is_even(plain, window):
+            return Level.POOLED, plain, window
+        return Level.STRATA if rows is self._fine else Level.MINUTES, plain, window
 
     def sums(self, start: int, end: int, cut: Cut | None = None, level: Level | None = None) -> RateCounts:
         """Return what rows [start, end) without the cut count as: weighted sums and the sizes they stand for.
@@ -176,26 +162,16 @@ class StrataSums:
         rows = self._minutes if self._fine is None or level is Level.MINUTES else self._fine
         return _worth(_window(rows, start, end, cut))
 
-    def paired(self, pairs: Sequence[tuple[Rows, Rows]]) -> list[Paired]:
+    def paired(self, pairs: Sequence[tuple[Rows, Rows]]) -> list[tuple[Level, RateCounts, RateCounts]]:
         """Return what pairs of stretches of rows count as, each as finely as both together can be compared."""
-        found: dict[Level, Paired] = {}
-        newest: tuple[Rows, Level, RateCounts] | None = (
-            None  # mostly, the later stretch is the next pair's earlier
-        )
-        for place, (before, after) in enumerate(pairs):
+        found: list[tuple[Level, RateCounts, RateCounts]] = []
+        newest: tuple[Rows, Level] | None = None  # mostly, the later stretch is the next pair's earlier
+        for before, after in pairs:
             level = self.level(before[0], after[1])
-            if newest is not None and newest[:2] == (before, level):
-                first = newest[2]
-            else:
-                first = self.sums(*before, None, level)
-            second = self.sums(*after, None, level)
-            newest = after, level, second
-            if level not in found:
-                found[level] = Paired(level)
-            found[level].places.append(place)
-            found[level].before.append(first)
-            found[level].after.append(second)
-        return list(found.values())
+            first = found[-1][2] if newest == (before, level) else self.sums(*before, None, level)
+            found.append((level, first, self.sums(*after, None, level)))
+            newest = after, level
+        return found
 
     def _plain(self, start: int, end: int, cut: Cut | None) -> _Plain:
         """The sums of rows [start, end) without the cut; rows are looked up once, since old ones are packed."""
