@@ -12,7 +12,7 @@ from monitor.core.sketch import Sketch
 from monitor.core.stats.capped import CappedHistory, Measure
 from monitor.core.stats.contrast import Contrast, Noise, Stretch, mean_contrast, mean_noise, rate_contrast
 from monitor.core.stats.evidence import Moments
-from monitor.core.stats.exceedance import ExceedanceHistory, quantile_columns
+from monitor.core.stats.exceedance import Bins, ExceedanceHistory, quantile_columns
 from monitor.core.stats.harm import mean_beyond, mean_within
 from monitor.core.stats.intervals import CONFIDENCE, Interval, RateCounts, mean_interval, mean_mde
 from monitor.core.stats.limit import Limit
@@ -58,12 +58,11 @@ class QuantileSeries(Held):
         """
         self._minutes.advance(minute)
         self._newest = None
-        self._history.append(candidate.bins, baseline.bins, [(one.bins, other.bins) for one, other in strata])
-        self._strata.append(
-            _requests(candidate),
-            _requests(baseline),
-            [(_requests(one), _requests(other)) for one, other in strata],
-        )
+        mine, theirs = candidate.bins, baseline.bins
+        parts = [(one.bins, other.bins) for one, other in strata]
+        self._history.append(mine, theirs, parts)
+        counted = [(_requests(one), _requests(other)) for one, other in parts]
+        self._strata.append(_requests(mine), _requests(theirs), counted)
         self._strata.drop(len(self._strata) - self._history.minutes)
         self._minutes.kept = self._minutes.end - self._history.minutes
 
@@ -313,6 +312,6 @@ def _counted(above: NDArray[np.int64], sizes: Sequence[RateCounts]) -> NDArray[n
     return above * (n / np.maximum(above[..., 0], 1))[..., None]
 
 
-def _requests(sketch: Sketch) -> Arm:
+def _requests(bins: Bins) -> Arm:
     """A minute's requests; what counts as a hit is another one for each edge."""
-    return 0, sketch.count
+    return 0, sum(bins.values())

@@ -131,9 +131,11 @@ def weight_of(cell: Aggregate) -> int:
 
 
 def _alone(cell: Aggregate) -> int:
-    weight = _OUTCOME_BYTES * len(cell.outcomes)
-    for sketch in cell.sketches.values():
-        weight += _SKETCH_BYTES + _bins_weight(sketch)
+    weight = _OUTCOME_BYTES * len(cell.outcomes) + _SKETCH_BYTES * len(cell.sketches)
+    if cell.requests < _FEW_BINS:  # none of them is in more than one bin
+        weight += _BIN_BYTES * cell.requests * len(cell.sketches)
+    else:
+        weight += sum(map(_bins_weight, cell.sketches.values()))
     for kept in cell.exemplars.values():
         weight += sum(_EXEMPLAR_BYTES + 4 * (len(one.trace_id) + len(one.failure_class)) for one in kept)
     return weight

@@ -78,7 +78,7 @@ class ExceedanceHistory:
     def append(self, candidate: Bins, baseline: Bins, strata: Sequence[tuple[Bins, Bins]] = ()) -> None:
         """Add one minute, and its strata where it has more than one; they add up to it."""
         self._asked.clear()
-        self._cover(candidate, baseline, *chain.from_iterable(strata))
+        self._cover(candidate, baseline)  # and so the strata
         self._make_room()
         if candidate or baseline:
             above = self._above(candidate, baseline)
@@ -183,7 +183,7 @@ class ExceedanceHistory:
         if len(strata) > 1:
             if len(self._planes) == _PLANES[Level.STRATA]:
                 self._planes.append(self._planes[1].copy())  # what is packed says both at once
-            fine = sum((self._weighted(self._above(*pair)) for pair in strata), np.zeros_like(minutes))
+            fine = self._in_strata([pair for pair in strata if all(pair)])  # else nobody has a partner
         for plane, added in zip(self._planes[1:], (minutes, fine), strict=False):
             plane[self._rows] = plane[self._rows - 1] + added
 
@@ -195,6 +195,28 @@ class ExceedanceHistory:
         quanta = 2.0**self._weight_bits
         weighted = above * np.array(((n_b / (n_c + n_b) * quanta,), (n_c / (n_c + n_b) * quanta,)))
         return np.rint(weighted, out=weighted).astype(np.int64)
+
+    def _in_strata(self, strata: Sequence[tuple[Bins, Bins]]) -> NDArray[np.int64]:
+        """The sum of `_weighted` of strata that have both arms: steps at their bins, since most have few of them."""
+        added = np.zeros(self._planes[0].shape[1:], dtype=np.int64)
+        if not strata:
+            return added
+        arms = list(chain.from_iterable(strata))
+        sizes = np.array(list(map(len, arms)))
+        owners = np.arange(len(arms)).repeat(sizes)
+        places, counts = self._places(arms)
+        order = (owners * len(added[0]) - places).argsort()  # arm by arm, the slowest requests first
+        places, above = places[order], counts[order].cumsum()
+        ends = sizes.cumsum()
+        starts = ends - sizes
+        above -= (above[starts] - counts[order][starts]).repeat(sizes)
+        requests = above[ends - 1].reshape(-1, 2)
+        parts = requests[:, ::-1] / requests.sum(axis=1, keepdims=True) * 2.0**self._weight_bits
+        weighted = np.rint(above * parts.ravel().repeat(sizes)).astype(np.int64)
+        steps = np.diff(weighted, prepend=0)
+        steps[starts] = weighted[starts]
+        np.add.at(added, (owners % 2, places), steps)
+        return added[:, ::-1].cumsum(axis=1)[:, ::-1]
 
     def _have_bits(self, above: NDArray[np.int64]) -> None:
         """Give up precision before a weighted sum could wrap: at 10**9 requests within a day's minutes."""
@@ -215,15 +237,19 @@ class ExceedanceHistory:
     def _above(self, candidate: Bins, baseline: Bins) -> NDArray[np.int64]:
         added = np.zeros(self._planes[0].shape[1:], dtype=np.int64)
         if candidate or baseline:  # all bins at once, each in a place of its own
-            edges, many = len(added[0]), len(candidate) + len(baseline)
-            places = np.fromiter(chain(candidate, baseline), np.int64, many)
-            places -= self._lowest + 1
-            # The unfinished lie in the last column, which no finished one reaches.
-            np.minimum(places, edges - 1, out=places)
-            places[len(candidate) :] += edges
-            counts = chain(candidate.values(), baseline.values())
-            added.ravel()[places] = np.fromiter(counts, np.int64, many)
+            places, counts = self._places((candidate, baseline))
+            places[len(candidate) :] += len(added[0])
+            added.ravel()[places] = counts
         return added[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+    def _places(self, arms: Sequence[Bins]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The column before which the requests of each bin are counted, bin by bin and arm by arm; and their number."""
+        many = sum(map(len, arms))
+        places = np.fromiter(chain.from_iterable(arms), np.int64, many)
+        places -= self._lowest + 1
+        # The unfinished lie in the last column, which no finished one reaches.
+        np.minimum(places, self.edges - 1, out=places)
+        return places, np.fromiter(chain.from_iterable([arm.values() for arm in arms]), np.int64, many)
 
     def _cover(self, *minutes: Bins) -> None:
         """Grow the columns until every finished bin of these minutes lies between two of them."""

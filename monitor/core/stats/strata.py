@@ -92,8 +92,9 @@ class StrataSums:
         if len(strata) > 1:
             fine, fine_partners = _NOTHING, 0
             for one, other in strata:
-                fine = _sum(fine, _weighted(one, other))
-                fine_partners += one[1] if other[1] else 0
+                if one[1] and other[1]:
+                    fine = _sum(fine, _weighted(one, other))
+                    fine_partners += one[1]
             if self._fine is None:
                 self._fine = self._minutes.copy()
         self._totals.append(

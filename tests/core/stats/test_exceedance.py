@@ -42,7 +42,7 @@ def test_a_window_without_a_cut_is_what_its_minutes_add_up_to(
         assert above.shape[1] > 0 or not any(held)
 
 
-_strata = st.lists(st.tuples(_minute, _minute), max_size=3)
+_strata = st.lists(st.tuples(_minute, _minute), max_size=6)
 
 
 @given(st.lists(_strata, min_size=1, max_size=8), st.data())
