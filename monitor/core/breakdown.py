@@ -44,6 +44,8 @@ class Slice:
 
     __slots__ = ("places", "view")
 
+    names_bytes: Final = 0  # it has none
+
     def __init__(self, view: View, key: CellKey, cells: dict[CellKey, Aggregate]) -> None:
         self.view = view
         cell = cells.setdefault(key, Aggregate())
@@ -72,9 +74,22 @@ class Breakdown(dict[str, int]):
     Args:
         key: Of its cells, but for the shard.
         cells: The fold's cells; those of this slice are found there, and made there when first needed.
+
+    Attributes:
+        names_bytes: What the names of the parts that were made here take.
     """
 
-    __slots__ = ("_by", "_cells", "_dimension", "_held", "_keys", "_parts_max", "places", "view")
+    __slots__ = (
+        "_by",
+        "_cells",
+        "_dimension",
+        "_held",
+        "_keys",
+        "_parts_max",
+        "names_bytes",
+        "places",
+        "view",
+    )
 
     def __init__(self, view: View, key: CellKey, cells: dict[CellKey, Aggregate]) -> None:
         self.view = view
@@ -84,6 +99,7 @@ class Breakdown(dict[str, int]):
         self._keys = [key._replace(shard=shard) for shard in range(SHARDS)]
         self._cells = cells
         self.places: list[Place] = []
+        self.names_bytes = 0
         self._held: list[Aggregate] = []  # the cells that parts are in, a few
         for shard_key in self._keys:
             cell = cells.get(shard_key)
@@ -135,6 +151,7 @@ class Breakdown(dict[str, int]):
             if OTHER in self:
                 return self[OTHER]
             value = OTHER
+        self.names_bytes += len(value.encode())
         key = self._keys[shard_of(value)]
         cell = self._cells.get(key)
         if cell is None:

@@ -85,7 +85,7 @@ class PartitionFold:
         self._kinds = Kinds()
         self._shapes = Shapes(plan, self._kinds)
         self._waiting = 0
-        self._parts_made = 0
+        self._parts_made = self._names_made = 0
 
     @property
     def horizon_ms(self) -> int | None:
@@ -126,16 +126,17 @@ class PartitionFold:
         return sum(cell.packed_bytes for cell in self._cells.values())
 
     @property
-    def parts_made(self) -> int:
-        """How many parts of broken-down slices have been made so far; never fewer."""
+    def parts_made(self) -> tuple[int, int]:
+        """How many parts of broken-down slices have been made so far, and the bytes of their names; never fewer."""
         self._gather()
-        return self._parts_made
+        return self._parts_made, self._names_made
 
     def _gather(self) -> None:
         for row in self._unread:
             row.gather()
             self._parts_made += row.parts_made
-            row.parts_made = 0
+            self._names_made += row.names_made
+            row.parts_made = row.names_made = 0
         self._unread.clear()
 
     def _settle(self) -> None:

@@ -49,19 +49,20 @@ class Row:
     Attributes:
         slices: Where requests go.
         waiting: How many requests wait.
-        parts_made: How many parts of its slices were made here: values that had none.
+        parts_made, names_made: How many parts of its slices were made here, for values that had none, and how many
+            bytes their names have.
     """
 
     __slots__ = (
         "_came", "_columns", "_failures", "_ids", "_is_shown", "_kinds", "_mark", "_outcomes", "_sources", "_unread",
-        "parts_made", "slices", "waiting",
+        "names_made", "parts_made", "slices", "waiting",
     )  # fmt: skip
 
     def __init__(self, slices: list[Slice | Breakdown], kinds: Kinds, mark: Mark) -> None:
         self.slices = slices
         self._kinds = kinds
         self._mark = mark
-        self.waiting = self.parts_made = 0
+        self.waiting = self.parts_made = self.names_made = 0
         views = [one.view for one in slices]
         self._sources = sorted({source for view in views for source in view.sketches})
         self._outcomes = sorted({name for view in views for name in view.outcomes})
@@ -95,9 +96,11 @@ class Row:
             events = list(chain.from_iterable(one[0] for one in came))
             kinds, ats = (np.concatenate([one[at] for one in came]) for at in (1, 2))
         cohorts = [event.cohort or NOBODY for event in events]
-        before = sum(len(one.places) for one in self.slices)
+        parts_before, names_before = self._made()
         parts = [one.parts(cohorts, self._mark) for one in self.slices]
-        self.parts_made += sum(len(one.places) for one in self.slices) - before
+        parts_now, names_now = self._made()
+        self.parts_made += parts_now - parts_before
+        self.names_made += names_now - names_before
         are_labels = kinds == LABELS_ONLY
         if are_labels.any():
             for index in np.flatnonzero(are_labels).tolist():
@@ -115,6 +118,9 @@ class Row:
         if self._is_shown:
             self._ids += [event.trace_id or event.event_id for event in events]  # `exemplar_id`, written out
             self._failures += [event.failure_class for event in events]
+
+    def _made(self) -> tuple[int, int]:
+        return sum(len(one.places) for one in self.slices), sum(one.names_bytes for one in self.slices)
 
     def _sizes(self, events: Sequence[Observation], kinds: Ints, source: str) -> tuple[Ints, Ints]:
         """Return how large each request is in a distribution, and its bin."""

@@ -203,7 +203,7 @@ class PartitionIngest:
         own_ms, ats = self._own_times(records), times_of(events)
         taken = 0
         while taken < len(records) and not self.is_full:
-            room = self._scale.room(len(events) - taken, partial(self._rows_in, ats[taken:]))
+            room = self._scale.room(records[taken:], events[taken:], partial(self._rows_in, ats[taken:]))
             rest = slice(taken, taken + min(room, _LETTERS_MAX - len(self._letters)))
             ahead = self.fold.fold_many(events[rest], own_ms[rest], ats[rest])
             self._folded(records[rest], dict.fromkeys(ahead, "future"), own_ms[rest])
@@ -246,16 +246,17 @@ class PartitionIngest:
         """Fold records some of which could not be decoded, in runs that surely fit."""
         taken = 0
         while taken < len(records) and not self.is_full:
-            room = min(self._scale.room(len(read) - taken), _LETTERS_MAX - len(self._letters))
-            run, told = records[taken : taken + room], read[taken : taken + room]
-            own_ms = self._own_times(run)
-            reasons = {index: event for index, event in enumerate(told) if isinstance(event, str)}
-            good = [index for index in range(len(told)) if index not in reasons]
-            ahead = self.fold.fold_many([event for event in told if not isinstance(event, str)], own_ms[good])
+            left = [event for event in read[taken:] if not isinstance(event, str)]
+            room = self._scale.room(records[taken:], left) if left else len(read) - taken
+            run = slice(taken, taken + min(room, _LETTERS_MAX - len(self._letters)))
+            own_ms = self._own_times(records[run])
+            reasons = {index: event for index, event in enumerate(read[run]) if isinstance(event, str)}
+            good = [index for index in range(len(own_ms)) if index not in reasons]
+            ahead = self.fold.fold_many(left[: len(good)], own_ms[good])
             for _ in reasons:
                 self.fold.reject()
-            self._folded(run, {**reasons, **{good[index]: "future" for index in ahead}}, own_ms)
-            taken += len(run)
+            self._folded(records[run], {**reasons, **{good[index]: "future" for index in ahead}}, own_ms)
+            taken += len(own_ms)
         return taken
 
     def _own_times(self, records: Sequence[SourceRecord]) -> Ints:

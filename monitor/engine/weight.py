@@ -1,31 +1,38 @@
-"""How much the next write of a partition weighs, so that folding stops in time.
+"""How much the next write of a partition weighs, so that folding stops in time: a write is atomic, and has its bounds.
 
 Known exactly is what the cells took when they were packed last. What was folded since is guessed, on the safe side and
-without a look at the cells; only where the guess comes near the bound are they looked at.
+without a look at the cells; only where the guess comes near the bound are they looked at. How much records can add at
+most is known before they are folded: new parts in each slice, with their names, and exemplars, whose texts are as long
+as the records say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from monitor.core.aggregate import Aggregate
-from monitor.core.exemplar import EXEMPLARS_PER_PART
-from monitor.core.partition import PartitionFold
-from monitor.core.plan import SHARDS, Plan
+from monitor.core.event import Observation
+from monitor.core.partition import OTHER_RELEASES_MAX, PartitionFold
+from monitor.core.plan import SHARDS, Plan, exemplar_id
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.engine.inventory import NAME_BYTES, Inventory
-from monitor.engine.ports import MAX_FLUSH_FIELDS
+from monitor.engine.ports import MAX_FLUSH_FIELDS, SourceRecord
 
 _CELL_BYTES: Final = 576  # with its share of a manifest, and a sample of units that is not yet full
 _UNIT_BYTES: Final = 2_048
-_PART_BYTES: Final = 192
+_PART_BYTES: Final = 192  # without its name
+_NAME_MOST: Final = 256  # bytes of a value's name
 _SKETCH_BYTES: Final = 48
 _BIN_BYTES: Final = 5  # a bin and its count, one by one
 _FEW_BINS: Final = 64  # fewer are not looked at closely
-_EXEMPLAR_BYTES: Final = 96
+_EXEMPLAR_BYTES: Final = 24  # without its texts
+_KEPT_BYTES: Final = 96  # the name of an indicator that has exemplars
 _OUTCOME_BYTES: Final = 80
 _META_BYTES: Final = 16_384
+_OTHERS_BYTES: Final = (
+    OTHER_RELEASES_MAX * 540
+)  # releases that nobody watches, by names as long as they may be
 _MAX_FIELDS: Final = MAX_FLUSH_FIELDS // 2 - 256  # every cell may need a manifest beside it
 
 
@@ -42,19 +49,26 @@ class Scale:
         self._inventory = inventory
         self._max_bytes = max_bytes
         self._plan: Plan | None = None
-        self._slices = self._growth = self._part_bytes = self._run_growth = self._row_cells = 1
+        self._shown: frozenset[str] = frozenset()
+        self._slices = self._growth = self._part_bytes = self._kept_bytes = self._row_cells = self._rules = 1
+        self._admitted = 0  # what exemplars of the records may take that there was room for
         self.written()
 
     def written(self) -> None:
         """Begin anew: what was changed is stored."""
-        self._records = 0
-        self._weighed = _META_BYTES
-        self._weighed_from = self._fold.changed_bytes
-        self._parts_from = self._fold.parts_made
+        self._begin(_META_BYTES)
+
+    def _begin(self, weighed: int) -> None:
+        self._weighed = weighed
+        self._records = self._exemplar_bytes = 0
+        self._weighed_from, self._cells_from = self._fold.changed_bytes, len(self._fold.changed)
+        self._parts_from, self._names_from = self._fold.parts_made
 
     def folded(self, records: int) -> None:
-        """Note that so many records were folded."""
+        """Note that so many records were folded: those that there was `room` for."""
         self._records += records
+        self._exemplar_bytes += self._admitted
+        self._admitted = 0
 
     @property
     def is_full(self) -> bool:
@@ -69,47 +83,76 @@ class Scale:
             self._weigh()
         return self._weighed > self._max_bytes // 4 or self._guess > self._max_bytes * 5 // 8
 
-    def room(self, records: int, rows: Callable[[], int] = lambda: _MAX_FIELDS) -> int:
-        """Return how many of so many records may be folded before the next look, where the write is not full.
+    def room(
+        self,
+        records: Sequence[SourceRecord],
+        events: Sequence[Observation],
+        rows: Callable[[], int] = lambda: _MAX_FIELDS,
+    ) -> int:
+        """Return how many of the first events may be folded before the next look, where the write is not full.
 
         Args:
+            records: As what they came.
             rows: Returns how many minutes of watched releases the records can touch, at most; as many as there are
                 where nobody knows.
         """
-        changed, held_bytes = self._fold.changed, self._fold.held_bytes
+        changed = self._fold.changed
         fields = _MAX_FIELDS - len(changed)
         # What is not changed yet may have to be written too.
-        spare = self._max_bytes - self._guess - max(0, held_bytes - self._fold.changed_bytes)
-        sure = min(fields // self._slices, spare // (self._slices * _CELL_BYTES + self._run_growth))
-        if sure >= records:
-            return records
-        cells = rows() * self._row_cells
-        if cells <= fields and cells * _CELL_BYTES + records * self._run_growth <= spare:
-            return records
-        return max(1, sure)
+        unchanged = max(0, self._fold.held_bytes - self._fold.changed_bytes)
+        spare = self._max_bytes - self._guess - unchanged - _OTHERS_BYTES
+        # Cells and fields that a record opens at most, or that there are at most.
+        opened = min(rows() * self._row_cells, _MAX_FIELDS)
+        # The names of all values in a record take no more than the record.
+        longest = max(map(len, filter(None, [one.value for one in records])), default=0)
+        names = min(longest, self._slices * _NAME_MOST)
+        many, watched = len(events), self._shown
+        # By each rule in each slice: the place among the events, and the bytes, of what may be an exemplar.
+        shown = [
+            (index, _EXEMPLAR_BYTES + _texts_bytes(exemplar_id(event), event.failure_class or ""))
+            for index, event in enumerate(events)
+            if event.release in watched or event.incident_severity is not None
+        ]
+        while True:
+            cells = min(opened, many * self._slices)
+            texts = [size for index, size in shown if index < many]
+            self._admitted = sum(texts) * self._rules
+            added = cells * _CELL_BYTES + self._admitted + len(texts) * self._slices * self._kept_bytes
+            added += many * (self._slices * self._part_bytes + self._growth + names)
+            if many <= 1 or (cells <= fields and added <= spare):
+                return max(1, many)
+            many //= 2
 
     @property
     def _guess(self) -> int:
         new = self._fold.changed_bytes - self._weighed_from
-        parts = self._fold.parts_made - self._parts_from
-        return self._weighed + max(0, new) + parts * self._part_bytes + self._records * self._growth
+        cells = len(self._fold.changed) - self._cells_from
+        parts, names = self._fold.parts_made
+        made = (parts - self._parts_from) * (self._part_bytes + self._kept_bytes) + names - self._names_from
+        grown = self._records * self._growth + self._exemplar_bytes
+        return self._weighed + max(0, new) + max(0, cells) * _CELL_BYTES + made + grown
 
     def _follow_plan(self) -> None:
         plan = self._fold.plan
         if plan is self._plan:
             return
         self._plan = plan
+        releases = plan.views.items()
         views = max(plan.views.values(), key=len, default=())
         sketches = sum(len(view.sketches) for view in views)
         self._slices = len(views) + 1
         self._row_cells = 1 + sum(SHARDS if view.by else 1 for view in views)
-        self._run_growth = 32 * self._slices + 16 * sketches
-        rules = sum(len(view.exemplars) for view in views)
+        self._shown = frozenset(name for name, own in releases if any(view.exemplars for view in own))
+        # An incident is an exemplar of each slice, whatever it is judged by.
+        self._rules = max((sum(len(view.exemplars) + 1 for view in own) for _, own in releases), default=1)
         outcomes = sum(len(view.outcomes) for view in views)
         # To parts that are there: a bin of each distribution. What else they may hold has its bounds.
         self._growth = 16 + _BIN_BYTES * sketches + outcomes
-        most = max((len(view.sketches) for view in views), default=0)
-        self._part_bytes = _PART_BYTES + _SKETCH_BYTES * most + EXEMPLARS_PER_PART * _EXEMPLAR_BYTES * rules
+        sources = max((len(view.sketches) for view in views), default=0)
+        rules = max((len(view.exemplars) for view in views), default=0)
+        named = max((len(view.outcomes) for view in views), default=0)
+        self._part_bytes = _PART_BYTES + _SKETCH_BYTES * sources + _OUTCOME_BYTES * named
+        self._kept_bytes = _KEPT_BYTES * rules
 
     def _weigh(self) -> None:
         fold = self._fold
@@ -117,8 +160,7 @@ class Scale:
         minutes = {key.minute for key in fold.changed}
         weight = _META_BYTES + sum(weight_of(cells[key]) for key in fold.changed)
         weight += NAME_BYTES * (len(fold.changed) + sum(self._inventory.size_of(one) for one in minutes))
-        self._weighed, self._weighed_from, self._records = weight, fold.changed_bytes, 0
-        self._parts_from = fold.parts_made
+        self._begin(weight)
 
 
 def weight_of(cell: Aggregate) -> int:
@@ -126,7 +168,7 @@ def weight_of(cell: Aggregate) -> int:
     weight = _CELL_BYTES + _alone(cell) + (_UNIT_BYTES if cell.units is not None else 0)
     for value, part in cell.parts.items():
         weight += len(part.packed) if part.packed is not None else _PART_BYTES + _alone(part)
-        weight += 4 * len(value)
+        weight += len(value.encode())
     return weight
 
 
@@ -137,8 +179,13 @@ def _alone(cell: Aggregate) -> int:
     else:
         weight += sum(map(_bins_weight, cell.sketches.values()))
     for kept in cell.exemplars.values():
-        weight += sum(_EXEMPLAR_BYTES + 4 * (len(one.trace_id) + len(one.failure_class)) for one in kept)
+        weight += _KEPT_BYTES
+        weight += sum(_EXEMPLAR_BYTES + _texts_bytes(one.trace_id, one.failure_class) for one in kept)
     return weight
+
+
+def _texts_bytes(trace_id: str, failure_class: str) -> int:
+    return len(trace_id.encode()) + len(failure_class.encode())
 
 
 def _bins_weight(sketch: Sketch) -> int:

@@ -53,7 +53,7 @@ def test_a_fold_begins_with_nothing() -> None:
         Totals(accepted=1, late=20, duplicates=300, rejected=4_000, gaps=1, other_releases=1).records == 4_321
     )
     assert (fold.cells, fold.changed, fold.take_incidents()) == ({}, set(), [])
-    assert (fold.changed_bytes, fold.held_bytes, fold.parts_made) == (0, 0, 0)
+    assert (fold.changed_bytes, fold.held_bytes, fold.parts_made) == (0, 0, (0, 0))
     assert (fold.clock_ms, fold.horizon_ms, fold.first_minute) == (None, None, None)
     assert list(fold.closed_keys()) == []
     assert fold.fold_many([]) == []
@@ -112,17 +112,17 @@ def test_parts_are_counted_as_they_are_made_and_once(take: Take) -> None:
     """A value's part of each minute, whoever asks how often; what is dropped has been made all the same."""
     fold = PartitionFold(TENANTS, SeenIds(99))
 
-    def served(*tenants: str, minute: int = 0) -> int:
+    def served(*tenants: str, minute: int = 0) -> tuple[int, int]:
         at_ms = START_MS + minute * MINUTE
         take(fold, [seen(f"{minute}-{number}-{fold.totals.records}", at_ms, cohort={"tenant": one})
                     for number, one in enumerate(tenants)])  # fmt: skip
         return fold.parts_made
 
-    assert [served("a", "b", "a"), served("b"), served("b", "c"), served("a", "d", minute=1)] == [2, 2, 3, 5]
-    assert fold.parts_made == 5
+    assert [served("a", "b", "a"), served("b"), served("b", "çç")] == [(2, 2), (2, 2), (3, 6)]
+    assert served("a", "d", minute=1) == fold.parts_made == (5, 8)
     fold.forget_before(T0 + 1)
     assert not fold._unread  # what is dropped takes no room
-    assert [fold.parts_made, served("d", "e", minute=1)] == [5, 6]
+    assert [fold.parts_made, served("d", "e", minute=1)] == [(5, 8), (6, 9)]
 
 
 @WAYS

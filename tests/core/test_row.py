@@ -178,9 +178,9 @@ def test_requests_are_looked_at_when_512_wait() -> None:
     row = row_of(T0, CANDIDATE, WATCHED.views[CANDIDATE], cells, kinds, lambda cell, key: None, later=False)
     kind = np.array([kinds.number("ok", (None,) * len(LABELS))])
     for number in range(GATHER):
-        assert row.parts_made == 0
+        assert (row.parts_made, row.names_made) == (0, 0)
         row.add([seen(f"e-{number}", START_MS, cohort={"tenant": "acme"})], kind, np.array([START_MS]))
-    assert row.parts_made == 1
+    assert (row.parts_made, row.names_made) == (1, len("acme"))
     assert row.waiting == GATHER
     row.settle()
     assert row.waiting == 0
