@@ -184,6 +184,22 @@ def encode_cell(cell: Aggregate) -> bytes:
     return _pack((CELL_VERSION, *_packed(cell), parts, *units))
 
 
+def encode_cells(cells: Mapping[CellKey, Aggregate], most_bytes: int) -> tuple[dict[CellKey, bytes], bool]:
+    """Return the bytes of cells that are written together, and whether their parts had to give up their exemplars.
+
+    They do where all together would take more: texts come from outside, and no choice of theirs may keep counts from
+    being written.
+    """
+    packed = {key: encode_cell(cell) for key, cell in cells.items()}
+    if sum(map(len, packed.values())) <= most_bytes:
+        return packed, False
+    for cell in cells.values():
+        for part in cell.parts.values():
+            part.exemplars.clear()
+            part.packed = None
+    return {key: encode_cell(cell) for key, cell in cells.items()}, True
+
+
 def _packed_part(part: Aggregate) -> msgspec.Raw:
     """Return a part's bytes: those of the last time, unless it changed."""
     if part.packed is None:

@@ -375,7 +375,7 @@ class Feed:
             self._observer.store_away(str(error))
             return
         del self._pending[ingest.partition]
-        self._observer.flushed(ingest.partition, answer, len(flush.fields))
+        self._observer.flushed(ingest.partition, answer, is_bare=flush.is_bare)
         if answer is FlushAnswer.FENCED:
             self._ingests.pop(ingest.partition, None)
             self._source.pause(ingest.partition)

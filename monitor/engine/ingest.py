@@ -32,7 +32,7 @@ from monitor.engine.codec import (
     cell_key,
     decode_cell,
     decode_deadly,
-    encode_cell,
+    encode_cells,
     encode_deadly,
     encode_meta,
     read_meta,
@@ -62,6 +62,7 @@ class Flush:
     complete_ms: int | None
     kept_from: int
     totals: Totals
+    is_bare: bool  # the exemplars of watched values would have made it too large
 
 
 class PartitionIngest:
@@ -253,8 +254,7 @@ class PartitionIngest:
             reasons = {index: event for index, event in enumerate(read[run]) if isinstance(event, str)}
             good = [index for index in range(len(own_ms)) if index not in reasons]
             ahead = self.fold.fold_many(left[: len(good)], own_ms[good])
-            for _ in reasons:
-                self.fold.reject()
+            self.fold.totals.rejected += len(reasons)
             self._folded(records[run], {**reasons, **{good[index]: "future" for index in ahead}}, own_ms)
             taken += len(own_ms)
         return taken
@@ -269,8 +269,7 @@ class PartitionIngest:
         end = records[-1].offset + 1
         self.fold.totals.gaps += end - self.offset - len(records)
         self.offset = self.position = end
-        for index in sorted(reasons):
-            self._letters.append(self._letter(records[index], reasons[index], int(own_ms[index])))
+        self._letters += [self._letter(records[at], reasons[at], int(own_ms[at])) for at in sorted(reasons)]
         self._scale.folded(len(records))
 
     def _letter(self, record: SourceRecord, reason: str, at_ms: int) -> DeadLetter:
@@ -327,7 +326,7 @@ class PartitionIngest:
         warm_offset, warm_clock_ms = self._marks[0]
         totals: Totals = fold.totals
         changed = frozenset(fold.changed)
-        fields = self._sealed(changed)
+        fields, is_bare = self._sealed(changed)
         tally = self._inventory.tally
         meta = Meta(
             version=META_VERSION,
@@ -364,16 +363,17 @@ class PartitionIngest:
             complete_ms=fold.complete_ms,
             kept_from=self._inventory.kept_from,
             totals=replace(totals),
+            is_bare=is_bare,
         )
 
-    def _sealed(self, changed: frozenset[CellKey]) -> dict[str, bytes]:
+    def _sealed(self, changed: frozenset[CellKey]) -> tuple[dict[str, bytes], bool]:
         cells: dict[int, dict[str, bytes]] = {}
         held = self.fold.cells
-        for key in changed:
-            packed = encode_cell(held[key])
-            held[key].packed_bytes = len(packed)
-            cells.setdefault(key.minute, {})[cell_field(key)] = packed
-        return self._inventory.sealed(cells)
+        packed, is_bare = encode_cells({key: held[key] for key in changed}, MAX_FLUSH_BYTES * 7 // 8)
+        for key, one in packed.items():
+            held[key].packed_bytes = len(one)
+            cells.setdefault(key.minute, {})[cell_field(key)] = one
+        return self._inventory.sealed(cells), is_bare
 
     def _mark(self) -> None:
         """Remember where the clock stands at this offset; keep the newest mark that is two minutes old."""
@@ -382,10 +382,9 @@ class PartitionIngest:
             self._marks.append((self.offset, clock_ms))
         if clock_ms is None:
             return
-        limit_ms = clock_ms - DUPLICATE_MS
         keep = 0
         for index, (_, mark_ms) in enumerate(self._marks):
-            if mark_ms is not None and mark_ms <= limit_ms:
+            if mark_ms is not None and mark_ms <= clock_ms - DUPLICATE_MS:
                 keep = index
         del self._marks[:keep]
 

@@ -103,8 +103,8 @@ class Observer:
     def rejected(self, letters: Sequence[DeadLetter]) -> None:
         """Records became dead letters."""
 
-    def flushed(self, partition: Partition, answer: FlushAnswer, fields: int) -> None:
-        """The store answered a write."""
+    def flushed(self, partition: Partition, answer: FlushAnswer, *, is_bare: bool) -> None:
+        """The store answered a write; one that is bare had no room for the exemplars of watched values."""
 
     def store_away(self, why: str) -> None:
         """The store did not answer; reading waits for it."""

@@ -122,7 +122,7 @@ class Told(Observer):
     def state_damaged(self, partition: Partition, why: str) -> None:
         self.damaged.append(partition)
 
-    def flushed(self, partition: Partition, answer: FlushAnswer, fields: int) -> None:
+    def flushed(self, partition: Partition, answer: FlushAnswer, *, is_bare: bool) -> None:
         self.answers.append(answer)
 
     def store_away(self, why: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count, islice
 
 import msgspec
 import pytest
@@ -12,8 +13,14 @@ from benchmarks.performance.traffic import budget
 from monitor.adapters.flush_limits import check_flush
 from monitor.adapters.kafka.decode import decode
 from monitor.config.budget_file import load_budget
-from monitor.core.plan import plan_for
-from monitor.engine.ingest import PartitionIngest
+from monitor.core.aggregate import Aggregate
+from monitor.core.breakdown import shard_of
+from monitor.core.cell import CellKey
+from monitor.core.cohort import OVERALL, by_every
+from monitor.core.exemplar import Exemplar
+from monitor.core.plan import PARTS_MAX, plan_for
+from monitor.engine.codec import cell_key, decode_cell, encode_cells
+from monitor.engine.ingest import Flush, PartitionIngest
 from monitor.engine.pace import SLICE_RECORDS
 from monitor.engine.ports import MAX_FLUSH_BYTES, Claim, Partition
 from monitor.wire.trace_event import MAX_COHORT_TEXT, MAX_FAILURE_CLASS, MAX_REFERENCE
@@ -57,8 +64,19 @@ def rows(most: int, minutes: int, *, junk: bool = False, severity: str | None = 
     return made
 
 
-def sizes(records: Sequence[Row], dimensions: tuple[str, ...]) -> list[int]:
-    """Return how many bytes each write of a partition has that holds these records; each is one that is allowed."""
+def of_one_shard(records: Sequence[Row]) -> list[Row]:
+    """Return the same requests, of values that were chosen so that one small cell of each slice holds them all."""
+    names = (name for name in map(hex, count()) if shard_of(name) == 0)
+    chosen, made = list(islice(names, PARTS_MAX)), []
+    for row in records:
+        event = msgspec.json.decode(row.value or b"")
+        event["cohort"] = dict.fromkeys(DIMENSIONS, chosen[row.offset % PARTS_MAX])
+        made.append(replace(row, value=msgspec.json.encode(event)))
+    return made
+
+
+def written(records: Sequence[Row], dimensions: tuple[str, ...]) -> list[Flush]:
+    """Return the writes of a partition that holds these records; each is one that is allowed."""
     plan = plan_for([load_budget(budget(cohorts=dimensions), "budget.yaml")])
     claim = Claim(Partition("traces", 0), "owner", {})
     owner = PartitionIngest(
@@ -69,7 +87,7 @@ def sizes(records: Sequence[Row], dimensions: tuple[str, ...]) -> list[int]:
     def write() -> None:
         flush = owner.flush()
         check_flush(flush.batch, flush.expected_offset, flush.fields)
-        found.append(sum(len(name) + len(value) for name, value in flush.fields.items()))
+        found.append(flush)
         owner.flushed(flush)
 
     done = 0
@@ -83,6 +101,12 @@ def sizes(records: Sequence[Row], dimensions: tuple[str, ...]) -> list[int]:
     write()
     assert owner.fold.totals.records == len(records)
     return found
+
+
+def sizes(records: Sequence[Row], dimensions: tuple[str, ...]) -> list[int]:
+    """Return how many bytes each of those writes has."""
+    flushes = written(records, dimensions)
+    return [sum(len(name) + len(value) for name, value in flush.fields.items()) for flush in flushes]
 
 
 @pytest.mark.parametrize("dimensions", [(), ("tenant",), DIMENSIONS], ids=["whole", "one", "four"])
@@ -103,3 +127,34 @@ def test_nor_do_incidents_among_records_that_cannot_be_read(severity: str) -> No
 def test_ordinary_texts_make_few_writes() -> None:
     """A part is packed anew at each write of its minute: the more fits into one, the less often."""
     assert len(sizes(rows(0, 2), ("tenant",))) <= 2
+
+
+def test_values_chosen_to_share_a_cell_cost_their_exemplars_and_no_count() -> None:
+    """Whoever names tenants knows where they go; what keeps a write small then is said, and is never a count."""
+    flushes = written(of_one_shard(rows(MAX_REFERENCE, 1)), DIMENSIONS)
+    assert any(flush.is_bare for flush in flushes)
+    last = {key: packed for flush in flushes for key, packed in flush.fields.items()}
+    tenants = by_every(OVERALL, ("tenant",))
+    cells = [(key, decode_cell(last[field])) for field in last if (key := cell_key(field)) is not None]
+    assert sum(cell.total().requests for key, cell in cells if key.view == tenants) == RECORDS
+
+
+@pytest.mark.parametrize("most, is_bare", [(10**6, False), (100, True)])
+def test_cells_give_up_the_exemplars_of_their_parts_where_they_would_take_too_much(
+    most: int, is_bare: bool
+) -> None:
+    cell = Aggregate()
+    cell.keep("error", Exemplar(1, "of the cell", ""))
+    cell.parts["acme"] = part = Aggregate()
+    part.requests = 3
+    part.keep("error", Exemplar(1, "of a part" * 20, ""))
+    key = CellKey(1, "v42", OVERALL)
+    packed, told = encode_cells({key: cell}, most)
+    found = decode_cell(packed[key])
+    assert (told, found.parts["acme"].requests, bool(found.parts["acme"].exemplars)) == (
+        is_bare,
+        3,
+        not is_bare,
+    )
+    assert found == cell
+    assert found.exemplars

@@ -81,7 +81,7 @@ class Told(Observer):
         self._world.note(f"{self._name}: claimed {partition.number} at {offset}")
         self._world.counts["claimed"] += 1
 
-    def flushed(self, partition: Partition, answer: FlushAnswer, fields: int) -> None:
+    def flushed(self, partition: Partition, answer: FlushAnswer, *, is_bare: bool) -> None:
         self._world.counts[answer.value] += 1
         if answer is not FlushAnswer.APPLIED:
             self._world.note(f"{self._name}: flush of {partition.number}: {answer.value}")

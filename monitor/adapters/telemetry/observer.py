@@ -103,11 +103,17 @@ class TelemetryObserver(Observer):
         for letter in letters:
             self._metrics.count("dead_letters", reason=letter.reason.partition(":")[0])
 
-    def flushed(self, partition: Partition, answer: FlushAnswer, fields: int) -> None:
-        """The store answered a write."""
+    def flushed(self, partition: Partition, answer: FlushAnswer, *, is_bare: bool) -> None:
+        """The store answered a write; one that is bare had no room for the exemplars of watched values."""
         self._metrics.count("flushes", answer=answer.value)
         if answer is FlushAnswer.FENCED:
             self._log.warning("fenced", topic=partition.topic, partition=partition.number)
+        if is_bare:
+            self._log.warning(
+                "exemplars of watched values left out: their texts are too long for a write; counts are complete",
+                topic=partition.topic,
+                partition=partition.number,
+            )
 
     def store_away(self, why: str) -> None:
         """The store did not answer; reading waits for it."""

@@ -18,7 +18,7 @@ from monitor.core.decision import Decision, Type
 from monitor.core.sight import BLIND_MS, Cause, Sight, SightState, worst
 from monitor.core.window import LATENESS_MS
 from monitor.engine.observer import Observer, Seen, Sighting
-from monitor.engine.ports import Partition
+from monitor.engine.ports import FlushAnswer, Partition
 from tests.adapters.telemetry.test_metrics import exposed
 
 NOW_MS = 100_000
@@ -122,6 +122,17 @@ def test_a_change_is_one_line_in_the_log(telemetry: Telemetry) -> None:
         ("warning", "blind", "redis"),
         ("info", "live", None),
     ]
+
+
+def test_a_write_that_left_exemplars_out_is_one_line_in_the_log(telemetry: Telemetry) -> None:
+    observer = observer_of(telemetry)
+    with capture_logs() as lines:
+        for is_bare in (False, True):
+            observer.flushed(Partition("traces", 7), FlushAnswer.APPLIED, is_bare=is_bare)
+    assert [(line["log_level"], line["topic"], line["partition"]) for line in lines] == [
+        ("warning", "traces", 7)
+    ]
+    assert "exemplars of watched values left out" in lines[0]["event"]
 
 
 def test_a_defect_is_logged_with_its_traceback(telemetry: Telemetry) -> None:
