@@ -254,7 +254,8 @@ class PartitionIngest:
             reasons = {index: event for index, event in enumerate(read[run]) if isinstance(event, str)}
             good = [index for index in range(len(own_ms)) if index not in reasons]
             ahead = self.fold.fold_many(left[: len(good)], own_ms[good])
-            self.fold.totals.rejected += len(reasons)
+            for _ in reasons:
+                self.fold.reject()
             self._folded(records[run], {**reasons, **{good[index]: "future" for index in ahead}}, own_ms)
             taken += len(own_ms)
         return taken
@@ -382,11 +383,9 @@ class PartitionIngest:
             self._marks.append((self.offset, clock_ms))
         if clock_ms is None:
             return
-        keep = 0
-        for index, (_, mark_ms) in enumerate(self._marks):
-            if mark_ms is not None and mark_ms <= clock_ms - DUPLICATE_MS:
-                keep = index
-        del self._marks[:keep]
+        limit_ms = clock_ms - DUPLICATE_MS
+        old = [place for place, (_, ms) in enumerate(self._marks) if ms is not None and ms <= limit_ms]
+        del self._marks[: max(old, default=0)]
 
     def flushed(self, flush: Flush) -> None:
         """Note that a write is in the store."""

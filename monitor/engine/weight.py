@@ -30,9 +30,7 @@ _EXEMPLAR_BYTES: Final = 24  # without its texts
 _KEPT_BYTES: Final = 96  # the name of an indicator that has exemplars
 _OUTCOME_BYTES: Final = 80
 _META_BYTES: Final = 16_384
-_OTHERS_BYTES: Final = (
-    OTHER_RELEASES_MAX * 540
-)  # releases that nobody watches, by names as long as they may be
+_OTHERS_BYTES: Final = OTHER_RELEASES_MAX * 540  # of releases that nobody watches, with the longest names
 _MAX_FIELDS: Final = MAX_FLUSH_FIELDS // 2 - 256  # every cell may need a manifest beside it
 
 
@@ -101,8 +99,7 @@ class Scale:
         # What is not changed yet may have to be written too.
         unchanged = max(0, self._fold.held_bytes - self._fold.changed_bytes)
         spare = self._max_bytes - self._guess - unchanged - _OTHERS_BYTES
-        # Cells and fields that a record opens at most, or that there are at most.
-        opened = min(rows() * self._row_cells, _MAX_FIELDS)
+        opened = rows() * self._row_cells  # cells, at most
         # The names of all values in a record take no more than the record.
         longest = max(map(len, filter(None, [one.value for one in records])), default=0)
         names = min(longest, self._slices * _NAME_MOST)

@@ -28,6 +28,7 @@ from tests.engine.logs import START_MS
 
 DIMENSIONS = ("tenant", "workflow", "intent", "language")
 RECORDS = 4_000
+CANDIDATE, BASELINE = "model-v42-0000", "model-v41"  # of that budget
 WIDEST = "\U0001f600"  # four bytes
 
 
@@ -40,8 +41,10 @@ class Row:
     value: bytes | None
 
 
-def rows(most: int, minutes: int, *, junk: bool = False, severity: str | None = None) -> list[Row]:
-    """Requests of the candidate, each of a tenant of its own, bad in every way, with texts as long as they may be."""
+def rows(
+    most: int, minutes: int, *, release: str = CANDIDATE, junk: bool = False, severity: str | None = None
+) -> list[Row]:
+    """Requests of a release, each of a tenant of its own, bad in every way, with texts as long as they may be."""
     made = []
     for number in range(RECORDS):
         at_ms = START_MS + number * minutes * 60_000 // RECORDS
@@ -49,7 +52,7 @@ def rows(most: int, minutes: int, *, junk: bool = False, severity: str | None = 
         event = {
             "event_id": f"e{number}",
             "at": at_ms,
-            "release": "model-v42-0000",
+            "release": release,
             "cohort": dict.fromkeys(DIMENSIONS, name[-MAX_COHORT_TEXT:]),
             "task_success": False,
             "human_handoff": True,
@@ -122,6 +125,15 @@ def test_the_longest_texts_of_the_contract_make_no_write_that_is_too_large(
 @pytest.mark.parametrize("severity", ["low", "critical"])
 def test_nor_do_incidents_among_records_that_cannot_be_read(severity: str) -> None:
     assert max(sizes(rows(MAX_REFERENCE, 30, junk=True, severity=severity), DIMENSIONS)) <= MAX_FLUSH_BYTES
+
+
+@pytest.mark.parametrize("dimensions", [(), *(DIMENSIONS[:many] for many in (1, 2, 3, 4))], ids=len)
+@pytest.mark.parametrize("release", [CANDIDATE, BASELINE])
+def test_nor_do_records_that_lie_so_far_apart_that_each_opens_cells_of_its_own(
+    dimensions: tuple[str, ...], release: str
+) -> None:
+    """A write has a most of fields too, and every minute has a manifest beside its cells."""
+    assert len(written(rows(0, RECORDS, release=release), dimensions)) > 1
 
 
 def test_ordinary_texts_make_few_writes() -> None:

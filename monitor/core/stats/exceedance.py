@@ -206,10 +206,11 @@ class ExceedanceHistory:
         owners = np.arange(len(arms)).repeat(sizes)
         places, counts = self._places(arms)
         order = (owners * len(added[0]) - places).argsort()  # arm by arm, the slowest requests first
-        places, above = places[order], counts[order].cumsum()
+        places, counts = places[order], counts[order]
+        above = counts.cumsum()
         ends = sizes.cumsum()
         starts = ends - sizes
-        above -= (above[starts] - counts[order][starts]).repeat(sizes)
+        above -= (above[starts] - counts[starts]).repeat(sizes)
         requests = above[ends - 1].reshape(-1, 2)
         parts = requests[:, ::-1] / requests.sum(axis=1, keepdims=True) * 2.0**self._weight_bits
         weighted = np.rint(above * parts.ravel().repeat(sizes)).astype(np.int64)
