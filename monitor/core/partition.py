@@ -20,7 +20,7 @@ from monitor.core.cohort import OVERALL, matches
 from monitor.core.event import Observation
 from monitor.core.exemplar import Exemplar
 from monitor.core.indicator import INCIDENTS
-from monitor.core.placing import Placed, incident_of, times_of
+from monitor.core.placing import Placed, Told, incident_of
 from monitor.core.plan import Plan, exemplar_id
 from monitor.core.rehearsal import traffic_of
 from monitor.core.row import NOBODY, Row, row_of
@@ -164,47 +164,47 @@ class PartitionFold:
             return Fate.DUPLICATE
         return self._place(event, at_ms, clock_ms)
 
-    def fold_many(
-        self, events: Sequence[Observation], records_ms: Ints | None = None, ats: Ints | None = None
-    ) -> list[int]:
-        """Fold decoded records as `fold` does one after the other; return which of them are too far ahead.
+    def told(self, events: Sequence[Observation]) -> Told:
+        """Return what decoded records say, for `fold_told`."""
+        self._bound_shapes()
+        return Told.of(events, self._shapes)
 
-        Args:
-            records_ms: As `record_ms`, one each; None for lines of a file.
-            ats: Their event times, where they are known already.
-        """
-        if not events:
+    def fold_many(self, events: Sequence[Observation], records_ms: Ints | None = None) -> list[int]:
+        """Fold decoded records as `fold` does one after the other; return which of them are too far ahead."""
+        return self.fold_told(self.told(events), records_ms)
+
+    def fold_told(self, told: Told, records_ms: Ints | None = None) -> list[int]:
+        """Fold records of which is known what they say, as `fold_many`; under the plan they were looked at by."""
+        assert told.shapes is self._shapes, "what they say is numbered anew by another plan"
+        if not told.events:
             return []
-        ats = times_of(events) if ats is None else ats
         ahead: list[int] = []
-        claims = ats
+        claims = told.ats
         if records_ms is not None:
-            is_ahead = ats > records_ms + FUTURE_MS
+            is_ahead = claims > records_ms + FUTURE_MS
             if is_ahead.any():
-                ahead = np.flatnonzero(is_ahead).tolist()
+                ahead, here = np.flatnonzero(is_ahead).tolist(), np.flatnonzero(~is_ahead)
                 self.totals.rejected += len(ahead)
-                events = [event for event, gone in zip(events, is_ahead.tolist(), strict=True) if not gone]
-                ats, records_ms = ats[~is_ahead], records_ms[~is_ahead]
-                if not events:
+                if not len(here):
                     return ahead
-            claims = np.minimum(ats, records_ms)
+                told, records_ms = told.only(here), records_ms[here]
+            claims = np.minimum(told.ats, records_ms)
         clocks = np.maximum.accumulate(claims)
         if self.clock_ms is not None:
             clocks = np.maximum(clocks, self.clock_ms)
         self.clock_ms = int(clocks[-1])
-        fresh = self.seen.are_new([event.event_id for event in events], clocks)
+        fresh = self.seen.are_new([event.event_id for event in told.events], clocks)
         if fresh is not None:
-            self.totals.duplicates += len(events) - len(fresh)
-            events, ats, clocks = [events[index] for index in fresh], ats[fresh], clocks[fresh]
-        self._place_many(events, ats, clocks)
+            self.totals.duplicates += len(told.events) - len(fresh)
+            told, clocks = told.only(np.array(fresh, dtype=np.int64)), clocks[fresh]
+        if told.events:
+            self._place_many(told, clocks)
         return ahead
 
-    def _place_many(self, events: Sequence[Observation], ats: Ints, clocks: Ints) -> None:
-        """Place records by the clock each was read at."""
-        if not events:
-            return  # every one was a duplicate
-        self._bound_shapes()
-        placed = Placed(events, ats, clocks, self.complete_ms, self._shapes)
+    def _place_many(self, told: Told, clocks: Ints) -> None:
+        """Place records by the clock each was read at; at least one."""
+        events, ats = told.events, told.ats
+        placed = Placed(told, clocks, self.complete_ms)
         self.totals.late += placed.late
         self.totals.accepted += len(events) - placed.late
         for release, late in placed.late_by_release().items():

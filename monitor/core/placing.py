@@ -7,25 +7,55 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from monitor.core.cell import Incident
 from monitor.core.event import Observation
 from monitor.core.plan import exemplar_id
-from monitor.core.shape import Ints, Shapes
+from monitor.core.shape import Ints, Shapes, Traits
 from monitor.core.window import BUCKET_MS, LATENESS_MS
 
 RowKey: TypeAlias = tuple[int, str, bool]
 """A minute of a release, and whether it is of labels that come later."""
 
 
+class Told(NamedTuple):
+    """Records in the order of the log, and what can be said of each by itself.
+
+    Attributes:
+        ats: Their event times.
+        shapes: By which the traits are numbered.
+    """
+
+    events: Sequence[Observation]
+    ats: Ints
+    traits: Traits
+    shapes: Shapes
+
+    @classmethod
+    def of(cls, events: Sequence[Observation], shapes: Shapes) -> Told:
+        """Return what these events say."""
+        return cls(events, times_of(events), shapes.of(events), shapes)
+
+    def between(self, start: int, end: int) -> Told:
+        """Return a stretch of them."""
+        if start == 0 and end >= len(self.events):
+            return self
+        some = slice(start, end)
+        return self._replace(events=self.events[some], ats=self.ats[some], traits=self.traits.only(some))
+
+    def only(self, rows: Ints) -> Told:
+        """Return some of them, by their numbers."""
+        events = [self.events[row] for row in rows.tolist()]
+        return self._replace(events=events, ats=self.ats[rows], traits=self.traits.only(rows))
+
+
 class Placed:
     """Records of one partition, in the order of the log, and what becomes of each.
 
     Args:
-        ats: Their event times.
         clocks: The partition's clock as it stood at each.
         complete_ms: Event time up to which the partition was seen to be read to its end.
 
@@ -34,12 +64,10 @@ class Placed:
         first_minute: Of those that are not; None without one.
     """
 
-    def __init__(
-        self, events: Sequence[Observation], ats: Ints, clocks: Ints, complete_ms: int | None, shapes: Shapes
-    ) -> None:
-        self._events, self._ats = events, ats
-        self._traits = traits = shapes.of(events)
-        self._releases = shapes.releases
+    def __init__(self, told: Told, clocks: Ints, complete_ms: int | None) -> None:
+        events, ats, traits = told.events, told.ats, told.traits
+        self._events, self._ats, self._traits = events, ats, traits
+        self._releases = told.shapes.releases
         self._minutes = minutes = ats // BUCKET_MS
         horizons = clocks if complete_ms is None else np.maximum(clocks, complete_ms)
         self._open_from = (horizons - LATENESS_MS) // BUCKET_MS

@@ -24,6 +24,8 @@ ERROR, TIMEOUT = 1, 2
 """Columns of `Kinds.table`: after the requests, before what is known of each label, and how often it was true."""
 
 Ints: TypeAlias = NDArray[np.int64]
+Chosen: TypeAlias = slice | NDArray[np.bool_] | Ints
+"""Some of a column's places: a stretch, or by a mask, or by number."""
 
 
 class Kinds:
@@ -81,6 +83,7 @@ class Traits(NamedTuple):
         is_watched, counts: Whether a budget watches the release, and judges it by such traffic.
         is_incident: Whether it counts, and is a high-severity incident.
         delay_ms: How long its labels are on time; 0 for a request.
+        may_show: Whether it could be kept as an exemplar.
     """
 
     kind: Ints
@@ -89,6 +92,11 @@ class Traits(NamedTuple):
     counts: NDArray[np.bool_]
     is_incident: NDArray[np.bool_]
     delay_ms: Ints
+    may_show: NDArray[np.bool_]
+
+    def only(self, chosen: Chosen) -> Traits:
+        """Return those of some of the events."""
+        return Traits._make(column[chosen] for column in self)
 
 
 class Shapes(dict[tuple[str | bool | None, ...], int]):
@@ -98,7 +106,8 @@ class Shapes(dict[tuple[str | bool | None, ...], int]):
         self._plan = plan
         self._kinds = kinds
         self._rows: list[tuple[int, ...]] = []
-        self._table: Ints = np.zeros((0, 6), dtype=np.int64)
+        self._table: Ints = np.zeros((0, len(Traits._fields)), dtype=np.int64)
+        self._shown = {name for name, views in plan.views.items() if any(view.exemplars for view in views)}
         self.releases: list[str] = []
         self._release_numbers: dict[str, int] = {}
 
@@ -120,6 +129,7 @@ class Shapes(dict[tuple[str | bool | None, ...], int]):
                 counts,
                 counts and severity in HIGH_SEVERITIES,
                 self._plan.label_delay_ms.get(release, 0) if is_outcome else 0,
+                release in self._shown or severity is not None,
             )
         )
         return number
@@ -137,4 +147,5 @@ class Shapes(dict[tuple[str | bool | None, ...], int]):
             rows[:, 3].astype(bool),
             rows[:, 4].astype(bool),
             rows[:, 5],
+            rows[:, 6].astype(bool),
         )

@@ -18,7 +18,6 @@ import numpy as np
 from monitor.core.cell import CellKey, Incident
 from monitor.core.event import Observation
 from monitor.core.partition import PartitionFold, Totals
-from monitor.core.placing import times_of
 from monitor.core.plan import Plan
 from monitor.core.seen import SeenIds
 from monitor.core.shape import Ints
@@ -200,13 +199,13 @@ class PartitionIngest:
         read = self._read(records)
         if str in set(map(type, read)):
             return self._take_mixed(records, read)
-        events = cast("Sequence[Observation]", read)
-        own_ms, ats = self._own_times(records), times_of(events)
+        own_ms, told = self._own_times(records), self.fold.told(cast("Sequence[Observation]", read))
         taken = 0
         while taken < len(records) and not self.is_full:
-            room = self._scale.room(records[taken:], events[taken:], partial(self._rows_in, ats[taken:]))
+            left = told.between(taken, len(records))
+            room = self._scale.room(records[taken:], left, partial(self._rows_in, left.ats))
             rest = slice(taken, taken + min(room, _LETTERS_MAX - len(self._letters)))
-            ahead = self.fold.fold_many(events[rest], own_ms[rest], ats[rest])
+            ahead = self.fold.fold_told(told.between(rest.start, rest.stop), own_ms[rest])
             self._folded(records[rest], dict.fromkeys(ahead, "future"), own_ms[rest])
             taken = rest.stop
         return taken
@@ -247,13 +246,13 @@ class PartitionIngest:
         """Fold records some of which could not be decoded, in runs that surely fit."""
         taken = 0
         while taken < len(records) and not self.is_full:
-            left = [event for event in read[taken:] if not isinstance(event, str)]
-            room = self._scale.room(records[taken:], left) if left else len(read) - taken
+            told = self.fold.told([event for event in read[taken:] if not isinstance(event, str)])
+            room = self._scale.room(records[taken:], told) if told.events else len(read) - taken
             run = slice(taken, taken + min(room, _LETTERS_MAX - len(self._letters)))
             own_ms = self._own_times(records[run])
             reasons = {index: event for index, event in enumerate(read[run]) if isinstance(event, str)}
             good = [index for index in range(len(own_ms)) if index not in reasons]
-            ahead = self.fold.fold_many(left[: len(good)], own_ms[good])
+            ahead = self.fold.fold_told(told.between(0, len(good)), own_ms[good])
             for _ in reasons:
                 self.fold.reject()
             self._folded(records[run], {**reasons, **{good[index]: "future" for index in ahead}}, own_ms)

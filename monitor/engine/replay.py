@@ -21,7 +21,6 @@ from monitor.core.cell import CellKey, Incident
 from monitor.core.decision import Decision
 from monitor.core.event import HIGH_SEVERITIES, MAX_AT_MS, Observation
 from monitor.core.partition import Fate, PartitionFold
-from monitor.core.placing import times_of
 from monitor.core.plan import plan_for
 from monitor.core.record import Arming
 from monitor.core.seen import SEEN_IDS_MAX, SeenIds
@@ -141,11 +140,11 @@ class Replay:
                 self.rejected[event] += 1
             else:
                 events.append(event)
-        ats, start = times_of(events), 0
+        told, start = fold.told(events), 0
         heard = [index for index, event in enumerate(events) if event.incident_severity in HIGH_SEVERITIES]
         while start < len(events):
-            end = self._run_end(ats, heard, start)
-            fold.fold_many(events[start:end], None, ats[start:end])
+            end = self._run_end(told.ats, heard, start)
+            fold.fold_told(told.between(start, end))
             if self._close_at_ms is None or (fold.clock_ms or 0) >= self._close_at_ms:
                 due += self._advance(watermark_minute(one.horizon_ms for one in self._folds))
             for incident in fold.take_incidents():

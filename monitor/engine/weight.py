@@ -8,12 +8,16 @@ as the records say.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import numpy as np
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.event import Observation
 from monitor.core.partition import OTHER_RELEASES_MAX, PartitionFold
+from monitor.core.placing import Told
 from monitor.core.plan import SHARDS, Plan, exemplar_id
 from monitor.core.sketch import UNFINISHED_BIN, Sketch
 from monitor.engine.inventory import NAME_BYTES, Inventory
@@ -47,7 +51,6 @@ class Scale:
         self._inventory = inventory
         self._max_bytes = max_bytes
         self._plan: Plan | None = None
-        self._shown: frozenset[str] = frozenset()
         self._slices = self._growth = self._part_bytes = self._kept_bytes = self._row_cells = self._rules = 1
         self._admitted = 0  # what exemplars of the records may take that there was room for
         self.written()
@@ -84,13 +87,14 @@ class Scale:
     def room(
         self,
         records: Sequence[SourceRecord],
-        events: Sequence[Observation],
+        told: Told,
         rows: Callable[[], int] = lambda: _MAX_FIELDS,
     ) -> int:
         """Return how many of the first events may be folded before the next look, where the write is not full.
 
         Args:
             records: As what they came.
+            told: The events; at least one.
             rows: Returns how many minutes of watched releases the records can touch, at most; as many as there are
                 where nobody knows.
         """
@@ -100,25 +104,21 @@ class Scale:
         unchanged = max(0, self._fold.held_bytes - self._fold.changed_bytes)
         spare = self._max_bytes - self._guess - unchanged - _OTHERS_BYTES
         opened = rows() * self._row_cells  # cells, at most
-        # The names of all values in a record take no more than the record.
-        longest = max(map(len, filter(None, [one.value for one in records])), default=0)
-        names = min(longest, self._slices * _NAME_MOST)
-        many, watched = len(events), self._shown
+        many, names, is_measured = len(told.events), self._slices * _NAME_MOST, False
         # By each rule in each slice: the place among the events, and the bytes, of what may be an exemplar.
-        shown = [
-            (index, _EXEMPLAR_BYTES + _texts_bytes(exemplar_id(event), event.failure_class or ""))
-            for index, event in enumerate(events)
-            if event.release in watched or event.incident_severity is not None
-        ]
+        shown = np.flatnonzero(told.traits.may_show).tolist()
+        sizes = [_EXEMPLAR_BYTES + _shown_bytes(told.events[index]) for index in shown]
         while True:
-            cells = min(opened, many * self._slices)
-            texts = [size for index, size in shown if index < many]
-            self._admitted = sum(texts) * self._rules
-            added = cells * _CELL_BYTES + self._admitted + len(texts) * self._slices * self._kept_bytes
+            cells, count = min(opened, many * self._slices), bisect_left(shown, many)
+            self._admitted = sum(sizes[:count]) * self._rules
+            added = cells * _CELL_BYTES + self._admitted + count * self._slices * self._kept_bytes
             added += many * (self._slices * self._part_bytes + self._growth + names)
             if many <= 1 or (cells <= fields and added <= spare):
                 return max(1, many)
-            many //= 2
+            if is_measured:
+                many //= 2
+            else:  # the names of all values in a record take no more than the record
+                names, is_measured = min(names, _longest(records)), True
 
     @property
     def _guess(self) -> int:
@@ -134,14 +134,14 @@ class Scale:
         if plan is self._plan:
             return
         self._plan = plan
-        releases = plan.views.items()
         views = max(plan.views.values(), key=len, default=())
         sketches = sum(len(view.sketches) for view in views)
         self._slices = len(views) + 1
         self._row_cells = 1 + sum(SHARDS if view.by else 1 for view in views)
-        self._shown = frozenset(name for name, own in releases if any(view.exemplars for view in own))
         # An incident is an exemplar of each slice, whatever it is judged by.
-        self._rules = max((sum(len(view.exemplars) + 1 for view in own) for _, own in releases), default=1)
+        self._rules = max(
+            (sum(len(view.exemplars) + 1 for view in own) for own in plan.views.values()), default=1
+        )
         outcomes = sum(len(view.outcomes) for view in views)
         # To parts that are there: a bin of each distribution. What else they may hold has its bounds.
         self._growth = 16 + _BIN_BYTES * sketches + outcomes
@@ -179,6 +179,14 @@ def _alone(cell: Aggregate) -> int:
         weight += _KEPT_BYTES
         weight += sum(_EXEMPLAR_BYTES + _texts_bytes(one.trace_id, one.failure_class) for one in kept)
     return weight
+
+
+def _longest(records: Sequence[SourceRecord]) -> int:
+    return max(map(len, filter(None, [one.value for one in records])), default=0)
+
+
+def _shown_bytes(event: Observation) -> int:
+    return _texts_bytes(exemplar_id(event), event.failure_class or "")
 
 
 def _texts_bytes(trace_id: str, failure_class: str) -> int:

@@ -198,16 +198,17 @@ def test_what_follows_from_a_shape_is_what_its_event_says(events: list[Any], cut
     plan.views[_DRILL] = plan.views[CANDIDATE]
     kinds = Kinds()
     shapes = Shapes(plan, kinds)
-    assert [len(column) for column in shapes.of([])] == [0] * 6
+    assert {len(column) for column in shapes.of([])} == {0}
     shapes.of(events[:cut] or events[:1])  # what was met before is still known
     found = shapes.of(events)
-    for event, kind, release, is_watched, counts, is_incident, delay_ms in zip(
+    for event, kind, release, is_watched, counts, is_incident, delay_ms, may_show in zip(
         events, *(column.tolist() for column in found), strict=True
     ):
         assert shapes.releases[release] == event.release
         assert is_watched is (event.release != "stray")
         assert counts is ((event.release, event.traffic) in {(CANDIDATE, "live"), (_DRILL, "rehearsal")})
         assert is_incident is (counts and event.incident_severity in HIGH_SEVERITIES)
+        assert may_show is (event.release in {CANDIDATE, _DRILL} or event.incident_severity is not None)
         assert delay_ms == (90 * 60_000 if event.is_outcome and event.release == CANDIDATE else 0)
         if event.is_outcome or not counts:
             assert kind == LABELS_ONLY

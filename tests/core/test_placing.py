@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.adapters.kafka.decode import TraceRecord
 from monitor.core.event import HIGH_SEVERITIES
-from monitor.core.placing import Placed, incident_of, times_of
+from monitor.core.placing import Placed, Told, incident_of
 from monitor.core.shape import Kinds, Shapes
 from tests.engine.worlds import (
     BASELINE,
@@ -88,7 +88,7 @@ def hold_each(name: str, records: list[tuple[TraceRecord, int]], complete_ms: in
     events = [event for event, _ in records]
     clocks = np.array([NOW + past for _, past in records], dtype=np.int64)
     kinds = Kinds()
-    found = Placed(events, times_of(events), clocks, complete_ms, Shapes(plan, kinds))
+    found = Placed(Told.of(events, Shapes(plan, kinds)), clocks, complete_ms)
     delay_min = DELAY_MIN if name == "delay" else 0
     fates = [fate(event, NOW + past, complete_ms, delay_min) for event, past in records]
     minutes = [event.at_ms // MINUTE for event in events]
