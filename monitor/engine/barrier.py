@@ -34,6 +34,13 @@ class Barrier:
                 self._follower = follower
             self._take(await self._follower.read_to_end())
 
+    async def read_ahead(self) -> None:
+        """Take in what has come by now and ask nobody: whoever reads next waits for that much less."""
+        if self._follower is None or self._lock.locked():
+            return  # nobody has read yet, or somebody is at it
+        async with self._lock:
+            self._take(await self._follower.read_ahead())
+
     async def stop(self) -> None:
         """Leave."""
         if self._follower is not None:

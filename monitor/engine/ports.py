@@ -161,6 +161,9 @@ class Follower(Protocol):
     async def read_to_end(self) -> list[Record]:
         """Return all records not yet returned, up to the end that the topic has at the time of the call."""
 
+    async def read_ahead(self) -> list[Record]:
+        """Return records not yet returned that have arrived by now; asks nobody, waits for nothing, never fails."""
+
     def __aiter__(self) -> AsyncIterator[list[Record]]:
         """Yield records in batches as they arrive, for ever; within a partition in order."""
 

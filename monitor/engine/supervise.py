@@ -284,16 +284,18 @@ class Instance:
         """Return the control topics in the order they are read at first."""
         follow = self._followers
         return (
-            _Taken("ledger", follow.ledger, self._note_entries),
+            _Taken("ledger", follow.ledger, self._note_entries, barrier=self._ledger),
             _Taken("history", follow.history, self._note_hours),
             _Taken("budgets", follow.budgets, self._note_budgets, at_once=BUDGETS_AT_ONCE),
-            _Taken("commands", follow.commands, self._note_commands),
+            _Taken("commands", follow.commands, self._note_commands, barrier=self._commands),
             _Taken("incidents", follow.incidents, self._note_incidents),
         )
 
     async def _each(self, taken: _Taken) -> None:
         async for records in taken.follower:
             await taken.take(records)
+            if taken.barrier is not None:
+                await taken.barrier.read_ahead()
 
     def _note_entries(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -342,12 +344,13 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A control topic, who takes its records in, and how many of them before others get their turn."""
+    """A control topic, who takes its records in, so many before others get their turn, and who else reads it."""
 
     name: str
     follower: Follower
     note: Callable[[Sequence[Record]], None]
     at_once: int = ENTRIES_AT_ONCE
+    barrier: Barrier | None = None
 
     async def take(self, records: Sequence[Record]) -> None:
         """Take records in: a hundred budgets may come together."""

@@ -130,6 +130,29 @@ async def test_each_record_is_returned_once(log: AnyLog, make_topic: MakeTopic) 
     await follower.stop()
 
 
+async def test_reading_ahead_returns_what_has_come_and_waits_for_nothing(
+    log: AnyLog, make_topic: MakeTopic
+) -> None:
+    topic = await make_topic(2)
+    follower = log.follow(topic)
+    await follower.start()
+    assert await follower.read_to_end() == []
+    async with asyncio.timeout(0.2):
+        assert await follower.read_ahead() == []
+    for number in range(6):
+        await log.append(topic, f"a{number}", b"1")
+    ahead: list[Record] = []
+    async with asyncio.timeout(10):
+        while len(ahead) < 4:  # they come by themselves, whoever asks
+            ahead += await follower.read_ahead()
+            await asyncio.sleep(0.01)
+    rest = await follower.read_to_end()
+    assert len({record.key for record in (*ahead, *rest)}) == len(ahead) + len(rest) == 6
+    await log.append(topic, "b", b"2")
+    assert [record.value for record in await follower.read_to_end()] == [b"2"]
+    await follower.stop()
+
+
 async def test_every_follower_reads_every_record(log: AnyLog, make_topic: MakeTopic) -> None:
     topic = await make_topic(2)
     followers = [log.follow(topic) for _ in range(3)]

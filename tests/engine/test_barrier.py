@@ -18,7 +18,7 @@ class Topic:
     def __init__(self) -> None:
         self.written: list[Record] = []
         self.readers = 0
-        self.stopped = 0
+        self.stopped = self.aheads = 0
         self.is_away = False
 
     def fresh(self) -> Reader:
@@ -41,6 +41,11 @@ class Reader:
         await asyncio.sleep(0)
         found, self._at, self._is_busy = self._topic.written[self._at : end], end, False
         return found
+
+    async def read_ahead(self) -> list[Record]:
+        assert not self._is_busy, "one reader was asked by two at a time"
+        self._topic.aheads += 1
+        return await self.read_to_end()
 
     async def stop(self) -> None:
         self._topic.stopped += 1
@@ -87,3 +92,30 @@ async def test_what_was_never_asked_has_nothing_to_leave() -> None:
     await barrier.read()
     await barrier.stop()
     assert topic.stopped == 1
+
+
+async def test_what_came_meanwhile_is_taken_in_before_anybody_asks() -> None:
+    topic, taken = Topic(), list[Record]()
+    barrier = Barrier(topic.fresh, taken.extend)
+    topic.written = [record(0)]
+    await barrier.read_ahead()
+    assert (taken, topic.readers) == ([], 0)  # there is no reader before somebody needs one
+    await barrier.read()
+    topic.written.append(record(1))
+    await barrier.read_ahead()
+    assert len(taken) == 2
+    await barrier.read()
+    assert len(taken) == 2
+
+
+async def test_reading_ahead_never_stands_in_the_way_of_who_asks() -> None:
+    topic, taken = Topic(), list[Record]()
+    barrier = Barrier(topic.fresh, taken.extend)
+    await barrier.read()
+    topic.written = [record(0)]
+    asked = asyncio.create_task(barrier.read())
+    await asyncio.sleep(0)  # it has the reader now
+    await barrier.read_ahead()
+    assert (topic.aheads, asked.done()) == (0, False)
+    await asked
+    assert len(taken) == 1

@@ -151,6 +151,13 @@ class FollowerClient:
             raise LogUnreachable(str(cut)) from cut
         return self._take(ends)
 
+    async def read_ahead(self) -> list[Record]:
+        try:
+            await self._broker.network.there(self._broker.link, self._topic)
+        except Cut:
+            return []
+        return self._take(None)
+
     async def __aiter__(self) -> AsyncIterator[list[Record]]:
         while not self._stopped:
             try:

@@ -158,6 +158,12 @@ class KafkaFollower:
             self._held += await self._poll()
         return self._take_held()
 
+    async def read_ahead(self) -> list[Record]:
+        """Return what the client has fetched by now. It fetches on only where what it brought was taken."""
+        if self._consumer is not None:
+            self._held += await self._poll(timeout_ms=0)
+        return self._take_held()
+
     async def __aiter__(self) -> AsyncIterator[list[Record]]:
         while not self._stopped:
             records = self._take_held() or await self._poll()
@@ -215,14 +221,14 @@ class KafkaFollower:
             consumer.seek(partition, offset)
             self._positions[partition] = offset
 
-    async def _poll(self) -> list[Record]:
+    async def _poll(self, timeout_ms: int = _POLL_MS) -> list[Record]:
         """Return what there is within half a second; survives any fault of the library or the broker."""
         consumer = self._consumer
         if consumer is None:
             await self._reopen()
             return []
         try:
-            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
+            batches = await consumer.getmany(timeout_ms=timeout_ms, max_records=_BATCH_RECORDS)
         except ConsumerStoppedError:
             return []
         except KafkaError as error:

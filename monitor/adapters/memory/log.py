@@ -96,6 +96,10 @@ class MemoryFollower:
         """Return all records not yet returned."""
         return self._take()
 
+    async def read_ahead(self) -> list[Record]:
+        """Return all records not yet returned."""
+        return self._take()
+
     async def __aiter__(self) -> AsyncIterator[list[Record]]:
         while not self._stopped:
             records = self._take()
