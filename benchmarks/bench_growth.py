@@ -2,9 +2,11 @@
 
 Each point is the product's own `run` over a topic of its own, on one broker: CPU and memory of the workers, bytes to
 Redis and bytes kept there, bytes in Kafka. Only one thing differs from the middle of the road: 120 tenants, 4
-partitions, one candidate, a window of 24 h, one worker, tenants watched.
+partitions, one candidate, a window of 24 h, one worker, tenants watched. Tenants are varied twice, in a topic of
+`EVENTS` and in a `BUSY` one; so are workers in that one, which keeps them at work for longer than they take to start.
 
-`python -m benchmarks growth`; `EVENTS=50000` for shorter topics, `AXES=tenants,workers` for some (not kept then).
+`python -m benchmarks growth`; `EVENTS=50000 BUSY=200000` for shorter topics; `AXES=tenants,workers` for some, which are
+not kept then.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from monitor.adapters.demo.workers import WorkerEnded
 from monitor.adapters.kafka.client import tame_library_logs
 
 EVENTS = int(os.environ.get("EVENTS", "300000"))
+BUSY = int(os.environ.get("BUSY", "2000000"))
 RUNS = int(os.environ.get("RUNS", "3"))
 ONLY = [name for name in os.environ.get("AXES", "").split(",") if name]
 RELEASES = os.environ.get("RELEASES", "1,10,100,1000")  # candidates; a thousand take most of an hour
@@ -46,12 +49,14 @@ class Point:
 
     @property
     def name(self) -> str:
-        return f"{self.axis.replace(' ', '-')}-{self.value}"
+        return f"{self.axis.replace(',', '').replace(' ', '-')}-{self.value}"
 
 
 def points() -> Iterator[Point]:
     for tenants in (10, 1_000, 100_000):
         yield Point("tenants", tenants, Traffic(EVENTS, tenants=tenants))
+    for tenants in (10, 1_000, 100_000):
+        yield Point("tenants, busy", tenants, Traffic(BUSY, tenants=tenants))
     for partitions in (1, 4, 16, 64):
         yield Point("partitions", partitions, Traffic(EVENTS, partitions=partitions))
     for candidates in map(int, RELEASES.split(",")):
@@ -59,7 +64,7 @@ def points() -> Iterator[Point]:
     for hours in (1, 6, 24):
         yield Point("window, hours", hours, Traffic(EVENTS), window=f"{hours}h")
     for workers in (1, 2):
-        yield Point("workers", workers, Traffic(EVENTS), workers=workers)
+        yield Point("workers, busy", workers, Traffic(BUSY), workers=workers)
 
 
 class Weight:
@@ -89,7 +94,7 @@ class Weight:
 
 def measure(here: Stage, point: Point) -> dict[str, Any]:
     """Fill a topic and let the product read it, a few times; return the medians."""
-    topic, traffic = f"bench.{point.name}".replace(",", ""), point.traffic
+    topic, traffic = f"bench.{point.name}", point.traffic
     asyncio.run(fill(here.kafka.bootstrap, topic, traffic, int(time.time() * 1000)))
     texts = [budget(number, cohorts=("tenant",), window=point.window) for number in range(traffic.candidates)]
     samples, weights = list[Sample](), list[Weight]()
@@ -98,7 +103,7 @@ def measure(here: Stage, point: Point) -> dict[str, Any]:
         here.empty_store()
         weights.append(Weight(here, topic))
         job = Job(
-            f"{point.name}-{len(samples)}-{turn}".replace(",", ""),
+            f"{point.name}-{len(samples)}-{turn}",
             topic,
             traffic.events,
             texts,
@@ -141,7 +146,7 @@ def main() -> int:
         return 1
     tame_library_logs()
     done: list[dict[str, Any]] = []
-    part: dict[str, Any] = {"points": done, "events": EVENTS}
+    part: dict[str, Any] = {"points": done, "events": EVENTS, "busy": BUSY}
     failed = 0
     with stage() as here:
         for point in points():
@@ -165,7 +170,7 @@ def main() -> int:
 
 def keep(part: dict[str, Any]) -> None:
     if not ONLY:
-        command = f"EVENTS={EVENTS} RUNS={RUNS} RELEASES={RELEASES} make bench ARGS=growth"
+        command = f"EVENTS={EVENTS} BUSY={BUSY} RUNS={RUNS} RELEASES={RELEASES} make bench ARGS=growth"
         results.save("growth", part, command)
         page.PAGE.write(results.load())
 

@@ -69,7 +69,7 @@ class SeenIds:
         hashes, known = list(map(hash, event_ids)), self._known
         if len(known) + len(hashes) > self._sweep_at:
             self._forget(int(clocks[0]) - DUPLICATE_MS)
-            self._sweep_at = min(self._max, 2 * (len(known) + len(hashes)) + _SLACK)
+            self._sweep_later(len(known) + len(hashes))
         many = len(known) + len(hashes)
         is_new = known.isdisjoint(hashes)
         if is_new:
@@ -113,7 +113,11 @@ class SeenIds:
         self._forget(clock_ms - DUPLICATE_MS)
         while len(self._known) >= self._max:
             self._evict()
-        self._sweep_at = min(self._max, 2 * len(self._known) + _SLACK)
+        self._sweep_later(len(self._known))
+
+    def _sweep_later(self, ids: int) -> None:
+        # A sweep costs what it forgets, however often it is made; what it has not come to yet takes memory.
+        self._sweep_at = min(self._max, ids + ids // 4 + _SLACK)
 
     def _forget(self, limit_ms: int) -> None:
         """Forget the sightings of this moment and before."""
